@@ -1,0 +1,25 @@
+"""Fixtures that every test folder shares. Builders and fakes live in builders.py and fakes.py."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real sources; the test skips, saying so, where it is absent."""
+    folder = Path(os.environ.get("TWAINBOT_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real sources at {folder}: set TWAINBOT_SHARED_DATA")
+    return folder

@@ -1,0 +1,67 @@
+"""Every error that TwainBot raises on purpose.
+
+    TwainBotError                 one plain sentence: found, expected, where, next step
+    ├── BadInput                  a file, row or answer from outside is not what it claims to be
+    │   ├── UnreadableSource      bytes that no parser of that source accepts
+    │   └── SourceUnavailable     a mirror, feed or endpoint answered with a fault; a later try may succeed
+    ├── BadUse                    a name, option or setting that does not exist or contradicts another (exit code 2)
+    │   ├── BadConfig             a profile, recipe, prompt or suite file does not validate
+    │   └── UnknownName           an unknown profile, source, recipe, partition or sample id
+    ├── MissingModel              base weights or a scorer's weights are not where they should be
+    ├── StaleSchema               a lake file was written by another schema version
+    ├── GateFailed                a blocking gate refused a result before it was committed
+    ├── Diverged                  training left the road: step, loss and the last good checkpoint
+    └── Fenced                    the run that tried to commit is no longer alive
+
+The command line prints `str(error)` and exits with 2 for BadUse, with 1 for the rest; it shows no traceback for these.
+"""
+
+from __future__ import annotations
+
+
+class TwainBotError(Exception):
+    """Base of all errors raised on purpose. Its text is a plain sentence that names the repair."""
+
+
+class BadInput(TwainBotError):
+    """A file, row or answer from outside is not what it claims to be."""
+
+
+class UnreadableSource(BadInput):
+    """Bytes that no parser of that source accepts: empty, binary, truncated or header-only."""
+
+
+class SourceUnavailable(BadInput):
+    """A mirror, feed or endpoint answered with a fault. A later try may succeed."""
+
+
+class BadUse(TwainBotError):
+    """A name, option or setting that does not exist or contradicts another."""
+
+
+class BadConfig(BadUse):
+    """A profile, recipe, prompt or suite file does not validate."""
+
+
+class UnknownName(BadUse):
+    """An unknown profile, source, recipe, partition or sample id. The text lists the known ones."""
+
+
+class MissingModel(TwainBotError):
+    """Base weights or a scorer's weights are not where they should be."""
+
+
+class StaleSchema(TwainBotError):
+    """A lake file was written by another schema version."""
+
+
+class GateFailed(TwainBotError):
+    """A blocking gate refused a result before it was committed. The last good version stays."""
+
+
+class Diverged(TwainBotError):
+    """Training left the road. The text gives the step, the loss and the last good checkpoint."""
+
+
+class Fenced(TwainBotError):
+    """The run that tried to commit is no longer alive, so nothing was written."""

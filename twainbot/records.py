@@ -1,0 +1,240 @@
+"""The record kinds: one polars schema per table. What a stage does to rows lives in that stage's package.
+
+Every table may carry more columns than its schema lists; none may lack one. `conform` checks and orders columns,
+`content_hash` gives the data version of a table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from twainbot.errors import BadInput
+
+SCHEMA_VERSION = 1  # written into every lake file; a reader refuses any other
+
+Schema: TypeAlias = Mapping[str, Any]
+
+STYLES = ("twain", "franklin", "satire", "joke", "weather_fact", "dialogue")
+SPLITS = ("train", "validation", "test")
+DECISIONS = ("keep", "review", "reject")
+RIGHTS = ("public_domain", "public_domain_us", "cc0", "open_license", "permission", "restricted", "unknown")
+TRAINABLE_RIGHTS = ("public_domain", "public_domain_us", "cc0", "open_license", "permission")
+
+# A work whose reject_reason is not null is a recorded reject: it keeps its identity and reason, and goes no further.
+WORK: Schema = {
+    "work_id": pl.String,
+    "source": pl.String,
+    "unit": pl.String,
+    "title": pl.String,
+    "author": pl.String,
+    "style": pl.String,
+    "language": pl.String,
+    "rights": pl.String,
+    "license": pl.String,
+    "url": pl.String,
+    "edition": pl.String,
+    "retrieved_at": pl.String,  # ISO 8601, UTC; volatile: not part of the data version
+    "raw_sha256": pl.String,
+    "text": pl.String,
+    "warnings": pl.List(pl.String),
+    "reject_reason": pl.String,
+    "extra": pl.String,  # JSON object: what only this source knows (headline, office, turns, forecast facts)
+}
+
+CHUNK: Schema = {
+    "chunk_id": pl.String,  # <work_id>:<start>-<end>
+    "work_id": pl.String,
+    "source": pl.String,
+    "unit": pl.String,
+    "start": pl.Int64,  # characters in work.text, 0-based, inclusive
+    "end": pl.Int64,  # exclusive
+    "text": pl.String,  # == work.text[start:end]
+    "token_count": pl.Int64,  # exact, base tokenizer, no special tokens
+    "style": pl.String,
+    "tone": pl.String,
+    "topic": pl.String,
+    "copyright_status": pl.String,  # one of RIGHTS
+    "is_satire": pl.Boolean,
+    "weather_relevance": pl.Float64,  # 0..1
+    "humor_density": pl.Float64,  # humour cues per 100 words
+    "heading": pl.String,
+    "provenance": pl.String,  # JSON: title, author, edition, url, license, raw_sha256
+}
+
+SCREENED: Schema = {
+    "chunk_id": pl.String,
+    "work_id": pl.String,
+    "decision": pl.String,  # one of DECISIONS
+    "reasons": pl.List(pl.String),
+    "toxicity": pl.Float64,  # null where no model ran
+    "toxicity_backend": pl.String,  # "not_scored" where no model ran
+    "lexical_flags": pl.List(pl.String),
+    "sensitive_topics": pl.List(pl.String),
+    "quality_flags": pl.List(pl.String),
+}
+
+SIGNATURE: Schema = {
+    "chunk_id": pl.String,
+    "work_id": pl.String,
+    "text_hash": pl.String,  # 128-bit hex of the normalised text
+    "shingle_count": pl.Int64,
+    "signature": pl.List(pl.UInt32),
+    "scheme": pl.String,  # hash family, permutations, shingle length, normaliser version; unlike schemes refuse to join
+}
+
+EDGE: Schema = {"a": pl.String, "b": pl.String, "jaccard": pl.Float64, "containment": pl.Float64}  # a < b, exact values
+
+CLUSTER: Schema = {"chunk_id": pl.String, "cluster_id": pl.String, "is_canonical": pl.Boolean, "size": pl.Int64}
+
+PASSAGE: Schema = {**CHUNK, "cluster_id": pl.String, "title": pl.String, "author": pl.String, "license": pl.String}
+
+REJECT: Schema = {
+    "sample_id": pl.String,  # chunk id, or work id where the work itself was rejected
+    "work_id": pl.String,
+    "source": pl.String,
+    "stage": pl.String,  # corpora | screened | dedupe | curated
+    "decision": pl.String,  # review | reject
+    "reasons": pl.List(pl.String),
+}
+
+# arguments: a JSON object as text, so that Arrow's struct union adds no null arguments
+TOOL_CALL = pl.Struct({"tool_name": pl.String, "arguments": pl.String})
+TURN = pl.Struct({"role": pl.String, "content": pl.String, "tool_call": TOOL_CALL})
+
+SEED: Schema = {
+    "seed_id": pl.String,
+    "batch": pl.String,
+    "kind": pl.String,  # style_transfer | tool_calls | contrastive
+    "chunk_ids": pl.List(pl.String),
+    "payload": pl.String,  # JSON: the frozen inputs of this seed
+}
+
+DIALOGUE: Schema = {
+    "conversation_id": pl.String,
+    "kind": pl.String,  # style_transfer | tool_calls | no_tool | transcript
+    "turns": pl.List(TURN),  # roles: system | user | assistant | tool
+    "style_tags": pl.List(pl.String),
+    "seed_id": pl.String,
+    "origin": pl.String,  # JSON: generator, model, prompt_hash, seed, parents
+    "disclaimer": pl.String,
+}
+
+PREFERENCE: Schema = {
+    "preference_id": pl.String,
+    "prompt": pl.List(TURN),
+    "chosen": pl.String,
+    "rejected": pl.String,
+    "flaw": pl.String,  # what was done to the rejected reply
+    "seed_id": pl.String,
+    "origin": pl.String,
+}
+
+FEEDBACK: Schema = {
+    "conversation_id": pl.String,
+    "style": pl.Int64,  # 1..5
+    "humor": pl.Int64,
+    "factuality": pl.Int64,
+    "rater": pl.String,
+    "rationale": pl.String,
+}
+
+SCREENED_DIALOGUE: Schema = {
+    **DIALOGUE,
+    "decision": pl.String,
+    "reasons": pl.List(pl.String),
+    "toxicity": pl.Float64,
+    "toxicity_backend": pl.String,
+}
+
+ASSIGNMENT: Schema = {
+    "sample_id": pl.String,
+    "kind": pl.String,  # passage | dialogue | preference
+    "group_id": pl.String,  # what must not cross splits: the component of clusters, works and seeds
+    "cluster_id": pl.String,
+    "split": pl.String,
+    "stratum": pl.String,
+}
+
+DAPT_ROW: Schema = {
+    "sample_id": pl.String,
+    "split": pl.String,
+    "style": pl.String,
+    "text": pl.String,
+    "token_count": pl.Int64,
+}
+
+SFT_ROW: Schema = {
+    "sample_id": pl.String,
+    "split": pl.String,
+    "kind": pl.String,
+    "messages": pl.String,  # JSON list of chat messages; tool calls as {"name", "arguments"}
+    "tools": pl.String,  # JSON list of tool schemas
+}
+
+PREFERENCE_ROW: Schema = {
+    "sample_id": pl.String,
+    "split": pl.String,
+    "prompt": pl.String,  # JSON list of chat messages
+    "chosen": pl.String,
+    "rejected": pl.String,
+}
+
+VOLATILE = ("retrieved_at", "created_at", "duration_s", "tokens_per_s", "path")
+
+
+def empty(schema: Schema) -> pl.DataFrame:
+    """A frame of no rows with exactly the schema's columns."""
+    return pl.DataFrame(schema=dict(schema))
+
+
+def frame(rows: Iterable[Mapping[str, Any]], schema: Schema) -> pl.DataFrame:
+    """Rows of dictionaries to a frame with the schema's columns first, cast to its types.
+
+    Keys beyond the schema are kept as further columns; a missing key becomes null.
+    """
+    listed = list(rows)
+    if not listed:
+        return empty(schema)
+    extra = [key for key in listed[0] if key not in schema]
+    known = pl.DataFrame([{key: row.get(key) for key in schema} for row in listed], schema=dict(schema), strict=False)
+    if not extra:
+        return known
+    more = pl.DataFrame([{key: row.get(key) for key in extra} for row in listed], infer_schema_length=None)
+    return known.hstack(more)
+
+
+def conform(rows: pl.DataFrame, schema: Schema, table: str) -> pl.DataFrame:
+    """The same rows with the schema's columns first and cast, further columns after them.
+
+    Raises BadInput naming the table and the columns that are missing or do not cast.
+    """
+    missing = [name for name in schema if name not in rows.columns]
+    if missing:
+        found = f"Table {table} lacks the columns {missing}; it has {rows.columns}."
+        raise BadInput(f"{found} Rebuild the asset that writes it.")
+    extra = [name for name in rows.columns if name not in schema]
+    try:
+        return rows.select([pl.col(name).cast(dtype) for name, dtype in schema.items()] + [pl.col(n) for n in extra])
+    except pl.exceptions.PolarsError as error:
+        found = f"Table {table} has a column of the wrong type: {error}."
+        raise BadInput(f"{found} Rebuild the asset that writes it.") from error
+
+
+def content_hash(rows: pl.DataFrame, volatile: Iterable[str] = VOLATILE) -> str:
+    """64 hex digits over the rows, whatever their order, less the volatile columns.
+
+    Equal content gives equal hashes on any machine: rows are written as canonical JSON lines, then sorted.
+    """
+    skipped = set(volatile)
+    columns = sorted(name for name in rows.columns if name not in skipped)
+    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, columns]).encode())
+    records = rows.select(columns).iter_rows(named=True)
+    for line in sorted(json.dumps(row, sort_keys=True, ensure_ascii=False, default=str) for row in records):
+        digest.update(line.encode("utf-8", "surrogatepass"))
+        digest.update(b"\n")
+    return digest.hexdigest()
