@@ -238,3 +238,36 @@ def content_hash(rows: pl.DataFrame, volatile: Iterable[str] = VOLATILE) -> str:
         digest.update(line.encode("utf-8", "surrogatepass"))
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+# What every lake file must hold, by its path in the lake or by its stage. Tables with no entry carry their own columns.
+TABLES: Mapping[str, Schema] = {
+    "corpora": WORK,
+    "chunks": CHUNK,
+    "screened": SCREENED,
+    "dedupe/signatures": SIGNATURE,
+    "dedupe/edges": EDGE,
+    "dedupe/clusters": CLUSTER,
+    "curated/passages": PASSAGE,
+    "curated/rejects": REJECT,
+    "dialogues/seeds": SEED,
+    "dialogues/style_transfer": DIALOGUE,
+    "dialogues/tool_calls": DIALOGUE,
+    "dialogues/contrastive": PREFERENCE,
+    "dialogues/feedback": FEEDBACK,
+    "dialogues/screened": SCREENED_DIALOGUE,
+    "splits/assignments": ASSIGNMENT,
+    "splits/dapt": DAPT_ROW,
+    "splits/sft": SFT_ROW,
+    "splits/preferences": PREFERENCE_ROW,
+}
+
+
+def schema_of(table: str) -> Schema | None:
+    """The schema that binds a table (`chunks/local`, `splits/dapt`), or None where it carries its own columns."""
+    parts = table.split("/")
+    for length in range(len(parts), 0, -1):
+        found = TABLES.get("/".join(parts[:length]))
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,1 @@
+"""Judging what a model said. From replies to scores and verdicts; running a model is resources/' business."""

@@ -1,0 +1,120 @@
+"""Gates of stage dialogues: well formed, grounded, varied, clean. The rules themselves are twainbot/dialogues/quality's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from checks import thresholds
+from checks.gates import Finding, Gate, share
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def faults_of(rows: pl.DataFrame) -> list[str]:
+    """The first fault of each faulty dialogue, with its id."""
+    from twainbot.dialogues.quality import problems
+    from twainbot.dialogues.tools import FORECAST_TOOL
+
+    return [
+        f"{row['conversation_id']}: {found[0]}" for row in rows.to_dicts() if (found := problems(row, FORECAST_TOOL))
+    ]
+
+
+def well_formed_and_grounded(rows: pl.DataFrame) -> Finding:
+    """Share of dialogues with a fault of form or a number that nothing in the dialogue supports."""
+    faulty = faults_of(rows)
+    part, bound = share(len(faulty), rows.height), thresholds.MAX_REJECTED_DIALOGUES
+    return Finding(
+        part <= bound, f"{len(faulty)} of {rows.height} dialogues malformed or ungrounded", part, bound, faulty
+    )
+
+
+def one_per_seed(rows: pl.DataFrame) -> Finding:
+    """Conversation ids that occur twice."""
+    ids = rows["conversation_id"]
+    twice = ids.filter(ids.is_duplicated()).unique().sort().to_list()
+    return Finding(not twice, f"{len(twice)} conversation ids occur twice", len(twice), 0, twice)
+
+
+def labelled_synthetic(rows: pl.DataFrame) -> Finding:
+    """Dialogues without disclaimer or origin."""
+    bare = rows.filter((rows["disclaimer"].fill_null("") == "") | (rows["origin"].fill_null("") == ""))
+    ids = bare["conversation_id"].to_list()
+    return Finding(not ids, f"{len(ids)} dialogues do not say that they are synthetic, or by what", len(ids), 0, ids)
+
+
+def varied(rows: pl.DataFrame) -> Finding:
+    """Share of replies with an opening of their own."""
+    from twainbot.dialogues.quality import variety
+
+    if rows.is_empty():
+        return Finding(True, "no dialogues to compare", 0.0)
+    found = variety(rows)["unique_openings"]
+    bound = thresholds.MIN_DISTINCT_OPENINGS
+    return Finding(found >= bound, f"{found:.0%} of replies open in their own words", found, bound)
+
+
+def frozen(rows: pl.DataFrame) -> Finding:
+    """Seeds of more than one batch, or none at all."""
+    batches = rows["batch"].unique().to_list()
+    return Finding(
+        len(batches) == 1 and rows.height > 0, f"{rows.height} seeds of {len(batches)} batches", rows.height, 1
+    )
+
+
+def differ(rows: pl.DataFrame) -> Finding:
+    """Pairs whose two replies are the same, or whose flaw has no name."""
+    same = rows.filter((rows["chosen"] == rows["rejected"]) | (rows["flaw"].fill_null("") == ""))[
+        "preference_id"
+    ].to_list()
+    return Finding(not same, f"{len(same)} pairs do not differ or name no flaw", len(same), 0, same)
+
+
+def in_range(rows: pl.DataFrame) -> Finding:
+    """Ratings outside 1..5, or without rationale."""
+    bad = 0
+    for name in ("style", "humor", "factuality"):
+        bad += rows.filter(~rows[name].is_between(1, 5)).height
+    bad += rows.filter(rows["rationale"].fill_null("") == "").height
+    return Finding(bad == 0, f"{bad} ratings out of 1..5 or unexplained", bad, 0)
+
+
+def known_decisions(rows: pl.DataFrame) -> Finding:
+    """Dialogues without a decision, or refused without a reason."""
+    from twainbot.records import DECISIONS
+
+    odd = rows.filter(
+        ~rows["decision"].is_in(list(DECISIONS)) | ((rows["decision"] != "keep") & (rows["reasons"].list.len() == 0))
+    )["conversation_id"].to_list()
+    return Finding(not odd, f"{len(odd)} dialogues are undecided or refused without a reason", len(odd), 0, odd)
+
+
+def kept_are_sound(rows: pl.DataFrame) -> Finding:
+    """Kept dialogues in which the rules still find a fault."""
+    kept = rows.filter(rows["decision"] == "keep")
+    faulty = faults_of(kept)
+    return Finding(not faulty, f"{len(faulty)} of {kept.height} kept dialogues have a fault", len(faulty), 0, faulty)
+
+
+def enough(rows: pl.DataFrame) -> Finding:
+    """Kept dialogues against the brief's volume."""
+    kept = rows.filter(rows["decision"] == "keep").height
+    return Finding(kept >= thresholds.MIN_DIALOGUES, f"{kept} dialogues kept", kept, thresholds.MIN_DIALOGUES)
+
+
+SEEDS = [Gate("one_batch_frozen", "All seeds are of this batch.", frozen)]
+WRITTEN = [
+    Gate("well_formed_and_grounded", "Roles, calls and every number in order.", well_formed_and_grounded),
+    Gate("ids_are_unique", "No two dialogues share an id.", one_per_seed),
+    Gate("labelled_synthetic", "Every dialogue says what wrote it.", labelled_synthetic),
+    Gate("varied", "Replies do not all open alike.", varied, blocking=False),
+]
+PAIRS = [Gate("pairs_differ", "Chosen and rejected differ by a named flaw.", differ)]
+RATINGS = [Gate("ratings_in_range", "1 to 5, each with its rationale.", in_range)]
+SCREENED = [
+    Gate("every_dialogue_is_decided", "A decision each, and a reason unless kept.", known_decisions),
+    Gate("kept_dialogues_are_sound", "No kept dialogue has a fault of form or an unsupported number.", kept_are_sound),
+    Gate("ids_are_unique", "No two dialogues share an id.", one_per_seed),
+    Gate("enough_dialogues", "The brief's volume.", enough, blocking=False),
+]

@@ -1,0 +1,104 @@
+"""Where things lie: the folders under TWAINBOT_HOME, and the environment that Dagster's own files read. No business rules.
+
+<home>/raw  models  cache          shared by all profiles
+<home>/<profile>/lake              Parquet, one file per asset partition
+<home>/<profile>/dagster, mlflow   their state
+<home>/<profile>/work              half-done trainings, safe to delete
+<home>/<profile>/reports           scorecards, for people
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent  # the clone: profiles/, samples/, training/configs/ lie here
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of one profile. Nothing is created before `prepare`."""
+
+    root: Path
+    profile: str
+
+    @property
+    def own(self) -> Path:
+        """Everything that this profile alone writes."""
+        return self.root / self.profile
+
+    @property
+    def lake(self) -> str:
+        """Path or URL of the Parquet lake; TWAINBOT_LAKE replaces the default (`s3://bucket/prefix`)."""
+        return os.environ.get("TWAINBOT_LAKE") or str(self.own / "lake")
+
+    @property
+    def raw(self) -> Path:
+        """Content-addressed downloads."""
+        return self.root / "raw"
+
+    @property
+    def models(self) -> Path:
+        """Converted base models."""
+        return self.root / "models"
+
+    @property
+    def cache(self) -> Path:
+        """Answers memoised by content hash."""
+        return self.root / "cache"
+
+    @property
+    def work(self) -> Path:
+        """Trainings in progress and their checkpoints."""
+        return self.own / "work"
+
+    @property
+    def reports(self) -> Path:
+        """Scorecards and other pages for people."""
+        return self.own / "reports"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB catalogue of views."""
+        return self.own / "warehouse.duckdb"
+
+    @property
+    def reviews(self) -> Path:
+        """Decisions that people made on the review queue."""
+        return self.own / "reviews.jsonl"
+
+    @property
+    def ratings(self) -> Path:
+        """Blind ratings of sample dialogues."""
+        return self.own / "ratings.jsonl"
+
+    def prepare(self) -> Home:
+        """Create the folders that this profile writes into."""
+        for folder in (self.raw, self.models, self.cache, self.work, self.reports, self.own / "dagster" / "logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        if "://" not in self.lake:
+            Path(self.lake).mkdir(parents=True, exist_ok=True)
+        return self
+
+
+def current(profile: str | None = None) -> Home:
+    """The home that TWAINBOT_HOME and TWAINBOT_PROFILE name; `./data` and `sample` where they are unset."""
+    root = Path(os.environ.get("TWAINBOT_HOME") or "data").expanduser().resolve()
+    return Home(root, profile or os.environ.get("TWAINBOT_PROFILE") or "sample")
+
+
+def export(home: Home, environment: MutableMapping[str, str] | None = None) -> None:
+    """Set what dagster.yaml, MLflow and child processes read. Values that the user set are kept."""
+    target = os.environ if environment is None else environment
+    target["TWAINBOT_HOME"] = str(home.root)
+    target["TWAINBOT_PROFILE"] = home.profile
+    target["DAGSTER_STATE_DIR"] = str(home.own / "dagster")
+    target["DAGSTER_LOG_DIR"] = str(home.own / "dagster" / "logs")
+    target.setdefault("DAGSTER_HOME", str(PROJECT))
+    target.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home.own / 'mlflow' / 'mlflow.db'}")
+    for switch in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"):
+        target.setdefault(switch, "true")
+    target.setdefault("GX_ANALYTICS_ENABLED", "false")
+    target.setdefault("TOKENIZERS_PARALLELISM", "false")

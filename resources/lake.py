@@ -1,0 +1,260 @@
+"""The Parquet lake: one file per asset partition, whole or not there at all. DuckDB's views over it live in warehouse.py.
+
+    <lake>/<stage>/<asset>/part-0.parquet
+    <lake>/<stage>/<asset>/partition=<key>/part-0.parquet
+    <lake>/<stage>/<asset>/files/<sha12>/...              folders (adapters, bundles), written before the row that names them
+
+A file is written under a temporary name in its own folder, fsynced, then renamed. Killed anywhere, a partition is the old
+one or the new one. polars is imported inside functions: the code location must load in about the time of Dagster itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import dagster as dg
+from pydantic import Field
+from upath import UPath
+
+from twainbot.errors import BadInput, Fenced, StaleSchema
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    Table = pl.LazyFrame
+else:
+    Table = Any  # Dagster resolves annotations when it loads the code location, which must not import polars
+
+PART = "part-0.parquet"
+SCHEMA_KEY = "twainbot_schema"
+LIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
+
+
+class Lake:
+    """Tables by path ('chunks/local') and partition key. `base`: a folder or an object-store URL."""
+
+    def __init__(self, base: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.base = base.rstrip("/")
+        self.options = dict(storage_options or {}) or None
+        self.is_local = "://" not in base
+
+    def root(self) -> UPath:
+        """The lake's root as a path object of its own file system."""
+        if self.is_local or not self.options:
+            return UPath(self.base) if self.is_local else UPath(self.base, use_listings_cache=False)
+        return UPath(
+            self.base,
+            key=self.options.get("aws_access_key_id"),
+            secret=self.options.get("aws_secret_access_key"),
+            endpoint_url=self.options.get("aws_endpoint_url"),
+            client_kwargs={"region_name": self.options.get("aws_region", "us-east-1")},
+            use_listings_cache=False,  # s3fs would serve a stale listing
+            skip_instance_cache=True,
+        )
+
+    def folder(self, table: str) -> UPath:
+        """The folder of a table."""
+        return self.root().joinpath(*table.split("/"))
+
+    def part(self, table: str, key: str | None = None) -> UPath:
+        """The file of a table or of one of its partitions. Keys are percent-encoded where a path needs it."""
+        folder = self.folder(table)
+        return (folder if key is None else folder / f"partition={quote(key, safe=' ')}") / PART
+
+    def exists(self, table: str, key: str | None = None) -> bool:
+        """Whether a good version of this partition was ever committed."""
+        return self.part(table, key).exists()
+
+    def keys(self, table: str) -> list[str]:
+        """Partition keys that have a file, sorted."""
+        folder = self.folder(table)
+        if not folder.exists():
+            return []
+        found = (
+            item.name.removeprefix("partition=") for item in folder.iterdir() if item.name.startswith("partition=")
+        )
+        return sorted(key for key in map(unquote, found) if self.exists(table, key))
+
+    def write(
+        self, table: str, key: str | None, rows: pl.DataFrame, before_commit: Callable[[], None] | None = None
+    ) -> UPath:
+        """Commit rows as one partition. `before_commit` runs last before the rename and may raise to stop it."""
+        from twainbot import records
+
+        schema = records.schema_of(table)
+        checked = rows if schema is None else records.conform(rows, schema, table)
+        path = self.part(table, key)
+        metadata = {SCHEMA_KEY: str(records.SCHEMA_VERSION)}
+        if self.is_local:
+            replace_file(Path(str(path)), lambda file: checked.write_parquet(file, metadata=metadata), before_commit)
+        else:
+            if before_commit is not None:
+                before_commit()
+            checked.write_parquet(str(path), metadata=metadata, storage_options=self.options)  # one PUT: atomic per key
+        return path
+
+    def scan(self, table: str, key: str | None = None) -> pl.LazyFrame:
+        """One table or partition, lazily. Raises BadInput where it was never committed, StaleSchema on an old file."""
+        import polars as pl
+
+        path = self.part(table, key)
+        if not path.exists():
+            which = table if key is None else f"{table} [{key}]"
+            raise BadInput(f"{which} was never materialized. Run `twainbot run --select {table}`.")
+        self._check_version(path, table, key)
+        return pl.scan_parquet(str(path), storage_options=self.options)
+
+    def scan_all(self, table: str, keys: Iterable[str] | None = None) -> pl.LazyFrame:
+        """The last good file of every key (default: of every key that has one), stacked; no file gives no rows."""
+        import polars as pl
+
+        from twainbot import records
+
+        wanted = self.keys(table) if keys is None else [key for key in keys if self.exists(table, key)]
+        frames = [self.scan(table, key) for key in sorted(wanted)]
+        if frames:
+            return pl.concat(frames, how="diagonal_relaxed")
+        return records.empty(records.schema_of(table) or {}).lazy()
+
+    def read(self, table: str, key: str | None = None) -> pl.DataFrame:
+        """`scan`, collected."""
+        return self.scan(table, key).collect()
+
+    def _check_version(self, path: UPath, table: str, key: str | None) -> None:
+        import polars as pl
+
+        from twainbot import records
+
+        target = str(path)
+        try:
+            found = pl.read_parquet_metadata(target, storage_options=self.options).get(SCHEMA_KEY)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise BadInput(
+                f"{target} is not a readable Parquet file ({error}). Rebuild it: {repair(table, key)}"
+            ) from error
+        if found != str(records.SCHEMA_VERSION):
+            expected = f"this code reads version {records.SCHEMA_VERSION}"
+            raise StaleSchema(f"{target} has schema version {found}, {expected}. Rebuild it: {repair(table, key)}")
+
+    def publish_folder(self, table: str, source: Path, digest: str) -> str:
+        """Copy a folder to `<table>/files/<digest>` and return that path relative to the lake.
+
+        Content-addressed: the same digest is written once, and a half copy is never visible under its final name.
+        """
+        relative = f"{table}/files/{digest}"
+        target = self.root().joinpath(*relative.split("/"))
+        if not self.is_local:
+            for file in sorted(path for path in source.rglob("*") if path.is_file()):
+                # pipe_file commits whole objects; open("wb") would commit a torn one on an exception
+                target.fs.pipe_file(target.joinpath(*file.relative_to(source).parts).path, file.read_bytes())
+            return relative
+        final = Path(str(target))
+        if not final.exists():
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
+            try:
+                shutil.copytree(source, temporary)
+                temporary.rename(final)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        return relative
+
+    def fetch_folder(self, relative: str, cache: Path) -> Path:
+        """A published folder as a local path: in place on a local lake, else downloaded once into the cache."""
+        source = self.root().joinpath(*relative.split("/"))
+        if self.is_local:
+            folder = Path(str(source))
+            if not folder.is_dir():
+                raise BadInput(f"The lake has no folder {relative}. Rebuild the asset that publishes it.")
+            return folder
+        target = cache / "lake" / relative
+        for item in source.rglob("*"):
+            if item.is_file():
+                file = target / str(item.relative_to(source))
+                if not file.exists():
+                    replace_file(file, lambda path, item=item: path.write_bytes(item.read_bytes()))
+        return target
+
+
+def repair(table: str, key: str | None) -> str:
+    """The command that rebuilds a table or partition."""
+    return f"`twainbot run --force --select {table}" + (f" --partition {key}`" if key else "`")
+
+
+def replace_file(path: Path, write: Callable[[Path], object], before_commit: Callable[[], None] | None = None) -> None:
+    """Write to a temporary name in the same folder, fsync, then rename over `path`. An exception leaves the old file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        if before_commit is not None:
+            before_commit()
+        temporary.replace(path)
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)  # the rename itself must survive a power cut
+        finally:
+            os.close(descriptor)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def fence(context: dg.OutputContext) -> None:
+    """Raise Fenced unless the run that wants to commit is still alive (8-18 ms on SQLite)."""
+    try:
+        instance, run_id = context.step_context.instance, context.run_id
+    except (dg.DagsterInvariantViolationError, AttributeError):
+        return  # built by hand, outside a run
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status not in LIVE:
+        state = "gone" if run is None else run.status.value
+        raise Fenced(f"Run {run_id} is {state}, so its late result was not committed. Start a new run.")
+
+
+class LakeResource(dg.ConfigurableResource[None]):
+    """The lake for assets and checks that read tables beside their inputs. `base`: a folder or URL."""
+
+    base: str
+    storage_options: dict[str, str] = Field(default_factory=dict)
+
+    def open(self) -> Lake:
+        """The lake itself."""
+        return Lake(self.base, self.storage_options)
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    """Stores polars frames as lake partitions and hands them back as LazyFrames; a fan-in is one stacked frame."""
+
+    base: str
+    storage_options: dict[str, str] = Field(default_factory=dict)
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Commit one frame, fenced. Tells Dagster where it lies."""
+        lake = Lake(self.base, self.storage_options)
+        key = context.partition_key if context.has_asset_partitions else None
+        path = lake.write("/".join(context.asset_key.path), key, obj, before_commit=lambda: fence(context))
+        context.add_output_metadata({"path": dg.MetadataValue.path(str(path))})
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """A partition, a table, or the last good file of every upstream key; keys without a file are named in the log."""
+        lake = Lake(self.base, self.storage_options)
+        table = "/".join(context.asset_key.path)
+        if not context.has_asset_partitions:
+            return lake.scan(table)
+        keys: Sequence[str] = list(context.asset_partition_keys)
+        if context.has_partition_key and len(keys) == 1:
+            return lake.scan(table, keys[0])
+        absent = [key for key in keys if not lake.exists(table, key)]
+        if absent:
+            context.log.warning(
+                f"{table} has no good version of {len(absent)} registered partitions: {', '.join(absent)}"
+            )
+        return lake.scan_all(table, keys)

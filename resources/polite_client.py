@@ -1,0 +1,96 @@
+"""One HTTP client for every source: named, slow on purpose, conditional, bounded. What to fetch is sources.py's business."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import httpx
+import stamina
+
+from resources.raw_store import RawFile, RawStore
+from twainbot.errors import SourceUnavailable
+
+USER_AGENT = "TwainBot/0.1 (+https://github.com/twainbot/twainbot; research corpus builder)"
+DELAY_S = 2.0  # between two requests to one host: what Project Gutenberg's own sample command uses
+MAX_BYTES = 32 * 2**20  # the largest book of the catalogue is under 4 MB
+PASSING = (429, 500, 502, 503, 504)  # answers that a later try may change
+
+
+class Passing(SourceUnavailable):
+    """A fault worth another try."""
+
+
+@dataclass
+class PoliteClient:
+    """Fetches into the raw store. One request at a time; `delay_s` between two to the same host; `attempts` per URL."""
+
+    store: RawStore
+    delay_s: float = DELAY_S
+    attempts: int = 3
+    timeout_s: float = 30.0
+    max_bytes: int = MAX_BYTES
+    _last: dict[str, float] = field(default_factory=dict)
+
+    def fetch(self, url: str, license: str = "") -> RawFile:  # noqa: A002
+        """The URL's current bytes, stored. A 304 answers from the store. Raises SourceUnavailable with URL and fault."""
+        for attempt in stamina.retry_context(on=Passing, attempts=self.attempts, wait_initial=0.5, wait_max=10.0):
+            with attempt:
+                return self._once(url, license)
+        raise AssertionError("stamina either returns or raises")
+
+    def _once(self, url: str, license: str) -> RawFile:  # noqa: A002
+        known = self.store.latest(url)
+        self._wait(url)
+        try:
+            with (
+                httpx.Client(timeout=self.timeout_s, follow_redirects=True, max_redirects=5) as client,
+                client.stream("GET", url, headers=request_headers(known)) as answer,
+            ):
+                if answer.status_code == httpx.codes.NOT_MODIFIED and known is not None:
+                    return self.store.describe(known[0])
+                self._refuse(url, answer)
+                content = self._body(url, answer)
+                kept = {name: answer.headers[name] for name in ("etag", "last-modified") if name in answer.headers}
+        except httpx.HTTPError as error:
+            raise Passing(f"{url} could not be read: {type(error).__name__}: {error}. Try again later.") from error
+        return self.store.put(content, url, license, kept)
+
+    def _refuse(self, url: str, answer: httpx.Response) -> None:
+        if answer.status_code in PASSING:
+            raise Passing(f"{url} answered {answer.status_code}. Try again later or use another mirror.")
+        if answer.status_code != httpx.codes.OK:
+            raise SourceUnavailable(
+                f"{url} answered {answer.status_code}. Check the URL or take the unit out of the catalogue."
+            )
+
+    def _body(self, url: str, answer: httpx.Response) -> bytes:
+        """The decoded body, at most `max_bytes`; httpx raises where it is shorter than its Content-Length."""
+        parts: list[bytes] = []
+        size = 0
+        for part in answer.iter_bytes():
+            size += len(part)
+            if size > self.max_bytes:
+                raise SourceUnavailable(f"{url} sent more than {self.max_bytes} bytes. It is no text of ours; skip it.")
+            parts.append(part)
+        return b"".join(parts)
+
+    def _wait(self, url: str) -> None:
+        host = urlsplit(url).netloc
+        due = self._last.get(host, 0.0) + self.delay_s
+        time.sleep(max(0.0, due - time.monotonic()))
+        self._last[host] = time.monotonic()
+
+
+def request_headers(known: tuple[str, Mapping[str, str]] | None) -> dict[str, str]:
+    """User-Agent, and conditional headers where the last answer gave validators."""
+    headers = {"User-Agent": USER_AGENT}
+    if known is not None:
+        validators = known[1]
+        if "etag" in validators:
+            headers["If-None-Match"] = validators["etag"]
+        if "last-modified" in validators:
+            headers["If-Modified-Since"] = validators["last-modified"]
+    return headers

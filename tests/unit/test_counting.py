@@ -1,0 +1,114 @@
+"""Token counts equal those of encoding, for tokenizers that allow the short cut and for those that do not."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from twainbot.chunks.counting import PretokenCounter
+
+PROSE = "The river was high, and the pilot said so. It's 1874; nobody minded the fog.\n\nSo we tied up. " * 4
+QWEN_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def trained(pre_tokenizer: pre_tokenizers.PreTokenizer | None, normalizer: normalizers.Normalizer | None = None):
+    """A small byte-level BPE over our own prose, with one added token."""
+    tokenizer = Tokenizer(models.BPE())
+    if pre_tokenizer is not None:
+        tokenizer.pre_tokenizer = pre_tokenizer
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([PROSE], trainer)
+    return tokenizer
+
+
+@cache
+def gpt2_like() -> Tokenizer:
+    return trained(pre_tokenizers.ByteLevel(add_prefix_space=False))
+
+
+@cache
+def qwen_like() -> Tokenizer:
+    split = pre_tokenizers.Split(Regex(QWEN_SPLIT), behavior="isolated")
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return trained(pre_tokenizers.Sequence([split, byte_level]), normalizers.NFC())
+
+
+@cache
+def with_prefix_space() -> Tokenizer:
+    return trained(pre_tokenizers.ByteLevel(add_prefix_space=True))
+
+
+def encoded(tokenizer: Tokenizer, text: str) -> int:
+    return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+PIECES = [
+    "river",
+    " ",
+    "  ",
+    "\n",
+    "\n\n",
+    "\t",
+    "\r\n",
+    ".",
+    '."',
+    "é",
+    "e\u0301",
+    "\u00a0",
+    "1874",
+    "'s",
+    "…",
+    "河",
+    "<|im_end|>",
+]
+ODD_TEXT = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=30).map("".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ODD_TEXT)
+def test_counts_equal_encoding_for_every_kind_of_pretokenizer(text):
+    for tokenizer in (gpt2_like(), qwen_like(), with_prefix_space()):
+        counter = PretokenCounter(tokenizer)
+        assert counter.count(text) == encoded(tokenizer, text)
+        assert counter.count(text) == encoded(tokenizer, text), "the second count comes from memory"
+
+
+def test_the_short_cut_is_taken_only_where_words_can_be_counted_alone():
+    assert PretokenCounter(gpt2_like())._sums_up
+    assert PretokenCounter(qwen_like())._sums_up
+    assert not PretokenCounter(with_prefix_space())._sums_up
+    assert not PretokenCounter(trained(None))._sums_up
+
+
+def test_a_lower_casing_normaliser_does_not_falsify_counts():
+    tokenizer = trained(pre_tokenizers.ByteLevel(add_prefix_space=False), normalizers.Lowercase())
+    assert PretokenCounter(tokenizer).count("THE RIVER was high") == encoded(tokenizer, "the river was high")
+
+
+def test_an_added_token_inside_a_text_counts_as_one():
+    counter = PretokenCounter(gpt2_like())
+    assert counter.count("river<|im_end|>") == counter.count("river") + 1
+
+
+def test_truncation_set_on_the_tokenizer_does_not_cut_the_count():
+    tokenizer = Tokenizer.from_str(gpt2_like().to_str())
+    tokenizer.enable_truncation(4)
+    assert PretokenCounter(tokenizer).count(PROSE) == encoded(gpt2_like(), PROSE) > 4
+    assert encoded(tokenizer, PROSE) == 4, "the caller's tokenizer keeps its setting"
+
+
+def test_no_text_has_no_tokens():
+    assert PretokenCounter(gpt2_like()).count("") == 0

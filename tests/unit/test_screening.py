@@ -1,0 +1,218 @@
+"""Screening: each decision follows from a reason in view, and nothing is dropped or scored in silence."""
+
+from __future__ import annotations
+
+import textwrap
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twainbot.errors import BadUse
+from twainbot.records import DECISIONS, RIGHTS, SCREENED, STYLES, TRAINABLE_RIGHTS
+from twainbot.screening import NotScored, ScreeningSettings, screen
+from twainbot.screening.lexical import find
+from twainbot.screening.quality import MIN_WORDS, quality_flags
+
+PROSE = (
+    "The pilot took his pipe out of his mouth and looked at the river with an air of injury. It had risen a foot since "
+    "breakfast, and nobody had asked him. He had known that river when it was a mere creek, he said, and it had manners "
+    "then; it stayed where it was put, and did not go walking about the country at night to be introduced to strangers."
+)
+
+
+class FixedScorer:
+    """Gives every text the same score and remembers what it was asked."""
+
+    backend = "fixed@sha256:0"
+
+    def __init__(self, value: float) -> None:
+        self.value, self.asked = value, []
+
+    def score(self, texts: list[str]) -> list[float | None]:
+        self.asked += texts
+        return [self.value] * len(texts)
+
+
+def chunks(*texts: str, style: str = "twain", rights: str = "cc0") -> pl.DataFrame:
+    rows = [
+        {"chunk_id": f"w:{n}-{n + 1}", "work_id": "w", "text": text, "style": style, "copyright_status": rights}
+        for n, text in enumerate(texts)
+    ]
+    return pl.DataFrame(rows)
+
+
+def judged(text: str, *, style: str = "twain", rights: str = "cc0", scorer=None, config=None) -> dict[str, object]:
+    rows = screen(chunks(text, style=style, rights=rights), scorer or NotScored(), config or ScreeningSettings())
+    return rows.row(0, named=True)
+
+
+def test_good_prose_is_kept_without_a_reason():
+    row = judged(PROSE)
+    assert (row["decision"], row["reasons"], row["lexical_flags"], row["quality_flags"]) == ("keep", [], [], [])
+
+
+@pytest.mark.parametrize("rights", RIGHTS)
+def test_only_rights_that_allow_training_pass(rights):
+    row = judged(PROSE, rights=rights)
+    assert (row["decision"] == "keep") == (rights in TRAINABLE_RIGHTS)
+    if rights not in TRAINABLE_RIGHTS:
+        assert row["reasons"] == [f"rights_{rights}"]
+
+
+def test_rights_that_nobody_has_heard_of_are_unknown():
+    assert judged(PROSE, rights="surely fine")["reasons"] == ["rights_unknown"]
+
+
+def test_without_a_model_toxicity_is_null_and_says_not_scored():
+    row = judged(PROSE)
+    assert row["toxicity"] is None
+    assert row["toxicity_backend"] == "not_scored"
+
+
+@pytest.mark.parametrize(("score", "decision"), [(0.49, "keep"), (0.5, "review"), (0.89, "review"), (0.9, "reject")])
+def test_a_score_decides_at_its_thresholds(score, decision):
+    row = judged(PROSE, scorer=FixedScorer(score))
+    assert (row["decision"], row["toxicity"], row["toxicity_backend"]) == (decision, score, "fixed@sha256:0")
+    assert row["reasons"] == ([] if decision == "keep" else ["toxicity"])
+
+
+def test_one_strong_word_is_reviewed_and_two_are_rejected():
+    once, twice = f"{PROSE} Oh shit.", f"{PROSE} Oh shit, said the shitty pilot."  # 2 and 2 + 2 = 4
+    assert (judged(once)["decision"], judged(once)["reasons"]) == ("review", ["profanity"])
+    assert (judged(twice)["decision"], judged(twice)["reasons"]) == ("reject", ["profanity"])
+
+
+@pytest.mark.parametrize(
+    "text", ["a damned fool", "the devil's own ass of a mule", "what in hell", "Scunthorpe", "cockpit"]
+)
+def test_mild_oaths_and_innocent_words_are_not_flagged(text):
+    assert find(text).flags == ()
+
+
+def test_a_period_slur_goes_to_review_by_category_and_is_never_dropped():
+    row = judged(f"{PROSE} The injun said no.")
+    assert (row["decision"], row["reasons"]) == ("review", ["period_term:indigenous"])
+
+
+def test_a_threat_in_fiction_is_reviewed_and_a_call_to_self_harm_rejected():
+    assert judged(f'{PROSE} "I’ll kill you," he said.')["reasons"] == ["threat"]
+    assert judged(f"{PROSE} Go and kill yourself.")["decision"] == "reject"
+
+
+def test_a_sensitive_topic_is_recorded_and_only_some_ask_for_review():
+    assert judged(f"{PROSE} Slavery was the law then.")["sensitive_topics"] == ["slavery"]
+    assert judged(f"{PROSE} Slavery was the law then.")["decision"] == "keep"
+    assert judged(f"{PROSE} He spoke of suicide.")["reasons"] == ["topic:self_harm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "decision"),
+    [
+        ("Write to someone@example.org.", "email", "review"),
+        ("Call (314) 555-0123 now.", "phone", "review"),
+        ("His number is 123-45-6789.", "ssn", "reject"),
+    ],
+)
+def test_personal_data_is_found_by_kind(text, kind, decision):
+    row = judged(f"{PROSE} {text}")
+    assert (row["decision"], row["reasons"]) == (decision, [f"personal_data:{kind}"])
+
+
+def test_zone_codes_of_a_bulletin_are_no_personal_data():
+    assert find("WIZ042-043-053-055-221815-\nARZ001-002-010-\n1884-85 and 000-12-3456").flags == ()
+
+
+def test_an_offices_telephone_is_flagged_but_not_reviewed_in_a_bulletin():
+    row = judged("FORECAST OFFICE TELEPHONE 816-555-0123. RAIN TODAY.", style="weather_fact")
+    assert row["lexical_flags"] == ["personal_data:phone"]
+    assert row["decision"] == "keep"
+
+
+def test_a_passage_of_49_words_is_too_short_and_a_joke_is_not():
+    text = " ".join(["The", "pilot", "and", "his", "mate"] * 10)
+    assert MIN_WORDS == 50
+    assert "too_few_words" not in quality_flags(text, "twain")
+    assert "too_few_words" in quality_flags(text.removesuffix(" mate"), "twain")
+    assert quality_flags("Why me? Because.", "joke") == []
+
+
+DEBRIS = {
+    "mojibake": PROSE + " caf\u00c3\u00a9",
+    "placeholder_text": PROSE + " Lorem ipsum dolor.",
+    "few_alphabetic_words": PROSE + " 12 34 56" * 10,
+    "bullet_lines": "\n".join(f"- {line}" for line in textwrap.wrap(PROSE, 40)),
+    "ellipsis_lines": "\n".join(f"the pilot and that mate number {'i' * n} of the boat..." for n in range(1, 12)),
+    "duplicate_lines": "\n".join([PROSE, *["The same line of the same page."] * 3]),
+    "no_sentences": "\n\n".join(f"The {'i' * n} Chapter of the Book and of Pilots" for n in range(1, 12)),
+    "few_stop_words": "Qu'il prétendait faire son éducation; vous me croirez si vous voulez. " * 1
+    + "Bonjour mon ami. " * 14,
+    "repeated_ngrams": PROSE[:60] + " river pilot" * 40 + ".",
+    "word_length": "the and " + "supercalifragilistic " * 60 + ".",
+    "symbols": PROSE + " #" * 12,
+}
+
+
+@pytest.mark.parametrize("rule", DEBRIS)
+def test_each_rule_fails_on_its_own_kind_of_debris(rule):
+    assert rule in quality_flags(DEBRIS[rule], "twain")
+    assert rule not in quality_flags(PROSE, "twain")
+
+
+def test_one_failed_rule_is_reviewed_and_two_are_rejected():
+    one = judged(DEBRIS["bullet_lines"])
+    assert (one["quality_flags"], one["decision"], one["reasons"]) == (
+        ["bullet_lines"],
+        "review",
+        ["quality:bullet_lines"],
+    )
+    two = judged(DEBRIS["few_stop_words"])
+    assert len(two["quality_flags"]) >= 2
+    assert two["decision"] == "reject"
+
+
+def test_a_hard_rule_rejects_alone():
+    assert judged(DEBRIS["mojibake"])["decision"] == "reject"
+
+
+def test_rejecting_reasons_stand_first_and_each_once():
+    row = judged(f"{PROSE} The injun said: shit, shit.", rights="unknown")
+    assert row["reasons"] == ["rights_unknown", "profanity", "period_term:indigenous"]
+
+
+def test_flagged_texts_are_always_scored_and_others_by_share():
+    scorer = FixedScorer(0.1)
+    flagged = f"{PROSE} The injun said no."
+    rows = screen(chunks(PROSE, flagged, PROSE), scorer, ScreeningSettings(scored_share=0.0))
+    assert scorer.asked == [flagged]
+    assert rows["toxicity"].to_list() == [None, 0.1, None]
+    assert rows["toxicity_backend"].to_list() == ["not_scored", "fixed@sha256:0", "not_scored"]
+
+
+def test_the_scored_share_is_drawn_by_text_and_so_is_the_same_in_every_run():
+    texts = [f"{PROSE} {number}" for number in range(200)]
+    first, second = FixedScorer(0.1), FixedScorer(0.1)
+    screen(chunks(*texts), first, ScreeningSettings(scored_share=0.25))
+    screen(chunks(*reversed(texts)), second, ScreeningSettings(scored_share=0.25))
+    assert set(first.asked) == set(second.asked)
+    assert 25 <= len(first.asked) <= 75  # 50 expected; +-25 is four standard deviations of 6.1
+
+
+def test_contradicting_thresholds_are_refused_by_both_names():
+    with pytest.raises(BadUse, match=r"toxicity_review=0\.95.*toxicity_reject=0\.9"):
+        ScreeningSettings(toxicity_review=0.95)
+    with pytest.raises(BadUse, match="scored_share"):
+        ScreeningSettings(scored_share=1.5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=80), max_size=5), st.sampled_from(STYLES), st.sampled_from(RIGHTS))
+def test_every_chunk_gets_one_row_in_order_and_a_reason_unless_kept(texts, style, rights):
+    asked = chunks("dropped", *texts, style=style, rights=rights)[1:]
+    rows = screen(asked, NotScored(), ScreeningSettings())
+    assert rows.schema == pl.Schema(SCREENED)
+    assert rows["chunk_id"].to_list() == asked["chunk_id"].to_list()
+    for row in rows.iter_rows(named=True):
+        assert row["decision"] in DECISIONS
+        assert (row["decision"] == "keep") == (row["reasons"] == [])

@@ -1,0 +1,198 @@
+"""Each gate on rows that it must pass, fail, leave open, or call unmeasured."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from twainbot.errors import BadInput
+from twainbot.evals import verdicts
+from twainbot.evals.grounding import GroundingSummary
+from twainbot.evals.statistics import clopper_pearson, upper_bound
+from twainbot.evals.verdicts import Rating, TextLoss
+
+
+def ratings(good, n, rater="a", arm="adapter"):
+    return [Rating(f"d{i}", arm, rater, 5 if i < good else 2) for i in range(n)]
+
+
+def weather(errors, n, coverage=1.0):
+    rate = errors / n if n else None
+    return GroundingSummary(
+        n,
+        errors,
+        rate,
+        clopper_pearson(errors, n),
+        upper_bound(errors, n),
+        errors,
+        rate,
+        coverage if n else None,
+        n,
+        rate,
+        {},
+        {},
+    )
+
+
+def losses(ratio, n=40, spread=0.0):
+    """Texts whose adapter loss is `ratio` times the base's 200 nats over 100 tokens, give or take the spread."""
+    return [TextLoss(f"t{i}", 200.0, 200.0 * ratio * (1 + spread * (-1) ** i), 100) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("good", "n", "state"),
+    [(47, 50, "pass"), (46, 50, "inconclusive"), (42, 50, "inconclusive"), (30, 50, "fail"), (20, 20, "inconclusive")],
+)
+def test_style_passes_only_when_the_lower_bound_clears_eighty_five_percent(good, n, state):
+    verdict = verdicts.style(ratings(good, n))
+    assert (verdict.state, verdict.n, verdict.value) == (state, n, good / n)
+    assert verdict.interval.low <= verdict.value <= verdict.interval.high
+
+
+def test_thirty_perfect_ratings_clear_the_bound_but_are_too_few():
+    # 0.05^(1/30) = 0.905 > 0.85, yet fifty items are asked for
+    verdict = verdicts.style(ratings(30, 30))
+    assert verdict.state == "inconclusive"
+    assert "At least 50" in verdict.why
+
+
+def test_style_without_ratings_is_not_run():
+    assert verdicts.style([]).state == "not_run"
+    assert verdicts.style(ratings(50, 50, arm="base")).state == "not_run"
+
+
+def test_two_raters_are_averaged_and_their_agreement_reported():
+    verdict = verdicts.style([*ratings(50, 50), *ratings(0, 50, rater="b"), *ratings(0, 50, arm="base")])
+    # 5 and 2 average to 3.5, below 4: nothing is good
+    assert (verdict.value, verdict.state) == (0.0, "fail")
+    assert "kappa" in verdict.why
+    # the adapter's 3.5 less the base's 2
+    assert "+1.50 points on 50" in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("errors", "n", "state"),
+    [(0, 59, "pass"), (0, 58, "inconclusive"), (8, 300, "pass"), (9, 300, "inconclusive"), (30, 300, "fail")],
+)
+def test_weather_passes_at_the_published_error_budgets(errors, n, state):
+    assert verdicts.weather_errors(weather(errors, n)).state == state
+
+
+def test_an_evasive_model_does_not_pass_on_silence():
+    verdict = verdicts.weather_errors(weather(0, 300, coverage=0.4))
+    assert verdict.state == "inconclusive"
+    assert "silence is no accuracy" in verdict.why
+
+
+def test_weather_without_replies_is_not_run():
+    assert verdicts.weather_errors(weather(0, 0)).state == "not_run"
+
+
+@pytest.mark.parametrize(
+    ("base", "adapter", "state"),
+    [
+        ([False] * 40, [True] * 30 + [False] * 10, "pass"),
+        ([True] * 30 + [False] * 10, [False] * 40, "fail"),
+        ([True, False] * 20, [False, True] * 20, "inconclusive"),
+        ([False] * 4, [True] * 2 + [False] * 2, "inconclusive"),
+        ([True] * 40, [True] * 40, "not_measurable"),
+        ([], [], "not_run"),
+    ],
+)
+def test_tool_calls_must_improve_on_the_same_items(base, adapter, state):
+    assert verdicts.tool_calls(base, adapter).state == state
+
+
+def test_perplexity_ratio_is_the_exponential_of_the_loss_difference():
+    # 2.0 nats a token down to 1.8: exp(-0.2) = 0.8187
+    verdict = verdicts.perplexity(losses(0.9), seed=1)
+    assert verdict.value == pytest.approx(math.exp(-0.2))
+    assert verdict.state == "pass"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "spread", "state"), [(1.1, 0.0, "fail"), (1.0, 0.1, "inconclusive"), (0.99, 0.001, "pass")]
+)
+def test_perplexity_must_fall_with_its_whole_interval(ratio, spread, state):
+    assert verdicts.perplexity(losses(ratio, spread=spread), seed=1).state == state
+
+
+def test_texts_of_one_work_are_one_source():
+    rows = [TextLoss(loss.item, loss.base, loss.adapter, loss.size, "pg245") for loss in losses(0.5)]
+    verdict = verdicts.perplexity(rows, seed=1)
+    assert verdict.state == "inconclusive"
+    assert "from 1 sources" in verdict.why
+
+
+def test_a_text_of_no_size_is_refused():
+    with pytest.raises(BadInput, match="size 0"):
+        verdicts.perplexity([TextLoss("a", 1.0, 1.0, 0)], seed=1)
+
+
+@pytest.mark.parametrize(("ratio", "state"), [(1.0, "pass"), (1.04, "pass"), (1.06, "fail"), (0.8, "pass")])
+def test_code_loss_may_rise_by_less_than_five_percent(ratio, state):
+    verdict = verdicts.code_loss(losses(ratio), seed=1)
+    assert verdict.state == state
+    assert verdict.value == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize(
+    ("base", "adapter", "state"),
+    [
+        ([True] * 100 + [False] * 64, [True] * 100 + [False] * 64, "pass"),
+        ([True] * 100 + [False] * 64, [False] * 40 + [True] * 60 + [False] * 64, "fail"),
+        ([True] * 100 + [False] * 64, [False] * 6 + [True] * 94 + [False] * 64, "inconclusive"),
+        ([True] * 20, [True] * 20, "inconclusive"),  # twenty problems cannot show five points
+        ([False] * 164, [False] * 164, "not_measurable"),
+        ([], [], "not_run"),
+    ],
+)
+def test_coding_is_non_inferiority_by_interval(base, adapter, state):
+    assert verdicts.coding(base, adapter).state == state
+
+
+@pytest.mark.parametrize(("overlaps", "state"), [([3, 12], "pass"), ([3, 13], "fail"), ([], "not_run")])
+def test_copying_is_decided_by_the_longest_run(overlaps, state):
+    verdict = verdicts.copying(overlaps)
+    assert verdict.state == state
+    assert verdict.interval is None
+
+
+def passing():
+    return [verdicts.style(ratings(50, 50)), verdicts.weather_errors(weather(0, 59)), verdicts.copying([3])]
+
+
+def test_only_passes_release():
+    assert verdicts.blockers(passing()) == []
+    for bad in (verdicts.style([]), verdicts.copying([40]), verdicts.weather_errors(weather(0, 58))):
+        (sentence,) = verdicts.blockers([*passing(), bad])
+        assert sentence.startswith(f"{bad.gate} is {bad.state.replace('_', ' ')}")
+
+
+def test_nothing_measured_releases_nothing():
+    assert verdicts.blockers([]) == ["No gate was evaluated."]
+
+
+def test_code_loss_stands_in_for_a_base_too_small_to_code():
+    small = verdicts.coding([False] * 164, [False] * 164)
+    assert verdicts.blockers([*passing(), small, verdicts.code_loss(losses(1.0), seed=1)]) == []
+    assert len(verdicts.blockers([*passing(), small])) == 1
+    assert len(verdicts.blockers([*passing(), small, verdicts.code_loss(losses(1.2), seed=1)])) == 2
+
+
+def test_a_rehearsal_is_marked_on_every_verdict():
+    marked = verdicts.rehearsed(passing())
+    assert [v.rehearsal for v in marked] == [True] * 3
+    assert [v.state for v in marked] == ["pass"] * 3
+
+
+def test_every_state_is_a_known_one():
+    made = [
+        *passing(),
+        verdicts.style([]),
+        verdicts.coding([False] * 9, [False] * 9),
+        verdicts.copying([99]),
+        verdicts.style(ratings(9, 9)),
+    ]
+    assert {v.state for v in made} == set(verdicts.STATES)

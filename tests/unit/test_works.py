@@ -1,0 +1,252 @@
+"""The one door: raw bytes of any source to WORK rows, rejects included."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import polars as pl
+import pytest
+import yaml
+
+from twainbot.corpora.works import Sidecar, slug, works_from_unit
+from twainbot.errors import BadUse, UnknownName, UnreadableSource
+from twainbot.records import RIGHTS, STYLES, WORK, content_hash
+
+STORY = (
+    "It rained on Crow Bend for nine days, and on the tenth the river came up the street to see what was the matter."
+)
+BOOK = (
+    "The Project Gutenberg eBook of Mud, by Amos Quill\n\nTitle: Mud\n\nAuthor: Amos Quill\n\n"
+    "Release date: July 1, 2004 [eBook #99]\n\nLanguage: French\n\n*** START OF THE PROJECT GUTENBERG EBOOK MUD ***\n\n"
+    f"{STORY}\n\n*** END OF THE PROJECT GUTENBERG EBOOK MUD ***\n"
+)
+FEED = (
+    '<rss version="2.0"><channel><title>Messenger</title>'
+    f"<item><title>Rain</title><link>https://example.org/r</link><description>{STORY}</description></item>"
+    f"<item><title>Rain</title><link>https://example.org/s</link><description>{STORY} Again.</description></item>"
+    "<item><title>Picture</title><link>https://example.org/p</link><description></description></item>"
+    "</channel></rss>"
+)
+BULLETIN = (
+    "\x01\n123\nFPUS53 KHNB 021745\nZFPHNB\n\nZone Forecast Product\nNational Weather Service Hannibal MO\n"
+    "1145 AM CST Fri Jan 2 2026\n\nMOZ018-030545-\nMarion-\n1145 AM CST Fri Jan 2 2026\n\n"
+    ".TONIGHT...Clear. Lows around 20.\n\n$$\n\x03"
+)
+TALK = json.dumps(
+    {
+        "conversation_id": "c 1",
+        "turns": [{"role": "user", "content": "Rain?"}, {"role": "assistant", "content": "Ask."}],
+    }
+)
+UNITS = {
+    "gutenberg": ("pg99", BOOK, Sidecar()),
+    "satire": ("messenger", FEED, Sidecar(license="CC0-1.0")),
+    "jokes": (
+        "dry",
+        json.dumps({"id": "j1", "joke": STORY, "topic": "rain"}),
+        Sidecar(filename="dry.jsonl", rights="cc0"),
+    ),
+    "weather": ("HNB-2026", BULLETIN, Sidecar()),
+    "transcripts": ("log", TALK, Sidecar(rights="cc0")),
+    "local": (
+        "tales",
+        f"# Tales\n\n## The Flood\n\n{STORY}\n",
+        Sidecar(filename="tales.md", rights="cc0", style="twain"),
+    ),
+}
+
+
+def works(source: str, **changes) -> pl.DataFrame:
+    unit, text, sidecar = UNITS[source]
+    return works_from_unit(source, unit, text.encode(), Sidecar(**{**sidecar.__dict__, **changes}))
+
+
+def extra(frame: pl.DataFrame, row: int = 0) -> dict:
+    return json.loads(frame["extra"][row])
+
+
+@pytest.mark.parametrize("source", UNITS)
+def test_every_source_gives_rows_of_the_work_schema(source):
+    frame = works(source)
+    assert dict(frame.schema) == dict(WORK)
+    assert set(frame["source"]) == {source}
+    assert set(frame["raw_sha256"]) == {hashlib.sha256(UNITS[source][1].encode()).hexdigest()}
+    assert set(frame["rights"]) <= set(RIGHTS)
+    assert set(frame["style"]) <= set(STYLES)
+    assert frame.filter(pl.col("reject_reason").is_null())["text"].str.len_chars().min() > 10
+
+
+@pytest.mark.parametrize("source", UNITS)
+def test_the_same_bytes_give_the_same_rows(source):
+    assert content_hash(works(source)) == content_hash(works(source))
+
+
+@pytest.mark.parametrize("source", UNITS)
+def test_the_time_of_retrieval_is_kept_but_is_no_content(source):
+    later = works(source, retrieved_at="2026-11-01T00:00:00+00:00")
+    assert set(later["retrieved_at"]) == {"2026-11-01T00:00:00+00:00"}
+    assert content_hash(later) == content_hash(works(source))
+
+
+@pytest.mark.parametrize("source", UNITS)
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\x00" * 64, b"\x89PNG\r\n\x1a\n" + bytes(range(256)), b"<!DOCTYPE html><html><body>404</body></html>"],
+)
+def test_unusable_bytes_raise_with_unit_and_source(source, raw):
+    if source == "local" and b"html" in raw:
+        return  # a drop folder may hold HTML
+    with pytest.raises(UnreadableSource, match=source):
+        works_from_unit(source, UNITS[source][0], raw, UNITS[source][2])
+
+
+@pytest.mark.parametrize(
+    ("source", "work_id"),
+    [
+        ("gutenberg", "pg99"),
+        ("satire", "messenger/rain"),
+        ("jokes", "dry/j1"),
+        ("weather", "HNB-2026/zfphnb-20260102-021745"),
+        ("transcripts", "log/c-1"),
+        ("local", "tales/the-flood"),
+    ],
+)
+def test_work_ids_name_unit_and_work(source, work_id):
+    assert works(source)["work_id"][0] == work_id
+
+
+def test_a_second_work_of_the_same_id_becomes_a_reject():
+    frame = works("satire")
+    assert frame["work_id"].to_list() == ["messenger/rain", "messenger/rain~2", "messenger/picture"]
+    assert frame["reject_reason"].to_list() == [None, "duplicate_work_id", "no_body"]
+    assert frame["text"].to_list()[1:] == ["", ""]
+
+
+def test_the_same_product_twice_in_a_unit_is_kept_once():
+    frame = works_from_unit("weather", "HNB-2026", (BULLETIN * 2).encode(), Sidecar())
+    assert frame["reject_reason"].to_list() == [None, "duplicate_work_id"]
+
+
+def test_a_header_that_prints_another_number_is_warned_about():
+    frame = works_from_unit("gutenberg", "pg245", BOOK.encode(), Sidecar())
+    assert "header_prints_etext=99" in frame["warnings"].to_list()[0]
+    assert extra(frame)["etext"] == 245
+
+
+def test_a_second_edition_of_a_number_is_not_warned_about():
+    frame = works_from_unit("gutenberg", "pg99-hfinn12", BOOK.encode(), Sidecar())
+    assert not any(note.startswith("header_prints") for note in frame["warnings"].to_list()[0])
+
+
+def test_what_a_sidecar_says_outweighs_the_header_except_on_restriction():
+    frame = works("gutenberg", title="Mud, a Tale", author="A. Quill", rights="public_domain")
+    assert frame.select("title", "author", "rights", "language").row(0) == (
+        "Mud, a Tale",
+        "A. Quill",
+        "public_domain",
+        "fr",
+    )
+    text = BOOK.replace("Title: Mud", "This is a COPYRIGHTED Project Gutenberg eBook\n\nTitle: Mud")
+    assert (
+        works_from_unit("gutenberg", "pg99", text.encode(), Sidecar(rights="public_domain_us"))["rights"][0]
+        == "restricted"
+    )
+
+
+def test_a_book_with_no_header_and_no_catalogue_row_is_of_unknown_rights():
+    frame = works_from_unit(
+        "gutenberg", "pg99", f"{STORY}\n\nEnd of Project Gutenberg's Mud, by Amos Quill".encode(), Sidecar()
+    )
+    assert frame["rights"][0] == "unknown"
+    assert frame["author"][0] == "Amos Quill"
+
+
+def test_weather_is_public_domain_and_carries_its_facts():
+    frame = works("weather")
+    assert frame["rights"][0] == "public_domain"
+    assert extra(frame)["facts"][0] | {"text": ""} == {
+        "location": "Marion", "cities": [], "zones": ["MOZ018"], "period": "Tonight", "condition": "clear", "high_f": None,
+        "low_f": 20, "precipitation_chance": None, "wind_mph": None, "wind_direction": None, "text": "",
+    }  # fmt: skip
+    assert extra(frame)["issued_at"] == "2026-01-02T11:45:00-06:00"
+
+
+def test_transcripts_keep_their_turns():
+    assert [turn["role"] for turn in extra(works("transcripts"))["turns"]] == ["user", "assistant"]
+
+
+def test_overrides_change_one_heading_and_leave_the_others():
+    text = f"## One\n\n{STORY}\n\n## Two\n\n{STORY}\n"
+    sidecar = Sidecar(
+        filename="a.md", rights="cc0", license="CC0-1.0", overrides={"Two": {"rights": "unknown", "license": "unknown"}}
+    )
+    frame = works_from_unit("local", "a", text.encode(), sidecar)
+    assert frame.select("rights", "license").rows() == [("cc0", "CC0-1.0"), ("unknown", "unknown")]
+
+
+def test_aphorisms_are_works_of_their_own():
+    sidecar = Sidecar(filename="a.md", split="line", style="franklin", rights="cc0")
+    frame = works_from_unit(
+        "local", "a", b"# Sayings\n\n- Mud keeps what it is given.\n- Rain pays no rent.\n", sidecar
+    )
+    assert frame["work_id"].to_list() == ["a/0001", "a/0002"]
+    assert frame["title"].to_list() == ["Mud keeps what it is given.", "Rain pays no rent."]
+
+
+def test_jokes_without_a_file_name_are_read_by_their_first_character():
+    for text in (json.dumps([{"joke": STORY}]), json.dumps({"joke": STORY}), f'id,joke\n1,"{STORY}"\n'):
+        assert works_from_unit("jokes", "dry", text.encode(), Sidecar())["text"].to_list() == [STORY]
+
+
+def test_a_sidecar_is_read_from_a_manifest_entry():
+    entry = {
+        "path": "local/a.md",
+        "unit": "a",
+        "title": "A",
+        "rights": "cc0",
+        "purpose": "x",
+        "canaries": [],
+        "url": None,
+    }
+    assert Sidecar.from_mapping(entry) == Sidecar(filename="a.md", title="A", rights="cc0")
+
+
+@pytest.mark.parametrize("entry", [{"style": "epic"}, {"rights": "mine"}, {"overrides": {"One": {"rights": "mine"}}}])
+def test_words_outside_the_vocabulary_are_bad_use(entry):
+    with pytest.raises(BadUse, match="Use one of"):
+        Sidecar.from_mapping(entry)
+
+
+def test_an_unknown_source_is_answered_with_the_known_ones():
+    with pytest.raises(UnknownName, match="gutenberg, jokes, local"):
+        works_from_unit("novels", "x", b"text", Sidecar())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("The Ferryman's Ledger", "the-ferrymans-ledger"), ("  A--B!  ", "a-b"), ("x" * 80, "x" * 60), ("éè", "")],
+)
+def test_slugs_are_short_and_plain(text, expected):
+    assert slug(text) == expected
+
+
+def test_every_sample_file_of_the_manifest_gives_usable_works(root):
+    manifest = root / "samples" / "manifest.yaml"
+    if not manifest.exists():
+        pytest.skip("samples/manifest.yaml is not there")
+    for entry in yaml.safe_load(manifest.read_text(encoding="utf-8"))["files"]:
+        if entry["source"] not in UNITS:
+            continue
+        raw = (root / "samples" / entry["path"]).read_bytes()
+        frame = works_from_unit(entry["source"], entry["unit"], raw, Sidecar.from_mapping(entry))
+        assert frame["work_id"].is_unique().all(), entry["path"]
+        kept = frame.filter(pl.col("reject_reason").is_null())
+        assert len(kept) >= 0.9 * len(frame), entry["path"]
+
+
+@pytest.mark.shared
+def test_real_books_keep_their_unit_key_whatever_they_print(shared_data):
+    frame = works_from_unit("gutenberg", "pg3189", (shared_data / "gutenberg" / "pg3189.txt").read_bytes(), Sidecar())
+    assert frame["work_id"].to_list() == ["pg3189"]
+    assert "header_prints_etext=3198" in frame["warnings"].to_list()[0]

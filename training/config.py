@@ -1,0 +1,197 @@
+"""Recipes: what `training/configs/<profile>/<recipe>.yaml` may say. The values' reasons stand in those files.
+
+A recipe is frozen and strict: an unknown key, a value out of range or two values that contradict each other stop the
+run before a weight is loaded. `stage_hash` names what a stage depends on, so that an edit reruns only that stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from twainbot.errors import BadConfig, UnknownName
+
+CONFIGS = Path(__file__).parent / "configs"
+STAGES = ("dapt", "sft", "preference")
+
+StageName: TypeAlias = Literal["dapt", "sft", "preference"]
+# Attention and MLP linears only: vLLM, llama.cpp and Ollama load nothing else in an adapter.
+Linear: TypeAlias = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+Share: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Base(Section):
+    """Overrides the profile's base model for this recipe."""
+
+    name: str  # a name that base_model.prepare knows, a folder, or a Hub model
+    revision: str | None = None
+    template: str | None = None  # a file stem of training/templates/
+
+
+class Lora(Section):
+    """The adapter's shape. Every stage continues the same adapter, so it is one section for all."""
+
+    r: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.05, ge=0.0, lt=1.0)
+    target_modules: tuple[Linear, ...] = Field(("q_proj", "k_proj", "v_proj", "o_proj"), min_length=1)
+    max_lora_rank: int = Field(16, ge=1)  # the rank that servers of this adapter allow for
+
+    @model_validator(mode="after")
+    def _rank_is_servable(self) -> Lora:
+        if self.r > self.max_lora_rank:
+            raise ValueError(f"r={self.r} exceeds max_lora_rank={self.max_lora_rank}, so no server would load it")
+        return self
+
+
+class Stage(Section):
+    """What all three stages share. Rows are packed rows of `sequence_length` tokens, for preference they are pairs."""
+
+    learning_rate: float = Field(gt=0.0, lt=1.0)
+    epochs: int = Field(1, ge=1)
+    max_steps: int | None = Field(None, ge=1)  # ends earlier than the epochs would
+    sequence_length: int = Field(ge=16)
+    micro_batch: int = Field(ge=1)  # rows on the device at once
+    effective_batch: int = Field(ge=1)  # rows per optimizer step
+    warmup_steps: int = Field(0, ge=0)
+    scheduler: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    weight_decay: float = Field(0.0, ge=0.0)
+    max_grad_norm: float = Field(1.0, gt=0.0)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    quantization: Literal["none", "nf4"] = "none"  # nf4: 4-bit base, LoRA on top (QLoRA)
+    gradient_checkpointing: bool = False
+    checkpoint_steps: int = Field(ge=1)  # optimizer steps between checkpoints
+    minimum_steps: int = Field(ge=1)  # preflight: fewer optimizer steps than this teach nothing
+    truncation_limit: Share = 0.0  # preflight: largest share of rows too long for sequence_length
+    validation_rows: int | None = Field(None, ge=1)  # first so many validation rows are scored; none: all
+    spike_factor: float = Field(3.0, gt=1.0)  # divergence: loss above this multiple of the running median ...
+    spike_patience: int = Field(3, ge=1)  # ... for so many logged steps in a row
+
+    @property
+    def accumulation(self) -> int:
+        """Micro batches per optimizer step."""
+        return self.effective_batch // self.micro_batch
+
+    @model_validator(mode="after")
+    def _steps_agree(self) -> Stage:
+        if self.effective_batch % self.micro_batch:
+            found = f"effective_batch={self.effective_batch} is no multiple of micro_batch={self.micro_batch}"
+            raise ValueError(found)
+        if self.max_steps is not None and self.warmup_steps >= self.max_steps:
+            raise ValueError(f"warmup_steps={self.warmup_steps} never ends before max_steps={self.max_steps}")
+        if self.max_steps is not None and self.minimum_steps > self.max_steps:
+            raise ValueError(f"minimum_steps={self.minimum_steps} is above max_steps={self.max_steps}")
+        return self
+
+
+class Dapt(Stage):
+    """Domain-adaptive pretraining on passages."""
+
+
+class Sft(Stage):
+    """Supervised fine-tuning on dialogues."""
+
+    max_rows: int | None = Field(None, ge=1)  # train on so many dialogues at most
+    # Share of train dialogues without any tool call, reached by leaving out rows of the fuller side. None: as found.
+    no_call_share: Share | None = None
+
+
+class Preference(Stage):
+    """Direct preference optimisation on pairs; the reference is the policy that the stage starts from."""
+
+    beta: float = Field(0.1, gt=0.0)  # lower: may move further from the reference
+    max_rows: int | None = Field(None, ge=1)  # train on so many pairs at most
+
+
+class Generation(Section):
+    """How evaluations let the model speak: greedy, so that equal weights give equal replies."""
+
+    max_new_tokens: int = Field(96, ge=1)
+    batch_size: int = Field(8, ge=1)  # prompts decoded at once
+
+
+class Recipe(Section):
+    """One recipe file. `name` and `profile` come from its path."""
+
+    name: str
+    profile: str
+    seed: int = Field(ge=0)
+    base: Base | None = None
+    lora: Lora
+    dapt: Dapt
+    sft: Sft
+    preference: Preference
+    generation: Generation
+
+    def stage(self, stage: str) -> Stage:
+        """The section of `dapt`, `sft` or `preference`; UnknownName for another."""
+        if stage not in STAGES:
+            raise UnknownName(f"Unknown training stage {stage!r}. Stages are: {', '.join(STAGES)}.")
+        section: Stage = getattr(self, stage)
+        return section
+
+    def stage_hash(self, stage: str) -> str:
+        """64 hex digits over what that stage reads: its own section, and for training also seed, base and lora.
+
+        Takes `dapt`, `sft`, `preference` or `generation`. Editing one section changes only that section's hash.
+        """
+        if stage == "generation":
+            return digest({"generation": self.generation.model_dump(mode="json")})
+        shared = self.model_dump(mode="json", include={"seed", "base", "lora"})
+        return digest({**shared, stage: self.stage(stage).model_dump(mode="json")})
+
+
+def digest(value: Any) -> str:
+    """64 hex digits of a JSON value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe file; its folder is the profile, its stem the recipe's name.
+
+    Raises BadConfig naming the file, the fields and what is wrong with them.
+    """
+    if not path.is_file():
+        raise BadConfig(f"No recipe at {path}. Known ones: {', '.join(known_recipes()) or 'none'}.")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BadConfig(f"{path} is not YAML: {error}.") from error
+    if not isinstance(raw, dict):
+        raise BadConfig(f"{path} must hold a mapping of sections, found {type(raw).__name__}.")
+    try:
+        return Recipe.model_validate({"name": path.stem, "profile": path.parent.name, **raw})
+    except ValidationError as error:
+        raise BadConfig(f"{path}: {_plain(error)}.") from error
+
+
+def recipe_path(profile: str, recipe: str) -> Path:
+    """Where that profile's recipe lies; UnknownName, listing the known ones, where there is none."""
+    path = CONFIGS / profile / f"{recipe}.yaml"
+    if not path.is_file():
+        raise UnknownName(f"Unknown recipe {profile}/{recipe}. Known ones: {', '.join(known_recipes())}.")
+    return path
+
+
+def known_recipes(profile: str = "*") -> list[str]:
+    """`<profile>/<recipe>` of every recipe file, sorted."""
+    return sorted(f"{path.parent.name}/{path.stem}" for path in CONFIGS.glob(f"{profile}/*.yaml"))
+
+
+def _plain(error: ValidationError) -> str:
+    found = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"]) or "recipe"
+        found.append(f"{where}: {item['msg'].removeprefix('Value error, ')}")
+    return "; ".join(found)

@@ -1,0 +1,70 @@
+"""Domain-adaptive pretraining: a new adapter learns to predict the passages.
+
+python -m training.dapt training/configs/sample/default.yaml --data DIR --base DIR --out DIR
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+from training import engine, preflight, record, rows
+from training.base_model import describe
+from training.command import Arguments, Report, parse, run
+from training.config import load_recipe
+from training.render import tokenizer_of
+
+STAGE = "dapt"
+
+
+def main(arguments: Arguments, report: Report) -> dict[str, Any]:
+    """Train the stage and return its record. Raises BadInput from the preflight gate, Diverged from the loop."""
+    recipe = load_recipe(arguments.config)
+    settings = recipe.dapt
+
+    # data
+    table = rows.read_table(STAGE, arguments.data)
+    tokenizer = tokenizer_of(arguments.base)
+    pad_id = describe(arguments.base).pad_id
+    train = rows.passages(rows.draw(rows.of_split(table, "train"), recipe.seed), tokenizer, settings.sequence_length)
+    held_out = rows.held_out(table, recipe.seed, settings.validation_rows)
+    validation = rows.passages(held_out, tokenizer, settings.sequence_length)
+    lines = engine.pack(train.rows, settings.sequence_length)
+    checked = engine.pack(validation.rows, settings.sequence_length)
+    planned = preflight.plan(settings, train, train.rows, len(lines))
+    preflight.check(planned, settings, train)
+    preflight.check_validation(checked)
+
+    # model
+    parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
+    work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
+    base = engine.load_base(arguments.base, settings, recipe.seed)
+    model = engine.with_adapter(base, recipe.lora, settings, arguments.init_adapter)
+
+    # loop
+    before = engine.mean_nll(model, checked, pad_id)
+    report(f"{STAGE}: {planned.steps} steps, validation perplexity {math.exp(before):.2f} before")
+    objective = engine.Objective(
+        collate=lambda batch: engine.collate(batch, pad_id),
+        loss_of=engine.mean_token_loss,
+        scaled=True,
+        score=lambda: engine.mean_nll(model, checked, pad_id),
+    )
+    this_run = engine.Run(STAGE, recipe.seed, work, report)
+    fitted = engine.fit(model, lines, settings, planned, objective, this_run)
+
+    # record
+    metrics = {
+        "validation_loss_before": before,
+        "validation_loss_after": fitted.best_loss,
+        "validation_perplexity_before": math.exp(before),
+        "validation_perplexity_after": math.exp(fitted.best_loss),
+    }
+    done = record.compose(parents, planned, fitted, metrics)
+    report(f"{STAGE}: validation perplexity {metrics['validation_perplexity_after']:.2f} after")
+    return record.publish(model, arguments.out, done)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse(STAGE)))

@@ -1,0 +1,204 @@
+"""From the tables of `splits/` to token rows. Rendering is render.py's, packing engine.py's, refusing preflight.py's.
+
+The data folder of a stage holds dapt.parquet, sft.parquet or preferences.parquet; what their columns mean stands in
+twainbot/records.py. Nothing is cut silently: a dialogue too long for the row is left out and counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from tokenizers import Tokenizer
+
+from training.render import IGNORED, Template, render
+from twainbot import records
+from twainbot.dialogues.tools import TOOLS
+from twainbot.errors import BadInput
+from twainbot.evals.tool_calls import parse_calls
+
+TABLES = {
+    "dapt": ("dapt.parquet", records.DAPT_ROW),
+    "sft": ("sft.parquet", records.SFT_ROW),
+    "preference": ("preferences.parquet", records.PREFERENCE_ROW),
+}
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One document or dialogue as tokens. labels: as long as ids, IGNORED where no loss is taken."""
+
+    ids: list[int]
+    labels: list[int]
+
+    @property
+    def trained(self) -> int:
+        """Tokens on which loss is taken. The first token of a row is predicted from nothing, so it never counts."""
+        return sum(label != IGNORED for label in self.labels[1:])
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """A prompt with its chosen and its rejected reply; loss is taken on the replies."""
+
+    chosen: TokenRow
+    rejected: TokenRow
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Rows of one split, and the sample ids that were too long for a row, in order of the table."""
+
+    rows: list[Any]  # TokenRow or PairRow
+    too_long: list[str] = field(default_factory=list)
+
+    @property
+    def too_long_share(self) -> float:
+        """0..1 of all samples read."""
+        total = len(self.rows) + len(self.too_long)
+        return len(self.too_long) / total if total else 0.0
+
+
+def read_table(stage: str, data_dir: Path) -> pl.DataFrame:
+    """A stage's table, columns checked, ordered by sample id. Raises BadInput where it is missing or malformed."""
+    name, schema = TABLES[stage]
+    path = data_dir / name
+    if not path.is_file():
+        raise BadInput(f"{data_dir} holds no {name}. Materialize splits/ first, or point --data at its folder.")
+    return records.conform(pl.read_parquet(path), schema, name).sort("sample_id")
+
+
+def of_split(table: pl.DataFrame, split: str) -> pl.DataFrame:
+    """The rows of `train`, `validation` or `test`."""
+    return table.filter(pl.col("split") == split)
+
+
+def held_out(table: pl.DataFrame, seed: int, limit: int | None) -> pl.DataFrame:
+    """Validation rows, drawn by hash: `limit` of them, or all."""
+    rows = draw(of_split(table, "validation"), seed)
+    return rows if limit is None else rows.head(limit)
+
+
+def passages(table: pl.DataFrame, tokenizer: Tokenizer, length: int) -> Loaded:
+    """Passages as token rows of at most `length` tokens; a longer passage becomes several rows, nothing is lost."""
+    rows: list[TokenRow] = []
+    for text in table["text"]:
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        pieces = [ids[start : start + length] for start in range(0, len(ids), length)]
+        rows += [TokenRow(piece, piece) for piece in pieces if len(piece) > 1]
+    return Loaded(rows)
+
+
+def dialogues(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int) -> Loaded:
+    """Dialogues as token rows; one longer than `length` tokens is left out and named, since a cut loses its ending."""
+    loaded = Loaded([])
+    for row in table.iter_rows(named=True):
+        ids, labels = render(_messages(row, "messages"), _tools(row), tokenizer, template)
+        if len(ids) > length:
+            loaded.too_long.append(row["sample_id"])
+        else:
+            loaded.rows.append(TokenRow(ids, labels))
+    return loaded
+
+
+def pairs(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int) -> Loaded:
+    """Preference pairs as token rows; a pair with a side longer than `length` tokens is left out and named."""
+    loaded = Loaded([])
+    for row in table.iter_rows(named=True):
+        sides = [_completed(row, row[side], tokenizer, template) for side in ("chosen", "rejected")]
+        if max(len(side.ids) for side in sides) > length:
+            loaded.too_long.append(row["sample_id"])
+        else:
+            loaded.rows.append(PairRow(*sides))
+    return loaded
+
+
+def _completed(row: dict[str, Any], reply: str, tokenizer: Tokenizer, template: Template) -> TokenRow:
+    """Prompt and reply as one row whose only trained tokens are the reply's."""
+    prompt = _messages(row, "prompt")
+    tools = _prompt_tools(row)
+    ids, labels = render([*prompt, _as_message(reply)], tools, tokenizer, template)
+    start = len(render(prompt, tools, tokenizer, template, add_generation_prompt=True)[0])
+    return TokenRow(ids, [IGNORED] * start + labels[start:])
+
+
+def _as_message(reply: str) -> dict[str, Any]:
+    """A reply as a message: one that is a tool call becomes one, so that it is written as the template writes calls."""
+    calls, faults = parse_calls(reply)
+    if not calls or faults:
+        return {"role": "assistant", "content": reply}
+    return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": c} for c in calls]}
+
+
+def choose_dialogues(table: pl.DataFrame, seed: int, max_rows: int | None, no_call_share: float | None) -> pl.DataFrame:
+    """At most `max_rows` dialogues, of which `no_call_share` hold no tool call; drawn by hash, so edits move few rows.
+
+    The wanted share is reached by leaving out rows of the fuller side, never by repeating rows.
+    """
+    drawn = draw(table, seed)
+    if no_call_share is not None:
+        calls = drawn.filter(pl.col("messages").str.contains('"tool_calls"', literal=True))
+        plain = drawn.filter(~pl.col("messages").str.contains('"tool_calls"', literal=True))
+        total = _largest_total(calls.height, plain.height, no_call_share, max_rows)
+        wanted_plain = round(total * no_call_share)
+        drawn = draw(pl.concat([calls.head(total - wanted_plain), plain.head(wanted_plain)]), seed)
+    return drawn if max_rows is None else drawn.head(max_rows)
+
+
+def draw(table: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """The rows in an order that looks random, depends on seed and sample ids only, and is the same everywhere."""
+    keys = [hashlib.sha256(f"{seed}:{sample}".encode()).hexdigest() for sample in table["sample_id"]]
+    return table.with_columns(pl.Series("_key", keys, dtype=pl.String)).sort("_key").drop("_key")
+
+
+def _largest_total(calls: int, plain: int, share: float, limit: int | None) -> int:
+    """The most rows with that share of plain ones: 60 calls and 10 plain at 0.2 give 50, of them 10 plain."""
+    bounds = [calls + plain] if limit is None else [calls + plain, limit]
+    if share > 0:
+        bounds.append(int(plain / share))
+    if share < 1:
+        bounds.append(int(calls / (1 - share)))
+    return min(bounds)
+
+
+def _messages(row: dict[str, Any], column: str) -> list[dict[str, Any]]:
+    messages = _json_list(row, column)
+    nulls = [call for message in messages for call in message.get("tool_calls") or [] if _has_null(call)]
+    if nulls:
+        raise BadInput(
+            f"Sample {row['sample_id']!r} has a null argument in a tool call: {json.dumps(nulls[0])[:120]}. "
+            "Arguments that a call does not use must be absent; rebuild the table from JSON text, not from structs."
+        )
+    return messages
+
+
+def _tools(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return _json_list(row, "tools") if row.get("tools") else []
+
+
+def _prompt_tools(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pair's own tools where the table names them; else the house's, which every dialogue here is offered."""
+    return _tools(row) if row.get("tools") else TOOLS
+
+
+def _json_list(row: dict[str, Any], column: str) -> list[dict[str, Any]]:
+    try:
+        value = json.loads(row[column])
+    except (TypeError, json.JSONDecodeError) as error:
+        found = f"Sample {row['sample_id']!r}: column {column} is no JSON ({error})"
+        raise BadInput(f"{found}. Rematerialize splits/.") from error
+    if not isinstance(value, list):
+        raise BadInput(f"Sample {row['sample_id']!r}: column {column} must be a JSON list. Rematerialize splits/.")
+    return value
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_null(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_has_null(item) for item in value)
+    return value is None

@@ -1,0 +1,66 @@
+"""Supervised fine-tuning: the adapter learns to answer, and when to call the tool, from dialogues.
+
+python -m training.sft training/configs/sample/default.yaml --data DIR --base DIR --out DIR --init-adapter DIR
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from training import engine, preflight, record, rows
+from training.base_model import describe, template_of
+from training.command import Arguments, Report, parse, run
+from training.config import load_recipe
+from training.render import tokenizer_of
+
+STAGE = "sft"
+
+
+def main(arguments: Arguments, report: Report) -> dict[str, Any]:
+    """Train the stage and return its record. Raises BadInput from the preflight gate, Diverged from the loop."""
+    recipe = load_recipe(arguments.config)
+    settings = recipe.sft
+
+    # data
+    table = rows.read_table(STAGE, arguments.data)
+    tokenizer, template = tokenizer_of(arguments.base), template_of(arguments.base)
+    base_info = describe(arguments.base)
+    pad_id = base_info.pad_id
+    chosen = rows.of_split(table, "train")
+    chosen = rows.choose_dialogues(chosen, recipe.seed, settings.max_rows, settings.no_call_share)
+    train = rows.dialogues(chosen, tokenizer, template, settings.sequence_length)
+    held_out = rows.held_out(table, recipe.seed, settings.validation_rows)
+    validation = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)
+    lines = engine.pack(train.rows, settings.sequence_length)
+    checked = engine.pack(validation.rows, settings.sequence_length)
+    planned = preflight.plan(settings, train, train.rows, len(lines))
+    preflight.check(planned, settings, train)
+    preflight.check_end_of_turn(train.rows, base_info.eos_id)
+    preflight.check_validation(checked)
+
+    # model
+    parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
+    work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
+    base = engine.load_base(arguments.base, settings, recipe.seed)
+    model = engine.with_adapter(base, recipe.lora, settings, arguments.init_adapter)
+
+    # loop
+    before = engine.mean_nll(model, checked, pad_id)
+    report(f"{STAGE}: {planned.steps} steps on {planned.rows} dialogues, validation loss {before:.4f} before")
+    objective = engine.Objective(
+        collate=lambda batch: engine.collate(batch, pad_id),
+        loss_of=engine.mean_token_loss,
+        scaled=True,
+        score=lambda: engine.mean_nll(model, checked, pad_id),
+    )
+    this_run = engine.Run(STAGE, recipe.seed, work, report)
+    fitted = engine.fit(model, lines, settings, planned, objective, this_run)
+
+    # record
+    metrics = {"validation_loss_before": before, "validation_loss_after": fitted.best_loss}
+    return record.publish(model, arguments.out, record.compose(parents, planned, fitted, metrics))
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parse(STAGE)))

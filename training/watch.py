@@ -1,0 +1,188 @@
+"""Callbacks of the training loop: progress for people, an alarm on divergence, and the best adapter kept.
+
+What the loop itself does is engine.py's business; where progress goes, the caller's (`report`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from typing_extensions import override
+
+from twainbot.errors import Diverged
+
+Report: TypeAlias = Callable[[str], None]
+_REPORT_EVERY_S = 5.0  # a line per step would flood the event log of a long run
+
+
+class Progress(TrainerCallback):
+    """Reports step, loss and speed: the first and the last step, and between them every few seconds."""
+
+    def __init__(self, stage: str, tokens_per_step: float, report: Report) -> None:
+        self.stage = stage
+        self.tokens_per_step = tokens_per_step
+        self.report = report
+        self.started = self.spoken = time.monotonic()
+        self.first_step = 0
+
+    @override
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Start the clock; a resumed run counts its speed from where it resumed."""
+        self.started = time.monotonic()
+        self.spoken = -math.inf
+        self.first_step = state.global_step
+
+    @override
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """One line: `sft step 5/20 loss 1.234 130 tok/s`."""
+        now = time.monotonic()
+        last = state.global_step >= state.max_steps
+        if not logs or "loss" not in logs or (now - self.spoken < _REPORT_EVERY_S and not last):
+            return
+        self.spoken = now
+        speed = (state.global_step - self.first_step) * self.tokens_per_step / max(now - self.started, 1e-9)
+        where = f"{self.stage} step {state.global_step}/{state.max_steps}"
+        self.report(f"{where} loss {logs['loss']:.3f} {speed:.0f} tok/s")
+
+
+class DivergenceWatch(TrainerCallback):
+    """Stops a run whose loss is no number, or stays for `patience` steps above both bounds: `factor` times the running
+    median, and the loss it started from. The second keeps quiet where a loss near 0 meets a harder batch.
+    """
+
+    WINDOW = 20  # steps behind the running median
+    START = 3  # steps whose highest loss counts as where the run started
+
+    def __init__(self, factor: float, patience: int) -> None:
+        self.factor = factor
+        self.patience = patience
+        self.losses: list[float] = []
+        self.above = 0
+        self.checkpoint = "none yet"
+
+    @override
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Remember the checkpoint, unless the loss is already suspicious."""
+        if self.above == 0:
+            self.checkpoint = f"checkpoint-{state.global_step}"
+
+    @override
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Judge the step's loss and gradient norm."""
+        if logs and "loss" in logs:
+            self.judge(state.global_step, float(logs["loss"]), float(logs.get("grad_norm") or 0.0))
+
+    def judge(self, step: int, loss: float, grad_norm: float = 0.0) -> None:
+        """Raise Diverged with step, loss and the last good checkpoint, or remember the loss."""
+        if not math.isfinite(loss) or not math.isfinite(grad_norm):
+            raise Diverged(self._sentence(step, loss, f"gradient norm {grad_norm:.3g}, which is no number to learn by"))
+        median = statistics.median(self.losses[-self.WINDOW :]) if self.losses else loss
+        bound = max(self.factor * median, *self.losses[: self.START], 0.0)
+        self.above = self.above + 1 if loss > bound else 0
+        if self.above >= self.patience:
+            found = f"above {self.factor} times the running median {median:.4g} and the start for {self.above} steps"
+            raise Diverged(self._sentence(step, loss, found))
+        if self.above == 0:
+            self.losses.append(loss)
+
+    def _sentence(self, step: int, loss: float, why: str) -> str:
+        repair = "Lower learning_rate or raise warmup_steps in the recipe, then rerun."
+        return f"Training diverged at step {step}: loss {loss:.4g}, {why}. Last good checkpoint: {self.checkpoint}. {repair}"
+
+
+class KeepBest(TrainerCallback):
+    """Scores the model after every epoch and keeps the adapter with the lowest validation loss in `folder`."""
+
+    def __init__(self, folder: Path, score: Callable[[], float], report: Report) -> None:
+        self.folder = folder
+        self.score = score
+        self.report = report
+        self.noted = folder.with_name("evaluations.json")  # a resumed run goes on with the list of the one before
+        self.evaluations: list[dict[str, float]] = json.loads(self.noted.read_text()) if self.noted.is_file() else []
+
+    @override
+    def on_epoch_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        **_: Any,
+    ) -> None:
+        """Evaluate; save where better than all epochs before. A second call at the same step does nothing."""
+        if model is None or any(entry["step"] == state.global_step for entry in self.evaluations):
+            return
+        loss = self.score()
+        epoch = round(float(state.epoch or 0.0), 3)
+        self.report(f"validation after epoch {epoch:g}: loss {loss:.4f}")
+        if loss < self.best_loss():
+            self._keep(model, state.global_step, loss)
+        self.evaluations.append({"step": state.global_step, "epoch": epoch, "loss": loss})
+        beside = self.noted.with_name(".evaluations.json")
+        beside.write_text(json.dumps(self.evaluations))
+        beside.replace(self.noted)
+
+    def best_loss(self) -> float:
+        """The lowest validation loss so far, also of a run that was cut off; infinity before the first."""
+        noted = self.folder / "best.json"
+        return float(json.loads(noted.read_text())["loss"]) if noted.is_file() else math.inf
+
+    def _keep(self, model: Any, step: int, loss: float) -> None:
+        """Written beside and renamed; best.json comes last, so a torn copy is never taken for the best."""
+        beside = self.folder.with_name(f".{self.folder.name}")
+        shutil.rmtree(beside, ignore_errors=True)
+        model.save_pretrained(str(beside))
+        (beside / "best.json").write_text(json.dumps({"step": step, "loss": loss}))
+        shutil.rmtree(self.folder, ignore_errors=True)
+        beside.rename(self.folder)
+
+
+class SealCheckpoints(TrainerCallback):
+    """Writes sealed.json into each checkpoint once all its files are there; an unsealed one is never resumed from."""
+
+    @override
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Note every file's size."""
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+        (folder / "sealed.json").write_text(json.dumps(sizes))
+
+
+def last_sealed(folder: Path) -> Path | None:
+    """The checkpoint with the highest step whose files are all there in full, or none."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    return next((path for path in found if _is_whole(path)), None)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    seal = checkpoint / "sealed.json"
+    if not seal.is_file():
+        return False
+    try:
+        sizes = json.loads(seal.read_text())
+    except json.JSONDecodeError:
+        return False
+    files = {name: checkpoint / name for name in sizes}
+    return all(path.is_file() and path.stat().st_size == sizes[name] for name, path in files.items())

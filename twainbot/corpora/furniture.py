@@ -1,0 +1,244 @@
+"""What an edition adds inside a book: illustration tags, page marks, transcribers' notes, credits. Not the header.
+
+Every function takes tidy text (line feeds, no trailing spaces) and returns the spans to cut, so that the caller
+counts what went. A span is half-open, in characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+Span = tuple[int, int]
+
+MAX_BRACKET = 4000  # characters of the longest caption or bracketed note seen (2,300), with room
+MAX_CREDIT = 900  # characters of a credit paragraph; a longer one is prose that happens to start alike
+MAX_NOTE_LINES = 80  # lines of a transcriber's note before the text begins; a longer one is cut only in part
+FRONT_PARAGRAPHS = 24  # how far into a text credits are looked for: title page and dedication come between
+PROSE = 500  # characters: from the first paragraph as long as this the book has begun
+
+_BRACKET = re.compile(
+    r"\[[_*]?(?:Illustration|Illustrator|Transcribers?|Transcription|TN(?=:)|Ebook|E-?text)\b", re.IGNORECASE
+)
+_ILLUSTRATION = re.compile(r"\[(?:_|\*)?Illustration\b", re.IGNORECASE)
+# Two patterns, each with a literal first character: one alternation scans eight times slower.
+_PAGE_TAG = re.compile(r"\[[ ]?(?:P|p)(?:g|age|ag|G|AGE)?\b\.?[ ]*[0-9ivxlcIVXLC]+[ab]?[ ]?\]")
+_PAGE_BRACE = re.compile(r"\{(?:(?:P|p)(?:g|age|G|AGE)?\b\.?[ ]*)?[0-9ivxlc]+[ab]?\}")
+_LEGALESE = re.compile(r"<<THIS ELECTRONIC VERSION OF.*?>>", re.DOTALL)
+
+_NOTE_HEADING = re.compile(
+    r"[\W_]*(?:e-?text\s+)?transcri(?:ber|ption|be)\W{0,2}s?\W{0,2}\s*(?:end|foot)?-?\s*(?:notes?|comments?|remarks?)\b",
+    re.IGNORECASE,
+)
+_NOTE_WORDS = re.compile(
+    r"typograph|misprint|misspell|spelling|hyphenat|punctuation|\bchanged (?:to|from)\b|\bcorrected\b|obvious (?:err|print)"
+    r"|\bitalic|underscore|\bbold\b|_[a-z ]+_ to|small caps|upper ?case|transcri|e-?text|e-?book|proofread"
+    r"|\boriginal (?:text|book|edition|spelling|page|print)|footnotes? (?:have|has|were|was|are)|moved to"
+    r"|(?:beginning|end) of (?:the|this) (?:book|text|volume|chapter)|cover image|page numbers?|\bhtml\b|unicode"
+    r"|(?:^|\n)\W*(?:on )?page \d+|printer'?s error|inconsisten|retained|archaic",
+    re.IGNORECASE,
+)
+_VERB = (
+    r"(?:produced|prepared|transcribed|scanned|proofed|proofread|typed|typeset|keyed|digiti[sz]ed|converted|created"
+    r"|entered|compiled|encoded)"
+)
+_EDITION = (
+    r"(?:e-?texts?|e-?book|html|(?:electronic|online)\s+(?:text|book|edition|version)"
+    r"|(?:text|html|ascii)\s+(?:file|version))"
+)
+_CREDIT = re.compile(
+    rf"[\W_]*(?:{_VERB}(?:\s+(?:and|&)\s+\w+)*\s+(?:by|from|for)\s+(?:an?\s+|the\s+)?(?-i:[\"“A-Z0-9])"
+    rf"|(?:this|the)\s+(?:project\s+gutenberg\s+)?{_EDITION}\b[^.]{{0,60}}\b{_VERB}\b"
+    rf"|(?:e-?text|e-?book|html(?:\s+version)?|edition\s+\d+)\b[^.]{{0,40}}\b{_VERB}\b"
+    r"|credits?:\s|note:\s+(?:images|project\s+gutenberg|the\s+original|this\s+e-?(?:text|book))"
+    r"|images\s+of\s+the\s+original\s+pages|more information about this book is at the top"
+    r"|\[?(?:e-?text|e-?book)\s+(?:no|number)?\.?\s*#?\d+)",
+    re.IGNORECASE,
+)
+_CREDIT_ANYWHERE = re.compile(
+    r"pgdp\.net|distributed\s+proofread|proofreading\s+team|internet\s+wiretap|\be-?text\b|\bPG\s+volunteer|archive\.org/"
+    r"|hathitrust|books\.google|images\s+(?:generously\s+)?(?:made\s+available|provided)|the\s+internet\s+archive"
+    # the maker's address: alone on a line, or behind "scanned by"
+    r"|(?m:^)[\W_]*[\w.+-]+@[\w-]+\.[\w.]+[\W_]*$"
+    r"|\b(?:scanned|proofed|transcribed|produced|entered|typed)\b[^.]{0,60}\bby\b[^.]{0,80}[\w.+-]@[\w-]",
+    re.IGNORECASE,
+)
+_SEPARATOR = re.compile(r"[\s*_=~#.+-]+$")
+_RULE_LINE = re.compile(r"\n[ \t]*[*=_-]{3,}[ \t]*(?:\n|$)")
+
+
+def brackets(text: str) -> tuple[list[Span], list[Span]]:
+    """Spans of [Illustration...] and of [Transcriber's note...], each to its own closing bracket, nested ones inside.
+
+    A bracket that never closes takes its line only.
+    """
+    pictures: list[Span] = []
+    notes: list[Span] = []
+    end = 0
+    for match in _BRACKET.finditer(text):
+        start = match.start()
+        if start >= end:
+            end = _closing_bracket(text, start)
+            (pictures if _ILLUSTRATION.match(text, start) else notes).append((start, end))
+    return pictures, notes
+
+
+def _closing_bracket(text: str, start: int) -> int:
+    depth = 0
+    for match in re.compile(r"[\[\]]").finditer(text, start, start + MAX_BRACKET):
+        depth += 1 if match[0] == "[" else -1
+        if depth == 0:
+            return match.end()
+    line_end = text.find("\n", start)
+    return len(text) if line_end < 0 else line_end
+
+
+def page_marks(text: str) -> list[Span]:
+    """Spans of [Pg 12] and [Page xii] anywhere, and of {12} where it has a line for itself, not indented.
+
+    An inline {12} stays, since several editions number their footnotes so; Franklin's daily table has it indented.
+    """
+    tags = [match.span() for match in _PAGE_TAG.finditer(text)]
+    braces = [match.span() for match in _PAGE_BRACE.finditer(text)]
+    ends = ("", "\n")
+    return tags + [(a, b + 1) for a, b in braces if text[a - 1 : a] in ends and text[b : b + 1] in ends]
+
+
+def legalese(text: str) -> list[Span]:
+    """Spans of the <<THIS ELECTRONIC VERSION OF ... >> notices that stand between acts of some old plays."""
+    return [match.span() for match in _LEGALESE.finditer(text)] if "<<THIS ELECTRONIC" in text else []
+
+
+def paragraphs(text: str, start: int = 0) -> Iterator[Span]:
+    """Spans of paragraphs: lines up to a blank one, in order, without the line feeds around them."""
+    size = len(text)
+    while start < size:
+        while start < size and text[start] == "\n":
+            start += 1
+        end = text.find("\n\n", start)
+        end = size if end < 0 else end
+        if start < size:
+            yield start, end
+        start = end
+
+
+def transcriber_notes(text: str) -> list[Span]:
+    """Spans of transcribers' notes that stand as paragraphs: a heading with its notes, a boxed note, a note alone."""
+    spans: list[Span] = []
+    done = 0
+    for at in sorted(find_all(text, ("ranscri", "RANSCRI"))):
+        start, end = paragraph_at(text, at)
+        if at >= done and _NOTE_HEADING.match(text, start, end):
+            done = _note_end(text, start, end)
+            spans.append((start, done))
+    return spans
+
+
+def find_all(text: str, needles: Iterable[str], start: int = 0) -> Iterator[int]:
+    """Where any of the strings occurs from `start` on, string by string. Spelled cases beat a lowered copy of a book."""
+    for needle in needles:
+        at = text.find(needle, start)
+        while at >= 0:
+            yield at
+            at = text.find(needle, at + 1)
+
+
+def is_note_heading(text: str) -> bool:
+    """True where the text opens with the heading of a transcriber's note."""
+    return bool(_NOTE_HEADING.match(text))
+
+
+def _note_end(text: str, start: int, end: int) -> int:
+    """Where a note ends. A bare heading owns the paragraphs under it, to the end of its section near a book's end."""
+    bare = "\n" not in text[start:end] and len(text[start:end]) < 60
+    if bare and start > 0.75 * len(text):
+        return _last_section_end(text, end)
+    owned = bare
+    for first, last in paragraphs(text, end):
+        gap = text.count("\n", end, first)
+        near = text.count("\n", start, last) <= MAX_NOTE_LINES
+        if not near or gap > 3 or not (owned or _NOTE_WORDS.search(text, first, last)):
+            break
+        owned, end = False, last
+    return end
+
+
+def _last_section_end(text: str, end: int) -> int:
+    """The end of the section that a heading opens (three blank lines close it), and of note-like sections after it."""
+    section_end = _gap_after(text, end)
+    if not text[end:section_end].strip():
+        section_end = _gap_after(text, section_end + 4)
+    while section_end < len(text):
+        following = _gap_after(text, section_end + 4)
+        if not _NOTE_WORDS.search(text, section_end, following):
+            break
+        section_end = following
+    return section_end
+
+
+def _gap_after(text: str, at: int) -> int:
+    gap = text.find("\n\n\n\n", at)
+    return len(text) if gap < 0 else gap
+
+
+def credits_at_start(text: str) -> list[Span]:
+    """Spans of "Produced by ...", "E-text prepared by ..." and their like before the book's first long paragraph."""
+    spans: list[Span] = []
+    for number, (start, end) in enumerate(paragraphs(text)):
+        if is_credit(text, start, end):
+            spans.append((start, _credit_end(text, start, end)))
+        elif _SEPARATOR.match(text, start, end) and (start == 0 or (spans and text[spans[-1][1] : start].isspace())):
+            spans.append((start, end))
+        elif end - start > PROSE or number >= FRONT_PARAGRAPHS:
+            break
+    return spans
+
+
+def credits_at_end(text: str) -> list[Span]:
+    """Spans of credit paragraphs and bare separators at the very end, last first."""
+    spans: list[Span] = []
+    end = len(text)
+    while end > 0:
+        start, end = paragraph_at(text, end - 1)
+        if not (is_credit(text, start, end) or _SEPARATOR.match(text, start, end)):
+            break
+        spans.append((start, end))
+        end = len(text[:start].rstrip("\n"))
+    return spans
+
+
+def is_credit(text: str, start: int, end: int) -> bool:
+    """True where the paragraph credits the makers of an electronic edition."""
+    if end - start > MAX_CREDIT:
+        return False
+    return bool(_CREDIT.match(text, start, end) or _CREDIT_ANYWHERE.search(text, start, end))
+
+
+def _credit_end(text: str, start: int, end: int) -> int:
+    """A rule of stars inside the paragraph ends the credit: what follows it is the book's title."""
+    rule = _RULE_LINE.search(text, start, end)
+    return rule.end() if rule else end
+
+
+def paragraph_at(text: str, at: int) -> Span:
+    """The span of the paragraph that holds character `at`, without the line feeds around it."""
+    before = text.rfind("\n\n", 0, at + 1)
+    start = 0 if before < 0 else before + 2
+    after = text.find("\n\n", at)
+    end = len(text) if after < 0 else after
+    return start, end
+
+
+def cut(text: str, spans: list[Span]) -> str:
+    """The text without the spans, which may overlap and come in any order.
+
+    A span that is a paragraph takes the blank line under it along, so that its neighbours stand one gap apart.
+    """
+    kept: list[str] = []
+    at = 0
+    for start, end in sorted(spans):
+        if start > at:
+            kept.append(text[at:start])
+        alone = start == 0 or text.startswith("\n\n", start - 2)
+        at = max(at, end + 2 if alone and text.startswith("\n\n", end) else end)
+    return "".join([*kept, text[at:]])

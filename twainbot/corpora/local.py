@@ -1,0 +1,108 @@
+"""Documents from a drop folder (txt, md, html, jsonl) to passages. Whose they are stands in the sidecar, not here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from twainbot.corpora.decoding import decode, refuse_non_text
+from twainbot.corpora.feeds import html_to_text
+from twainbot.corpora.jokes import json_lines
+from twainbot.corpora.normalize import tidy
+from twainbot.errors import BadUse, UnreadableSource
+
+SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".jsonl")
+SPLITS = ("heading", "line", "whole")
+
+_HEADING = re.compile(r"^##[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_TITLE = re.compile(r"\A\s*#[ \t]+(.+?)[ \t]*#*[ \t]*(?:\n|\Z)")
+_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+_ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,4}[.)])[ \t]+(.+(?:\n[ \t]+\S.*)*)", re.MULTILINE)
+_HTML_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+def parse_document(
+    raw: bytes, suffix: str, split: str = "", topics: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Passages in order: title, text, extra, reject_reason. `suffix` is one of SUFFIXES.
+
+    `split` "heading" gives one passage per "## " heading (the default for Markdown that has one), "line" one per list
+    item, "whole" the document. `topics` names a topic by heading. Raises BadUse for a suffix or split that does not
+    exist, UnreadableSource for bytes without text.
+    """
+    suffix = suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BadUse(f"A local document must end in one of {', '.join(SUFFIXES)}; got {suffix!r}.")
+    if split and split not in SPLITS:
+        raise BadUse(f"A sidecar's split must be one of {', '.join(SPLITS)}; got {split!r}.")
+    if suffix == ".jsonl":
+        passages = _json_passages(raw)
+    else:
+        title, text = _document(raw, suffix)
+        passages = _passages(text, title, suffix, split)
+    if not passages:
+        raise UnreadableSource(
+            "The local document holds a title and no text. Write something under it, or take it away."
+        )
+    for passage in passages:
+        topic = (topics or {}).get(passage["title"])
+        passage["extra"].update({"topic": topic} if topic else {})
+        passage["reject_reason"] = passage["reject_reason"] or (None if passage["text"] else "empty")
+    return passages
+
+
+def _document(raw: bytes, suffix: str) -> tuple[str, str]:
+    """Title and tidy text of one document."""
+    if suffix in (".html", ".htm"):
+        if not raw.strip():
+            raise UnreadableSource("The local document is empty. Write something, or take it away.")
+        found = _HTML_TITLE.search(raw)
+        return (html_to_text(decode(found[1]).text) if found else ""), html_to_text(decode(raw).text)
+    refuse_non_text(raw, "The local document")
+    text = _FRONT_MATTER.sub("", tidy(decode(raw).text))
+    title = _TITLE.match(text) if suffix != ".txt" else None
+    return (title[1], tidy(text[title.end() :])) if title else ("", tidy(text))
+
+
+def _passages(text: str, title: str, suffix: str, split: str) -> list[dict[str, Any]]:
+    headings = list(_HEADING.finditer(text)) if suffix != ".txt" else []
+    if split == "line":
+        items = [" ".join(match[1].split()) for match in _ITEM.finditer(text)]
+        lines = items or [line.strip() for line in text.split("\n") if line.strip()]
+        return [_passage("", line) for line in lines]
+    if headings and split != "whole":
+        return _by_heading(text, headings, title)
+    return [_passage(title, text)] if text else []
+
+
+def _by_heading(text: str, headings: list[re.Match[str]], title: str) -> list[dict[str, Any]]:
+    """A passage per heading; text above the first heading, if any, is a passage of the document's own title."""
+    ends = [*(heading.start() for heading in headings[1:]), len(text)]
+    before = tidy(text[: headings[0].start()])
+    passages = [_passage(title, before)] if before else []
+    return passages + [_passage(h[1], tidy(text[h.end() : end])) for h, end in zip(headings, ends, strict=True)]
+
+
+def _passage(title: str, text: str) -> dict[str, Any]:
+    return {"title": title, "text": text, "extra": {}, "reject_reason": None}
+
+
+def _json_passages(raw: bytes) -> list[dict[str, Any]]:
+    refuse_non_text(raw, "The local document")
+    rows = []
+    for _, record, reason in json_lines(decode(raw).text):
+        text = record.get("text")
+        bad = reason or (None if isinstance(text, str) else "no_text_column")
+        extra = {key: value for key, value in record.items() if key not in ("text", "title")}
+        rows.append(
+            {
+                "title": str(record.get("title") or ""),
+                "text": "" if bad else tidy(str(text)),
+                "extra": extra,
+                "reject_reason": bad,
+            }
+        )
+    if rows and all(row["reject_reason"] for row in rows):
+        raise UnreadableSource(f"None of the {len(rows)} lines is a JSON object with a text. Expected one a line.")
+    return rows

@@ -1,0 +1,177 @@
+"""Style transfer: a joke, a maxim or a bulletin's line out of our corpus, put into a persona's mouth.
+
+What is changed: whole words by swaps.yaml, and a frame around the line with an aside inside it, so that a reply is never
+a copy. What is not: numbers, names and weather words. Weather talk with tool calls is talk.py's.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import polars as pl
+import yaml
+
+from twainbot.dialogues import figures, grammar, rows
+from twainbot.dialogues.rows import Turn, turn
+from twainbot.records import DIALOGUE, frame
+
+MASTERS = {"twain": "Mark Twain", "franklin": "Benjamin Franklin", "satirist": "a newspaper satirist"}
+JOKE_WORDS = (6, 45)  # shorter has no point to it, longer costs more tokens than it is worth
+LINE_WORDS = (7, 26)
+PER_PASSAGE = 3  # lines taken from one passage: more would let one book fill a batch
+
+_ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])"
+_SENTENCE = re.compile(rf"(?<=[.!?]){_ABBREVIATIONS}(?<!\.\.)[\"”']?\s+(?=[\"“A-Z])")
+# words of a saying that holds at all times; narrative sentences seldom have them without a past tense beside
+_MAXIM = re.compile(
+    r"\b(?:is|are|makes?|never|always|every|nothing|better|best|he that|who|man|men|no one|nobody)\b", re.IGNORECASE
+)
+_NARRATIVE = re.compile(
+    r"\b(?:was|were|had|did|said|went|came|told|took|saw|he(?! that| who)|she|her|my|me|they|them|this|these)\b",
+    re.IGNORECASE,
+)
+_UNFIT = re.compile(r"[\"“”<>{}\[\]*_|=#/\\]|--|\bhttp|\.\.\.|[A-Z]{4,}")
+
+
+@dataclass(frozen=True)
+class Material:
+    """A piece of a passage fit to be retold. `form`: joke, line or statement."""
+
+    chunk_id: str
+    form: str
+    text: str
+
+
+def materials(chunk_id: str, style: str, text: str) -> list[Material]:
+    """What of a passage can be retold, at most three pieces; none where nothing fits."""
+    if style == "joke":
+        joke = " ".join(text.split())
+        fits = JOKE_WORDS[0] <= len(joke.split()) <= JOKE_WORDS[1] and not re.search(r"[<>{}|]|http", joke)
+        return [Material(chunk_id, "joke", joke)] if fits and _parts(joke) is not None else []
+    form, fit = ("statement", _is_statement) if style == "weather_fact" else ("line", _is_saying)
+    found = [sentence for sentence in sentences(text) if fit(sentence)]
+    return [Material(chunk_id, form, sentence) for sentence in found[:PER_PASSAGE]]
+
+
+def sentences(text: str) -> list[str]:
+    """The text's sentences, white space made single, in order."""
+    return [part.strip() for part in _SENTENCE.split(" ".join(text.split())) if part.strip()]
+
+
+def _fits(sentence: str) -> bool:
+    words = sentence.split()
+    return LINE_WORDS[0] <= len(words) <= LINE_WORDS[1] and sentence[0].isupper() and not _UNFIT.search(sentence)
+
+
+def _is_saying(sentence: str) -> bool:
+    return (
+        _fits(sentence)
+        and sentence.endswith(".")
+        and bool(_MAXIM.search(sentence))
+        and not _NARRATIVE.search(sentence)
+        and not figures.read(sentence)
+        and not re.search(r"(?<!^)(?<![.:;] )\b[A-Z][a-z]+", sentence)  # a name belongs to its story
+    )
+
+
+def _is_statement(sentence: str) -> bool:
+    return _fits(sentence) and sentence.endswith(".") and not re.search(r"\b(?:I|my|me|we|our)\b", sentence)
+
+
+@cache
+def _swaps(persona: str) -> tuple[re.Pattern[str], Mapping[str, str]]:
+    text = (resources.files("twainbot.dialogues") / "swaps.yaml").read_text("utf-8")
+    table = {str(old).lower(): str(new) for old, new in yaml.safe_load(text)[persona].items()}
+    options = "|".join(re.escape(word) for word in sorted(table, key=len, reverse=True))
+    return re.compile(rf"(?<![\w'-])(?:{options})(?![\w'-])", re.IGNORECASE), table
+
+
+def restyle(text: str, persona: str) -> str:
+    """The text with the persona's words for whole words and phrases, each occurrence, capitals kept."""
+    pattern, table = _swaps(persona)
+
+    def swap(match: re.Match[str]) -> str:
+        new = table[match[0].lower()]
+        return grammar.capital(new) if match[0][0].isupper() else new
+
+    return pattern.sub(swap, text)
+
+
+def _parts(text: str) -> tuple[str, str, str] | None:
+    """Reply rule, setup and point of a joke; None where it is one long sentence that can only be copied.
+
+    Cut after the last question that something follows, else before the last sentence, else at the middle comma.
+    """
+    question = re.match(r"(.+\?[\"”']?)\s+(\S.*)$", text)
+    if question and _closed(question[1]):
+        return "reply@joke", question[1], question[2]
+    said = sentences(text)
+    for cut in range(len(said) - 1, 0, -1):
+        if _closed(" ".join(said[:cut])):
+            return "reply@story", " ".join(said[:cut]), " ".join(said[cut:])
+    commas = [
+        match.start() for match in re.finditer(r", (?!and\b|or\b)", text) if len(text[: match.start()].split()) >= 3
+    ]
+    middle = min(commas, key=lambda at: abs(at - len(text) // 2), default=0)
+    if middle and len(text[middle:].split()) >= 4:
+        return "reply@joke_split", text[:middle], text[middle + 2 :]
+    return ("reply@joke_whole", text, "") if len(text.split()) <= LINE_WORDS[1] else None
+
+
+def _closed(text: str) -> bool:
+    """Whether every quotation that the text opens is closed in it, so that an aside may follow."""
+    return text.count('"') % 2 == 0 and text.count("“") == text.count("”")
+
+
+def can_retell(material: Material, persona: str) -> bool:
+    """Whether the persona has other words for the piece, or an aside can stand inside it; else it would be a copy."""
+    return restyle(material.text, persona) != material.text or (
+        material.form != "joke" and bool(_halves(material.text))
+    )
+
+
+def style_transfer(seeds: pl.DataFrame) -> pl.DataFrame:
+    """One DIALOGUE for each seed of kind "style_transfer", sorted by id: a line of the corpus in a persona's manner."""
+    made: list[dict[str, Any]] = []
+    for seed in rows.of_kind(seeds, "style_transfer"):
+        payload = json.loads(seed["payload"])
+        turns = _turns(payload, random.Random(payload["rng"]))
+        made.append(rows.dialogue(seed, "style_transfer", turns, ["style_transfer", payload["form"]]))
+    return frame(made, DIALOGUE)
+
+
+def _turns(payload: Mapping[str, Any], rng: random.Random) -> list[Turn]:
+    persona, form, text = payload["persona"], payload["form"], payload["text"]
+    words = {"persona": persona, "master": MASTERS[persona], "original": text}
+    # a joke with a number in it is always quoted: the reply may state no number that nobody gave it
+    tell = form == "joke" and not figures.read(text) and rng.random() < 0.5
+    rule, setup, punch = _shape(form, text, persona, rng)
+    transfer = grammar.load("transfer")
+    asked = transfer.expand(f"ask@{'tell' if tell else 'retell'}_{form}", words, rng)
+    reply = transfer.expand(rule, {**words, "setup": setup, "punch": punch}, rng)
+    return [turn("user", asked), turn("assistant", reply)]
+
+
+def _shape(form: str, text: str, persona: str, rng: random.Random) -> tuple[str, str, str]:
+    """The reply rule and what goes into it: setup and point of a joke, a line whole or cut at its comma."""
+    if form == "joke":
+        rule, setup, punch = _parts(text) or ("reply@joke_whole", text, "")
+        return rule, restyle(setup, persona), restyle(punch, persona)
+    line = restyle(text, persona)
+    halves = _halves(line)
+    if halves and (line == text or rng.random() < 0.7):
+        return f"reply@{form}_split", *halves
+    return f"reply@{form}", line, ""
+
+
+def _halves(line: str) -> tuple[str, str] | None:
+    """The line cut at its first comma, or None where either half would have fewer than three words."""
+    head, _, tail = line.partition(", ")
+    return (head, tail) if len(head.split()) >= 3 and len(tail.split()) >= 3 else None

@@ -1,0 +1,406 @@
+"""What a reply asserts about the weather: values, conditions, days and places with their spans. Judging is grounding.py's.
+
+Scope rules live here too: questions, anecdotes, similes, hypotheses and admissions of not knowing assert nothing. They
+are marked with the reason, not dropped, so that a strict reading can still count them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twainbot.evals import phrases
+from twainbot.evals.numerals import Numeral, numerals
+from twainbot.evals.sky import IDIOMS, LEXICON
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """One checkable statement. `start`, `end`: characters of the reply, half-open.
+
+    value: a number, a (low, high) range, or a word; unit: F, C, %, mph, kph, kn, m/s or None where none is written.
+    """
+
+    kind: str  # temperature | chance | wind | wind_direction | humidity | condition | alert | day | place
+    text: str
+    start: int
+    end: int
+    value: Any
+    unit: str | None = None
+    role: str | None = None  # high | low, for temperatures
+    negated: bool = False
+    hedge: str | None = None  # possible ("may", "a chance of") | unlikely ("little chance of"), for conditions
+    skip: str | None = None  # question | anecdote | simile | hypothetical | admission
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    text: str
+    start: int
+    after_anecdote: bool = False
+
+    def clause(self, start: int, end: int) -> str:
+        """The stretch between separators that holds the span, both relative to the sentence."""
+        low, high = self.clause_span(start, end)
+        return self.text[low:high]
+
+    def clause_span(self, start: int, end: int) -> Span:
+        low, high = 0, len(self.text)
+        for cut in phrases.SEPARATOR.finditer(self.text):
+            if cut.end() <= start:
+                low = cut.end()
+            elif cut.start() >= end:
+                return low, cut.start()
+        return low, high
+
+
+_COMPASS = {
+    "n": 0.0, "nne": 22.5, "ne": 45.0, "ene": 67.5, "e": 90.0, "ese": 112.5, "se": 135.0, "sse": 157.5,
+    "s": 180.0, "ssw": 202.5, "sw": 225.0, "wsw": 247.5, "w": 270.0, "wnw": 292.5, "nw": 315.0, "nnw": 337.5,
+}  # fmt: skip
+_SMALLEST_BARE_WORD = 10  # "the low one" is no temperature; "a low of ten" is
+_LARGEST_BARE = 150
+
+
+def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
+    """Every weather statement in the order written. Days and places count only beside weather in their sentence.
+
+    `known_places`: towns to look for by name; other places are found by their capitals and prepositions.
+    """
+    towns = [place for place in known_places if place]
+    found: list[Assertion] = []
+    for sentence in _sentences(reply):
+        weather = [*_alerts(sentence), *_measures(sentence)]
+        weather += _directions(sentence)
+        weather += _conditions(sentence, [(a.start - sentence.start, a.end - sentence.start) for a in weather])
+        if weather:
+            weather += [*_days(sentence), *_places(sentence, towns)]
+        found += _scoped(weather, sentence)
+    return sorted(found, key=lambda a: (a.start, a.end, a.kind))
+
+
+def sentence_spans(reply: str) -> list[Span]:
+    """Spans of the sentences, in order."""
+    return [(s.start, s.start + len(s.text)) for s in _sentences(reply)]
+
+
+def compass_degrees(direction: str) -> float | None:
+    """Degrees clockwise from north for `SW`, `southwest` or `south-westerly`; None for anything else."""
+    words = re.sub(r"erly$", "", direction.strip().lower())
+    code = re.sub(r"north|south|east|west", lambda m: m[0][0], words)
+    return _COMPASS.get(re.sub(r"[- ]", "", code))
+
+
+# --- sentences and scope ----------------------------------------------------------------------------------------------------
+
+
+def _sentences(reply: str) -> Iterator[_Sentence]:
+    start, after_anecdote = 0, False
+    ends = [m.end() for m in phrases.SENTENCE_END.finditer(reply) if not phrases.ABBREVIATION.search(reply[: m.end()])]
+    for end in [*ends, len(reply)]:
+        text = reply[start:end]
+        if text.strip():
+            sentence = _Sentence(text, start, after_anecdote)
+            yield sentence
+            after_anecdote = bool(_anecdotal(sentence))
+        start = end
+
+
+def _anecdotal(sentence: _Sentence, position: int | None = None) -> bool:
+    """Whether the sentence tells a tale, or with a position, whether the tale has begun by the end of that part of it."""
+    cut = phrases.ANECDOTE_ENDS.search(sentence.text, position) if position is not None else None
+    if phrases.ANECDOTE.search(sentence.text[: cut.start() if cut else None]):
+        return True
+    return (
+        sentence.after_anecdote
+        and bool(phrases.PAST.search(sentence.text))
+        and not phrases.FORECAST.search(sentence.text)
+    )
+
+
+def _scoped(found: Sequence[Assertion], sentence: _Sentence) -> list[Assertion]:
+    """The same assertions with their reason to be skipped, if any."""
+    similes = [m.span() for m in phrases.SIMILE.finditer(sentence.text)]
+    return [replace(a, skip=_skip_reason(a, sentence, similes)) for a in found]
+
+
+def _skip_reason(a: Assertion, sentence: _Sentence, similes: Sequence[Span]) -> str | None:
+    start, end = a.start - sentence.start, a.end - sentence.start
+    clause = sentence.clause(start, end)
+    if sentence.text.rstrip(' "”’)\n').endswith("?"):
+        return "question"
+    if any(low <= start and end <= high for low, high in similes):
+        return "simile"
+    if _anecdotal(sentence, end) and not phrases.FORECAST.search(clause):
+        return "anecdote"
+    if phrases.ADMISSION.search(sentence.text[: _next_but(sentence.text, start)]) and not _reaches_over_but(
+        sentence.text, start
+    ):
+        return "admission"
+    return "hypothetical" if phrases.HYPOTHESIS.search(clause) else None
+
+
+def _next_but(text: str, start: int) -> int:
+    cut = re.compile(r"\bbut\b|[;—]|\bstill\b", re.IGNORECASE).search(text, start)
+    return cut.start() if cut else len(text)
+
+
+def _reaches_over_but(text: str, start: int) -> bool:
+    """Whether a `but`, semicolon or full `and it will` parts the admission from the claim."""
+    admission = phrases.ADMISSION.search(text)
+    if admission is None:
+        return True
+    between = text[min(admission.end(), start) : max(admission.end(), start)]
+    return bool(
+        re.search(r"\bbut\b|\bhowever\b|\byet\b|[;:—]|\b(?:it|there|you)(?:['’]ll| will)\b", between, re.IGNORECASE)
+    )
+
+
+def _assertion(sentence: _Sentence, start: int, end: int, kind: str, value: Any, **more: Any) -> Assertion:
+    return Assertion(kind, sentence.text[start:end], sentence.start + start, sentence.start + end, value, **more)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------------
+
+
+def _measures(sentence: _Sentence) -> list[Assertion]:
+    """Temperatures, chances, winds and humidities: what a number means is read off the words around it."""
+    text = sentence.text
+    found = [_assertion(sentence, *m.span(), "chance", 50.0, unit="%") for m in phrases.HALF_AND_HALF.finditer(text)]
+    for m in phrases.FREEZING.finditer(text):
+        value = (32.0, 150.0) if m["side"].lower() == "above" else (-100.0, 32.0)
+        found.append(_assertion(sentence, *m.span(), "temperature", value, unit="F", role=_role(text, *m.span())))
+    taken = [(a.start - sentence.start, a.end - sentence.start) for a in found]
+    numbers = [n for n in numerals(text) if not _inside(n.start, taken)]
+    position = 0
+    while position < len(numbers):
+        measure, used = _measure(sentence, numbers, position)
+        if measure is not None:
+            found.append(measure)
+        position += used
+    return found
+
+
+def _measure(sentence: _Sentence, numbers: Sequence[Numeral], i: int) -> tuple[Assertion | None, int]:
+    """(the assertion made by number i and perhaps its successor, how many numbers it used)."""
+    text, first = sentence.text, numbers[i]
+    second = numbers[i + 1] if i + 1 < len(numbers) else None
+    if second is not None:
+        between = text[first.end : second.start]
+        if phrases.IN_SO_MANY.fullmatch(between) and 0 < second.value <= 100 and phrases.LIKELIHOOD.search(text):
+            return _assertion(
+                sentence, first.start, second.end, "chance", 100 * first.value / second.value, unit="%"
+            ), 2
+        unit_between = phrases.DEGREES.match(between) or phrases.PERCENT.match(between) or phrases.SPEED.match(between)
+        join = between[unit_between.end() :] if unit_between else between
+        if _joins(join, text[: first.start]):
+            joined = _joined(sentence, first, second, first.end + unit_between.end() if unit_between else None)
+            if joined is not None:
+                return joined, 2
+    return _single(sentence, first), 1
+
+
+def _joins(join: str, left: str) -> bool:
+    if not phrases.RANGE_JOIN.fullmatch(join):
+        return False
+    return join.strip().lower() not in ("and", "or") or bool(phrases.BETWEEN.search(left))
+
+
+def _joined(sentence: _Sentence, first: Numeral, second: Numeral, unit_end: int | None) -> Assertion | None:
+    """A range: both ends take the unit written after either."""
+    low, high = sorted([_stretch(sentence.text, first), _stretch(sentence.text, second)])
+    tail = _meaning(sentence, second, first.start)
+    if tail is None and unit_end is not None:
+        tail = _meaning(sentence, first, first.start)
+    if tail is None:
+        return None
+    kind, unit, end = tail
+    ends = (min(low[0], high[0]), max(low[1], high[1]))
+    role = (
+        _role(sentence.text, first.start, end)
+        if kind == "temperature" and not phrases.BETWEEN.search(sentence.text[: first.start])
+        else None
+    )
+    return _assertion(sentence, first.start, max(end, second.end), kind, ends, unit=unit, role=role)
+
+
+def _single(sentence: _Sentence, number: Numeral) -> Assertion | None:
+    meaning = _meaning(sentence, number, number.start)
+    if meaning is None:
+        return None
+    kind, unit, end = meaning
+    low, high = _stretch(sentence.text, number)
+    side = phrases.ZERO_SIDE.match(sentence.text, number.end) if kind == "temperature" else None
+    if side is not None and side["below"]:
+        low, high, end = -low, -high, max(end, side.end())
+    if kind == "chance" and phrases.OF_STAYING_DRY.match(sentence.text[end:]):
+        low, high = 100 - high, 100 - low  # "a 70 percent chance of staying dry" is a chance of rain of 30
+    start = _decade_start(sentence.text, number)
+    role = _role(sentence.text, start, end) if kind == "temperature" else None
+    return _assertion(sentence, start, end, kind, low if low == high else (low, high), unit=unit, role=role)
+
+
+def _meaning(sentence: _Sentence, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
+    """(kind, unit, end of the unit) of a number, or None where it counts something else."""
+    text = sentence.text
+    if m := phrases.SPEED.match(text, number.end):
+        return "wind", {"mph": "mph", "kph": "kph", "kn": "kn", "ms": "m/s"}[m.lastgroup or "mph"], m.end()
+    if m := phrases.PERCENT.match(text, number.end):
+        return ("humidity" if _about_humidity(sentence, number) else "chance"), "%", m.end()
+    if number.is_decade:
+        return (
+            ("temperature", None, number.end) if abs(number.value) <= 110 and _decade_is_weather(text, number) else None
+        )
+    if m := phrases.DEGREES.match(text, number.end):
+        if phrases.OTHER_QUANTITY.match(text, number.end):
+            return None
+        letter = (m["sign"] or m["word"] or m["bare"] or m["name"] or "").upper()[:1]
+        return "temperature", letter or None, m.end()
+    if m := phrases.ZERO_SIDE.match(text, number.end):
+        return "temperature", None, m.end()
+    return _bare_meaning(text, number, left_end)
+
+
+def _bare_meaning(text: str, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
+    if phrases.OTHER_QUANTITY.match(text, number.end) or (number.in_words and number.value < _SMALLEST_BARE_WORD):
+        return None
+    if abs(number.value) > _LARGEST_BARE or text[max(0, left_end - 1) : left_end] in ("$", "#"):
+        return None
+    anchor = phrases.ANCHOR.search(text[:left_end])
+    if anchor is None:
+        after_verb = phrases.VERB_ANCHOR.search(text[:left_end]) and phrases.COUNTS_NOTHING.match(text, number.end)
+        return ("temperature", None, number.end) if after_verb else None
+    kind = anchor.lastgroup or "temperature"
+    return kind, "%" if kind in ("chance", "humidity") else None, number.end
+
+
+def _about_humidity(sentence: _Sentence, number: Numeral) -> bool:
+    """Whether a percentage is of humidity: the nearer of `humidity` and `chance` in its clause decides."""
+    low, high = sentence.clause_span(number.start, number.end)
+    humid = [abs(m.start() + low - number.start) for m in phrases.HUMIDITY.finditer(sentence.text[low:high])]
+    chance = [abs(m.start() + low - number.start) for m in phrases.LIKELIHOOD.finditer(sentence.text[low:high])]
+    return bool(humid) and min(humid) < min(chance, default=len(sentence.text))
+
+
+def _stretch(text: str, number: Numeral) -> Span | tuple[float, float]:
+    """What a number covers: itself, or the part of a decade that `low`, `mid` or `upper` names."""
+    if not number.is_decade:
+        return number.value, number.value
+    if number.value == 10 and text[number.start : number.end].lower() == "teens":
+        return 13.0, 19.0
+    part = phrases.DECADE_PART.search(text[: number.start])
+    if part is None:
+        return number.value, number.value + 9
+    low, high = phrases.DECADE_PARTS[part["part"].lower()]
+    if part["to"]:
+        high = phrases.DECADE_PARTS[part["to"].lower()][1]
+    return number.value + low, number.value + high
+
+
+def _decade_start(text: str, number: Numeral) -> int:
+    part = phrases.DECADE_PART.search(text[: number.start]) if number.is_decade else None
+    return part.start() if part else number.start
+
+
+def _decade_is_weather(text: str, number: Numeral) -> bool:
+    """`the eighteen seventies` and `a man in his sixties` are no temperatures."""
+    return not phrases.NO_DECADE_LEFT.search(text[: number.start])
+
+
+def _role(text: str, start: int, end: int) -> str | None:
+    """high or low: the keyword that touches the number, else the nearest one before it in the sentence."""
+    before = phrases.ROLE_BEFORE.search(text[:start])
+    after = phrases.ROLE_AFTER.match(text[end:])
+    nearest = list(phrases.ROLE.finditer(text[:start]))
+    match = before or after or (nearest[-1] if nearest else None)
+    if match is None:
+        return None
+    return "high" if match["high"] else "low"
+
+
+# --- words ------------------------------------------------------------------------------------------------------------------
+
+
+def _alerts(sentence: _Sentence) -> list[Assertion]:
+    found = []
+    for m in phrases.ALERT.finditer(sentence.text):
+        hazard, negated = (m["hazard"] or "").lower(), _negated(sentence, *m.span())
+        kind = re.sub(r"(?:es|s)$", "", m["type"].lower()).replace("advisori", "advisory")
+        if hazard or (negated and kind != "watch"):
+            found.append(_assertion(sentence, *m.span(), "alert", f"{hazard} {kind}".strip(), negated=negated))
+    return found
+
+
+def _directions(sentence: _Sentence) -> list[Assertion]:
+    found = []
+    for m in phrases.DIRECTION.finditer(sentence.text):
+        degrees = compass_degrees(m["word"] or m["code"])
+        if degrees is None or not phrases.WIND.search(sentence.clause(*m.span())):
+            continue
+        if m["code"] or m["word"][0].islower() or not sentence.text[: m.start()].strip():
+            found.append(_assertion(sentence, *m.span(), "wind_direction", degrees, unit="degrees"))
+    return found
+
+
+def _conditions(sentence: _Sentence, taken: Sequence[Span]) -> list[Assertion]:
+    used = [*taken, *(m.span() for m in IDIOMS.finditer(sentence.text))]
+    found = []
+    for name, pattern in LEXICON:
+        for m in pattern.finditer(sentence.text):
+            if _inside(m.start(), used):
+                continue
+            used.append(m.span())
+            negated = _negated(sentence, *m.span())
+            found.append(
+                _assertion(sentence, *m.span(), "condition", name, negated=negated, hedge=_hedge(sentence, m.span()))
+            )
+    return found
+
+
+def _negated(sentence: _Sentence, start: int, end: int) -> bool:
+    """Negation inside the clause, or carried over a comma by a list: `no rain, snow or wind`."""
+    low, high = sentence.clause_span(start, end)
+    if phrases.NEGATOR.search(sentence.text[low:start]) or phrases.NEGATED_AFTER.match(sentence.text[end:high]):
+        return True
+    if low == 0 or sentence.text[:low].rstrip()[-1:] != "," or not phrases.LIST_GOES_ON.match(sentence.text[low:]):
+        return False
+    earlier_low, earlier_high = sentence.clause_span(max(0, low - 2), max(1, low - 1))
+    earlier = sentence.text[earlier_low:earlier_high]
+    return len(earlier.split()) > 1 and bool(phrases.NEGATOR.search(earlier))  # a lone "No," only answers the question
+
+
+def _hedge(sentence: _Sentence, span: Span) -> str | None:
+    clause = sentence.clause(*span)
+    if phrases.UNLIKELY.search(clause):
+        return "unlikely"
+    labelled = phrases.LABELLED_PERCENT.match(sentence.text[span[1] :])
+    return "possible" if labelled or phrases.POSSIBLE.search(clause) else None
+
+
+def _days(sentence: _Sentence) -> list[Assertion]:
+    return [_assertion(sentence, *m.span(), "day", m[0].lower()) for m in phrases.DAY.finditer(sentence.text)]
+
+
+def _places(sentence: _Sentence, towns: Sequence[str]) -> list[Assertion]:
+    found: list[Assertion] = []
+    for town in sorted(set(towns), key=lambda name: (-len(name), name)):
+        pattern = re.compile(rf"\b(?i:{re.escape(town)})\b{phrases.REGION}?")
+        for m in pattern.finditer(sentence.text):
+            if not _inside(m.start(), [(a.start - sentence.start, a.end - sentence.start) for a in found]):
+                found.append(_assertion(sentence, *m.span(), "place", m[0]))
+    known = [(a.start - sentence.start, a.end - sentence.start) for a in found]
+    for m in phrases.PLACE.finditer(sentence.text):
+        group = m.lastgroup or "after"
+        start, end = m.span(group)
+        if m[group].split()[0].rstrip(".,'") in phrases.NO_PLACE or _inside(start, known):
+            continue
+        found.append(_assertion(sentence, start, end, "place", m[group]))
+    return found
+
+
+def _inside(position: int, spans: Sequence[Span]) -> bool:
+    return any(low <= position < high for low, high in spans)

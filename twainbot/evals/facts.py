@@ -1,0 +1,331 @@
+"""What tool results say: any JSON object or text of a forecast as fact sheets. What a reply asserts is claims.py's.
+
+Reads TwainBot's own forecast keys, weather.gov periods (`temperature`, `temperatureUnit`, `windSpeed: "5 to 10 mph"`,
+`shortForecast`) and most flat weather APIs, by the words inside their key names. Null fields state nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from twainbot.evals.claims import Assertion, assertions, compass_degrees
+from twainbot.evals.places_dates import WEEKDAYS
+
+Range = tuple[float, float]
+
+_MPH = {"mph": 1.0, "kph": 0.621371, "kn": 1.150779, "m/s": 2.236936}
+_HIGH_WORDS = {"high", "max", "maximum", "hi"}
+_LOW_WORDS = {"low", "min", "minimum", "lo"}
+_NUMBER_IN_TEXT = re.compile(r"-?\d+(?:\.\d+)?")
+_ERROR_TEXT = re.compile(
+    r"^\s*(?:error\b|unknown[_ ]|exception|traceback|timed? ?out|no data|not found|failed)", re.IGNORECASE
+)
+_SUBJECTS = {"location", "city", "place", "town", "address", "area"}
+_DAY_WORDS = {"date", "day", "weekday", "datetime", "start", "period", "when"}
+_PROSE = {
+    "condition",
+    "conditions",
+    "forecast",
+    "weather",
+    "sky",
+    "summary",
+    "description",
+    "detailed",
+    "text",
+    "headline",
+}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What one forecast states. Temperatures in F, wind in mph, chances and humidity in percent, directions in degrees."""
+
+    place: str | None = None
+    days: frozenset[str] = frozenset()  # every way in which the tool named the day
+    highs: tuple[float, ...] = ()
+    lows: tuple[float, ...] = ()
+    temperatures: tuple[float, ...] = ()  # no role given
+    unit: str = "F"  # what the tool wrote: a reply that names no unit means this one
+    chances: tuple[float, ...] = ()
+    humidities: tuple[float, ...] = ()
+    winds: tuple[Range, ...] = ()
+    directions: tuple[float, ...] = ()
+    conditions: frozenset[str] = frozenset()
+    alerts: tuple[str, ...] | None = None  # None: the tool said nothing about alerts
+
+    def states_weather(self) -> bool:
+        """Whether the sheet holds any value that a claim could be judged by."""
+        return any(
+            (
+                self.highs,
+                self.lows,
+                self.temperatures,
+                self.chances,
+                self.humidities,
+                self.winds,
+                self.conditions,
+                self.alerts,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class ToolFacts:
+    """One tool result: its sheets, or none where the tool failed (`error` then holds its words)."""
+
+    sheets: tuple[Sheet, ...]
+    error: str | None = None
+
+
+@dataclass
+class _Draft:
+    """A sheet while its fields are read."""
+
+    place: str | None = None
+    days: set[str] = field(default_factory=set)
+    numbers: dict[str, list[float]] = field(default_factory=dict)
+    winds: list[Range] = field(default_factory=list)
+    conditions: set[str] = field(default_factory=set)
+    alerts: list[str] | None = None
+    unit: str = "F"
+
+    def add(self, kind: str, value: float) -> None:
+        self.numbers.setdefault(kind, []).append(value)
+
+    def sheet(self) -> Sheet:
+        numbers = {kind: tuple(values) for kind, values in self.numbers.items()}
+        alerts = None if self.alerts is None else tuple(self.alerts)
+        return Sheet(
+            place=self.place, days=frozenset(self.days), unit=self.unit, winds=tuple(self.winds), alerts=alerts,
+            conditions=frozenset(self.conditions), **numbers,
+        )  # fmt: skip
+
+
+def read_result(result: Mapping[str, Any] | Sequence[Any] | str) -> ToolFacts:
+    """Facts of one tool result. A string is read as JSON where it is JSON, else as a sentence about the weather."""
+    if isinstance(result, str):
+        try:
+            decoded = json.loads(result)
+        except (json.JSONDecodeError, RecursionError):
+            return _from_text(result)
+        if not isinstance(decoded, (dict, list)):
+            return _from_text(result)
+        result = decoded
+    if isinstance(result, Mapping) and result.get("error"):
+        return ToolFacts((), str(result.get("message") or result["error"]))
+    sheets = tuple(sheet for sheet in _sheets(result, Sheet()) if sheet.states_weather())
+    return ToolFacts(sheets, None if sheets else "the result states no weather")
+
+
+def with_call(facts: ToolFacts, arguments: Mapping[str, Any]) -> ToolFacts:
+    """The same facts, where place and day are completed by what the call asked for."""
+    place = next((str(v) for k, v in arguments.items() if v and _tokens(k) & _SUBJECTS), None)
+    days = {str(v) for k, v in arguments.items() if v and _tokens(k) & _DAY_WORDS}
+    sheets = tuple(
+        replace(s, place=s.place or place, days=s.days | days if len(facts.sheets) == 1 else s.days)
+        for s in facts.sheets
+    )
+    return replace(facts, sheets=sheets)
+
+
+def to_mph(value: float, unit: str | None) -> float:
+    """A speed in miles an hour; a number without a unit is taken as mph."""
+    return value * _MPH.get(unit or "mph", 1.0)
+
+
+def to_fahrenheit(value: float, unit: str | None) -> float:
+    """A temperature in Fahrenheit; a number without a unit is taken as Fahrenheit."""
+    return value * 9 / 5 + 32 if unit == "C" else value
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def _sheets(result: Mapping[str, Any] | Sequence[Any], parent: Sheet) -> Iterator[Sheet]:
+    """One sheet per object of a list of periods; an object without such a list is one sheet with its nested fields."""
+    if not isinstance(result, Mapping):
+        for item in result:
+            if isinstance(item, Mapping):
+                yield from _sheets(item, parent)
+        return
+    draft = _Draft(place=parent.place, days=set(parent.days))
+    flat = dict(_flat(result))
+    draft.unit = _unit(flat)
+    for key, value in flat.items():
+        _read_field(draft, key, value, flat)
+    own = draft.sheet()
+    yield own
+    for value in result.values():
+        nested = value.get("periods") if isinstance(value, Mapping) else value
+        if isinstance(nested, list) and any(isinstance(item, Mapping) for item in nested):
+            yield from _sheets(nested, own)
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping) and {"unitCode", "value"} <= set(item):  # weather.gov's quantities
+            yield f"{name}_{str(item['unitCode']).rsplit(':', 1)[-1]}", item["value"]
+        elif isinstance(item, Mapping):
+            yield from _flat(item, f"{name}_")
+        elif not (isinstance(item, list) and any(isinstance(member, Mapping) for member in item)):
+            yield name, item
+
+
+def _unit(flat: Mapping[str, Any]) -> str:
+    for key, value in flat.items():
+        if _tokens(key) & {"unit", "units"} and isinstance(value, str):
+            return "C" if value.strip().lower()[:1] == "c" or value.strip().lower() in ("metric", "si") else "F"
+    scales = [_scale(_tokens(key)) for key in flat]
+    return "C" if "C" in scales and "F" not in scales else "F"
+
+
+def _scale(tokens: set[str]) -> str | None:
+    if tokens & {"c", "celsius", "degc", "centigrade"}:
+        return "C"
+    return "F" if tokens & {"f", "fahrenheit", "degf"} else None
+
+
+def _read_field(draft: _Draft, key: str, value: Any, flat: Mapping[str, Any]) -> None:
+    tokens = _tokens(key)
+    if "alerts" in tokens or "alert" in tokens:
+        draft.alerts = (draft.alerts or []) + [str(v) for v in (value if isinstance(value, list) else [value]) if v]
+    elif value is None or isinstance(value, (bool, list)):
+        return
+    elif tokens & {"wind", "gust", "gusts"}:
+        _read_wind(draft, tokens, value)
+    elif tokens & {"humidity"}:
+        _add_number(draft, "humidities", value)
+    elif tokens & {"precip", "precipitation", "pop", "chance", "probability", "rain"} and "type" not in tokens:
+        _add_chance(draft, tokens, value)
+    elif (
+        tokens & ({"temp", "temperature", "temps", "dewpoint", "feels"} | _HIGH_WORDS | _LOW_WORDS)
+        and "unit" not in tokens
+    ):
+        _add_temperature(draft, tokens, value, flat)
+    elif isinstance(value, str):
+        _read_words(draft, tokens, value)
+
+
+def _read_words(draft: _Draft, tokens: set[str], value: str) -> None:
+    if tokens & _SUBJECTS:
+        draft.place = value
+    elif tokens & _DAY_WORDS or tokens == {"name"}:
+        draft.days |= _day_names(value)
+    elif tokens & _PROSE:
+        _merge(draft, assertions(value))
+
+
+def _read_wind(draft: _Draft, tokens: set[str], value: Any) -> None:
+    if tokens & {"direction", "dir", "bearing", "deg", "degree", "degrees"}:
+        degrees = float(value) if isinstance(value, (int, float)) else compass_degrees(str(value))
+        if degrees is not None:
+            draft.add("directions", degrees)
+        return
+    unit = (
+        "kph"
+        if tokens & {"kph", "kmh", "km"}
+        else "m/s"
+        if "ms" in tokens
+        else "kn"
+        if tokens & {"kn", "kt", "knots"}
+        else "mph"
+    )
+    if isinstance(value, str):
+        unit = "kph" if re.search(r"km|kph", value) else "kn" if re.search(r"\bkn|\bkt", value) else unit
+    ends = _numbers(value)
+    if ends:
+        draft.winds.append((to_mph(min(ends), unit), to_mph(max(ends), unit)))
+
+
+def _add_chance(draft: _Draft, tokens: set[str], value: Any) -> None:
+    if tokens & {"in", "inches", "mm", "amount", "total", "sum"}:
+        return
+    for number in _numbers(value):
+        fraction = isinstance(value, float) and 0 < value < 1
+        draft.add("chances", number * 100 if fraction else number)
+
+
+def _add_temperature(draft: _Draft, tokens: set[str], value: Any, flat: Mapping[str, Any]) -> None:
+    scale = _scale(tokens) or draft.unit
+    if isinstance(value, str) and (written := re.search(r"\d\s*°?\s*([CF])\b", value)):
+        scale = written[1]
+    role = "temperatures"
+    if tokens & _HIGH_WORDS:
+        role = "highs"
+    elif tokens & _LOW_WORDS:
+        role = "lows"
+    elif isinstance(flat.get("isDaytime"), bool) and not tokens & {"dewpoint", "feels"}:
+        role = "highs" if flat["isDaytime"] else "lows"
+    for number in _numbers(value):
+        draft.add(role, to_fahrenheit(number, scale))
+
+
+def _add_number(draft: _Draft, kind: str, value: Any) -> None:
+    for number in _numbers(value):
+        draft.add(kind, number)
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, (int, float)):
+        return [float(value)]
+    return [float(number) for number in _NUMBER_IN_TEXT.findall(str(value).replace(" - ", " to "))]
+
+
+def _day_names(value: str) -> set[str]:
+    """A day as written, and the weekday of an ISO date or time."""
+    names = {value}
+    if match := re.match(r"(\d{4}-\d\d-\d\d)", value):
+        names = {match[1]}
+        try:
+            names.add(WEEKDAYS[date.fromisoformat(match[1]).weekday()])
+        except ValueError:
+            return {value}
+    return names
+
+
+def _tokens(key: str) -> set[str]:
+    """`probabilityOfPrecipitation` and `high_f` as sets of lower-case words."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key)
+    return {token for token in re.split(r"[^a-z]+", spaced.lower()) if token}
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+def _from_text(text: str) -> ToolFacts:
+    if _ERROR_TEXT.search(text):
+        return ToolFacts((), text.strip())
+    draft = _Draft()
+    found = assertions(text)
+    _merge(draft, found)
+    draft.place = next((a.text for a in found if a.kind == "place"), None)
+    draft.days = {a.value for a in found if a.kind == "day"}
+    sheet = draft.sheet()
+    return ToolFacts((sheet,), None) if sheet.states_weather() else ToolFacts((), text.strip())
+
+
+def _merge(draft: _Draft, found: Sequence[Assertion]) -> None:
+    """What a forecast's prose states, added to the sheet."""
+    for a in found:
+        ends = a.value if isinstance(a.value, tuple) else (a.value, a.value)
+        if a.kind == "condition":
+            if not a.negated:
+                draft.conditions.add("rain" if a.value == "wet" else str(a.value))
+        elif a.kind == "temperature":
+            role = {"high": "highs", "low": "lows"}.get(a.role or "", "temperatures")
+            for end in dict.fromkeys(ends):
+                draft.add(role, to_fahrenheit(end, a.unit or draft.unit))
+        elif a.kind == "wind":
+            draft.winds.append((to_mph(ends[0], a.unit), to_mph(ends[1], a.unit)))
+        elif a.kind in ("chance", "humidity", "wind_direction"):
+            kind = {"chance": "chances", "humidity": "humidities", "wind_direction": "directions"}[a.kind]
+            for end in dict.fromkeys(ends):
+                draft.add(kind, end)
+        elif a.kind == "alert" and not a.negated:
+            draft.alerts = [*(draft.alerts or []), str(a.value)]

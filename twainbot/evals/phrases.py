@@ -1,0 +1,205 @@
+"""The phrase book of weather talk: patterns for units, roles, days, places and scope. Applying it is claims.py's."""
+
+from __future__ import annotations
+
+import re
+
+from twainbot.evals.places_dates import MONTHS, WEEKDAYS
+
+
+def any_of(*alternatives: str) -> str:
+    """The alternatives as one group without a name."""
+    return f"(?:{'|'.join(alternatives)})"
+
+
+def words(*alternatives: str) -> re.Pattern[str]:
+    """Any of the alternatives as whole words, in either case."""
+    return re.compile(rf"\b{any_of(*alternatives)}\b", re.IGNORECASE)
+
+
+# --- sentences and clauses ---------------------------------------------------------------------------------------------
+
+SENTENCE_END = re.compile(r"[.!?]+[\"”’)]*(?=\s|$)|\n+")
+ABBREVIATION = re.compile(r"\b(?:St|Mt|Ft|Mr|Mrs|Dr|Mo|Ill|a\.m|p\.m|approx|vs)\.$")
+SEPARATOR = re.compile(
+    any_of(
+        r"(?<!\d)[,;:](?!\d)", r"(?<=\d),(?=\s)", r"[;:](?=\s)", r"[—()]", r"\s[–-]\s", r"--",
+        rf"\b{any_of('but', 'yet', 'though', 'although', 'while', 'whereas', 'and then', 'except', 'because')}\b",
+    ),
+    re.IGNORECASE,
+)  # fmt: skip
+
+# --- words around a number ---------------------------------------------------------------------------------------------
+
+DEGREES = re.compile(
+    r"\s*(?:[°º]\s?(?P<sign>[FC])?\b|[°º]|-?degrees?(?:\s+(?P<word>fahrenheit|celsius|centigrade|F|C)\b)?|"
+    r"(?P<bare>[FC])\b|(?P<name>fahrenheit|celsius)\b)",
+    re.IGNORECASE,
+)
+ZERO_SIDE = re.compile(
+    r"\s*(?:degrees?\s+)?(?:(?P<below>below(?:\s+zero)?)|above\s+zero)\b(?!\s+freezing)", re.IGNORECASE
+)
+PERCENT = re.compile(r"\s*(?:%|-?per\s?cent\b)", re.IGNORECASE)
+SPEED = re.compile(
+    r"\s*-?(?:(?P<mph>mph|m\.p\.h\.?|miles?[- ](?:per|an|to the)[- ]hour)|"
+    r"(?P<kph>km/h|kph|kmh|kilomet(?:er|re)s?[- ](?:per|an)[- ]hour)|"
+    r"(?P<kn>knots?|kts?)|(?P<ms>m/s|met(?:er|re)s? (?:per|a) second))(?!\w)",
+    re.IGNORECASE,
+)
+OTHER_QUANTITY = re.compile(
+    r"\s*(?:['’:]\d|-?(?:st|nd|rd|th)\b|[ap]\.?m\b|o['’]clock|in\.|degrees? of\b|-?"
+    + any_of(
+        "hours?", "minutes?", "seconds?", "days?", "nights?", "weeks?", "months?", "years?", "inch(?:es)?", "feet", "foot",
+        "miles?", "dollars?", "cents?", "times?", "men", "people", "souls", "dogs", "cats", "cows", "mules", "hats",
+        "steamboats", "towns", "reasons", "ways", "things",
+    )
+    + r"\b)",
+    re.IGNORECASE,
+)  # fmt: skip
+RANGE_JOIN = re.compile(r"\s*(?:to|and|through|or|[-–—])\s*$", re.IGNORECASE)
+BETWEEN = re.compile(r"\bbetween\s*(?:the\s+)?(?:lows?\s+of\s+)?$", re.IGNORECASE)
+DECADE_PART = re.compile(
+    r"(?P<part>lower|low|mid(?:dle)?|upper|high)(?:[-\s]+to[-\s]+(?P<to>mid(?:dle)?|upper|high))?[-\s]+(?:the\s+)?$",
+    re.IGNORECASE,
+)
+DECADE_PARTS = {"low": (0, 3), "lower": (0, 3), "mid": (3, 7), "middle": (3, 7), "upper": (6, 9), "high": (6, 9)}
+NO_DECADE_LEFT = re.compile(r"(?:\b(?:his|her|their|my|your)|eighteen|nineteen)\s+(?:\w+\s+)?$", re.IGNORECASE)
+HALF_AND_HALF = words("fifty-fifty", "50[-/ ]50", "even (?:chance|odds)", "flip of a coin", "coin[- ]toss")
+IN_SO_MANY = re.compile(r"\s*(?:chances?\s+)?(?:in|out of)\s+(?:every\s+)?$", re.IGNORECASE)
+FREEZING = re.compile(r"\b(?P<side>below|under|above) freezing\b", re.IGNORECASE)
+
+_NO_DECADE = r"(?!\s*-?\s*(?:to\s+\w+\s+)?(?:\d0['’]?s|teens|twent|thirties|forties|fift|sixties|sevent|eight|ninet))"
+_HIGH = any_of(
+    rf"highs?{_NO_DECADE}", "tops?(?! of)(?:ping)?(?: out)?", r"peak\w*", r"climb\w*", r"reach\w*", "ris(?:e|es|ing)",
+    "warm(?:s|ing)?(?: up)? to", "max(?:imum)?", "daytime", "by day", "afternoons?", "midday", "noon",
+)  # fmt: skip
+_LOW = any_of(
+    rf"lows?{_NO_DECADE}", r"bottom\w*", "dips?", "dipping", r"drop\w*", "falls?", "falling", r"sink\w*", "min(?:imum)?",
+    "overnight", "by night", "at night", "nightfall", "after dark", "cool(?:s|ing)?(?: off| down)? to", "before dawn",
+    "by dawn", "down to",
+)  # fmt: skip
+ROLE = re.compile(rf"\b(?:(?P<high>{_HIGH})|(?P<low>{_LOW}))\b", re.IGNORECASE)
+ROLE_BEFORE = re.compile(
+    rf"\b(?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?:\s+(?:of|near|at|around|about|is|to|a|just|only))*\s*$", re.IGNORECASE
+)
+ROLE_AFTER = re.compile(
+    r"^\s*(?:for|as|is|at)?\s*(?:the|a|its)?\s*"
+    r"(?:(?P<high>highs?|by day|daytime)|(?P<low>lows?|by night|overnight|at night))\b",
+    re.IGNORECASE,
+)
+# what a number without a unit may follow, with at most five words between
+ANCHOR = re.compile(
+    rf"\b(?:(?P<temperature>{_HIGH}|{_LOW}|temperatures?|mercury|thermometer)|"
+    r"(?P<chance>chances?|odds|probability|likelihood)|(?P<humidity>humidity)|"
+    r"(?P<wind>winds?|gusts?|gusting|breezes?|blow(?:s|ing)?))\b(?:\s+[a-z'’]+){0,5}?\s*:?\s*$",
+    re.IGNORECASE,
+)
+# "it will be 71 in Reno": a number right after the verb and before nothing that it could count
+VERB_ANCHOR = re.compile(
+    r"\b(?:expect|gets?|sees?|hits?|stands? at|sits? at|(?:will|shall) be|['’]ll be|it['’]s|it is)"
+    r"(?:\s+(?:about|around|near|nearly|only|just|roughly))?\s+$",
+    re.IGNORECASE,
+)
+COUNTS_NOTHING = re.compile(r"\s*(?:[.,;!]|$|(?:in|on|at|by|and|with|under|tomorrow|today|tonight)\b)", re.IGNORECASE)
+HUMIDITY = words("humidity")
+LIKELIHOOD = words("chances?", "odds", "probability", "likelihood")
+
+# --- conditions ------------------------------------------------------------------------------------------------------------
+
+_NO_MEANS_YES = any_of(
+    "doubt", "question", r"mistak\w*", "denying", "wonder", "less", "more than", "end", "fewer", "sooner", "longer"
+)
+NEGATOR = re.compile(
+    rf"\b(?:no(?!\s+{_NO_MEANS_YES})|not(?! (?:only|just|merely))|never|nary|without|nor|neither|hardly|scarcely|none|"
+    r"nothing|free of|devoid of|lack of|zero)\b|n['’]t\b(?! (?:forget|let|be surprised|wonder))",
+    re.IGNORECASE,
+)
+NEGATED_AFTER = re.compile(
+    r"^\s+(?:(?:is|are|will|shall|does|do|looks?|seems?)\s+(?:not|nowhere|out of)|(?:is|are|wo|does|do|ai)n['’]t)\b",
+    re.IGNORECASE,
+)
+OF_STAYING_DRY = re.compile(
+    r"^[^,;.!?]*?\b(?:stay\w*|remain\w*|keep\w*|being|of) (?:it )?dry\b|^[^,;.!?]*?\b(?:no|without) rain\b",
+    re.IGNORECASE,
+)
+LIST_GOES_ON = re.compile(r"^\s*(?:(?:or|nor|no|and no)\b|[a-z]+\s*(?:,|\bor\b|\bnor\b|[.!;]|$))", re.IGNORECASE)
+UNLIKELY = words(
+    "unlikely", "doubtful",
+    "(?:little|slim|scant|small|slight|poor|remote|low|hardly any|hardly a) (?:chance|odds|prospect|risk|likelihood)",
+)  # fmt: skip
+POSSIBLE = re.compile(
+    r"\b(?:chances?|may|might|could|possib\w+|perhaps|maybe|likely|odds|risk|threat|potential|scattered|isolated|"
+    r"probability|likelihood|per\s?cent|prospects?)\b|%",
+    re.IGNORECASE,
+)
+_HAZARD = any_of(
+    "tornado", "severe thunderstorm", "thunderstorm", "tropical storm", "winter storm", "winter weather", "ice storm",
+    "flash flood", "coastal flood", "flood", "excessive heat", "heat", "high wind", "wind chill", "wind", "blizzard", "frost",
+    "hard freeze", "freeze", "red flag", "fire weather", "dense fog", "fog", "hurricane", "gale", "snow",
+)  # fmt: skip
+LABELLED_PERCENT = re.compile(r"^\s*[:(–-]*\s*\d+\s*(?:%|per\s?cent)", re.IGNORECASE)  # "Rain: 30%"
+ALERT = re.compile(
+    rf"\b(?:(?P<hazard>{_HAZARD})\s+)?(?P<type>warnings?|watch(?:es)?|advisor(?:y|ies)|alerts?)\b", re.IGNORECASE
+)
+WIND = words("winds?", "breezes?", "gusts?", "blow(?:s|ing)?", "zephyr")
+DIRECTION = re.compile(
+    r"\b(?:(?P<word>[Nn]orth(?:[- ]?(?:east|west))?|[Ss]outh(?:[- ]?(?:east|west))?|[Ee]ast|[Ww]est)(?:erly)?|"
+    r"(?P<code>[NSEW]{1,3}))\b"
+)
+
+# --- days and places ---------------------------------------------------------------------------------------------------------
+
+DAY = words(
+    "(?:the )?day after tomorrow", "tomorrow", "today", "tonight", "this (?:evening|weekend)", "(?:the|over the) weekend",
+    *WEEKDAYS, r"\d{4}-\d\d-\d\d", rf"{any_of(*MONTHS)}\s+\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s+\d{{4}})?",
+)  # fmt: skip
+_NAME = r"(?:(?:St|Mt|Ft)\.?\s)?[A-Z][a-zà-ÿ]+(?:[ -][A-Z][a-zà-ÿ]+){0,2}"
+REGION = r"(?:,\s*(?:[A-Z]{2}\b|[A-Z][a-z]+(?:\s[A-Z][a-z]+)?))"
+PLACE = re.compile(
+    rf"\b(?:[Ii]n|[Aa]t|[Ff]or|[Oo]ver|[Aa]round|[Nn]ear|[Aa]cross|visit(?:ing)?)\s+(?P<after>{_NAME}{REGION}?)|"
+    rf"(?:^|(?<=\s))(?P<full>{_NAME}{REGION})(?=[\s:,.]|$)|"
+    rf"^\s*(?P<opening>(?:(?:St|Mt|Ft)\.?\s|[A-Z][a-z]+\s)[A-Z][a-zà-ÿ]+)(?=\s+(?:will|gets?|sees?|has|is|can|should|faces|enjoys)\b)|"
+    rf"(?<=[a-z,] )(?P<subject>{_NAME})(?=\s+(?:will|gets?|sees?|has|is|can|should|faces|enjoys)\b)"
+)
+NO_PLACE = frozenset({
+    *(day.capitalize() for day in WEEKDAYS), *(month.capitalize() for month in MONTHS), "Fahrenheit", "Celsius", "God",
+    "Heaven", "Lord", "Providence", "Nature", "Mother", "Mark", "Twain", "Mr", "Mrs", "Dr", "Sam", "Tom", "Huck", "Franklin",
+    "Poor", "Noah", "Congress", "Christmas", "Easter", "I", "The", "It", "That", "This", "Tonight", "Tomorrow", "Today",
+    "Rain", "Sun", "Snow", "Wind", "Winds", "High", "Highs", "Low", "Lows", "Weather", "Expect", "Well", "Yes", "No",
+    "North", "South", "East", "West", "Northwest", "Northeast", "Southwest", "Southeast", "Mississippi", "Forecast",
+})  # fmt: skip
+
+# --- what asserts nothing --------------------------------------------------------------------------------------------
+
+ANECDOTE = words(
+    "I (?:once|remember|recall|recollect|knew|never saw|saw|was born|have seen|have known)", "once (?:saw|knew|heard|upon)",
+    "remember(?:s|ed)? (?:when|the)", "when I was", "in my (?:day|youth|boyhood|piloting|younger)", "as a boy", "years ago",
+    "back in", "used to", "last (?:year|winter|summer|week|spring|fall|month)", "there was (?:a|once)",
+    r"in (?:the (?:winter|summer|spring|fall) of )?(?:18|19)\d\d", r"in ['’]\d\d", "knew a (?:man|fellow|woman|pilot)",
+    "my (?:uncle|aunt|father|mother|brother)", "the time (?:when|that|we|I)",
+)  # fmt: skip
+ANECDOTE_ENDS = re.compile(r"[;—]|\s-\s|--")  # what stands before one is not part of the tale after it
+PAST = words(
+    "was", "were", "had", "got", "fell", "came", "went", "blew", "said", "told", "froze", "melted", "rained", "snowed",
+    "stood", "hit", "did",
+)  # fmt: skip
+FORECAST = re.compile(
+    r"\b(?:will|won['’]t|going to|expect\w*|forecast|tomorrow|tonight|today|this (?:weekend|evening)|calls for)\b|['’]ll\b",
+    re.IGNORECASE,
+)
+_ARTICLE = "(?:a|an|the|any|my|your|his|her)"
+SIMILE = re.compile(
+    rf"\b(?:like (?:old|{_ARTICLE})|(?:as )?[a-z]+ as (?:if|{_ARTICLE})|[a-z]+er than {_ARTICLE}|as (?:though|if))\b[^,;.!?]*",
+    re.IGNORECASE,
+)
+HYPOTHESIS = re.compile(
+    r"\b(?:if|unless|suppos(?:e|ing)|imagine|were it|should it|in case|lest|whether|would|wish|ought to have|could have)\b|"
+    r"['’]d (?:be|have|rather|like)\b",
+    re.IGNORECASE,
+)
+ADMISSION = words(
+    "(?:can|could)(?:not|n['’]t)", "unable", "(?:do|does|did)(?:n['’]t| not) (?:know|say|have)", "failed", r"declin\w+",
+    "won['’]t (?:guess|say|invent|venture)", "no (?:word|telling|idea|report|way of knowing|knowledge)", "refuse to",
+    "would(?:n['’]t| not) (?:guess|venture)", "rather not",
+)  # fmt: skip
+ADMISSION_ENDS = re.compile(r"\b(?:but|however|yet)\b|[;:—]|\b(?:it|there|you)(?:['’]ll| will)\b", re.IGNORECASE)

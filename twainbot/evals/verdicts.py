@@ -1,0 +1,264 @@
+"""From measured rows to verdicts: pass, fail, inconclusive, not run or not measurable. Measuring is the siblings' work.
+
+A gate passes only when its whole interval lies on the good side of its bound, and fails only when it lies on the bad
+side; between the two the sample is too small, and the verdict says how large it was. Defaults of the bounds are the
+project's release criteria; checks/thresholds.py owns any other value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from twainbot.errors import BadInput
+from twainbot.evals.grounding import GroundingSummary
+from twainbot.evals.statistics import (
+    Interval,
+    clopper_pearson,
+    discordant,
+    lower_bound,
+    mcnemar_exact,
+    paired_bootstrap,
+    paired_share_gain,
+    quadratic_weighted_kappa,
+    upper_bound,
+)
+
+STATES = ("pass", "fail", "inconclusive", "not_run", "not_measurable")
+
+STYLE_BOUND = 0.85  # share of replies rated 4 or 5
+STYLE_GOOD = 4.0  # mean over an item's raters
+STYLE_ITEMS = 50  # below this the mean of 1-5 ratings is known to no better than a quarter point
+WEATHER_BOUND = 0.05  # share of replies with a wrong claim; 0 of 59 is the smallest sample that can pass
+COVERAGE_BOUND = 0.90  # replies with a judged claim; below it evasion would score as truth
+CODING_MARGIN = 0.05  # absolute pass@1 that the adapter may lose
+CODING_FLOOR = 0.10  # a base that solves less cannot show a loss of five points with 164 problems
+CODE_LOSS_MARGIN = 0.05  # relative rise of the loss on canonical solutions
+COPYING_BOUND = 12  # words; common phrases and quoted tool fields stay below
+_PAIRS_FOR_AN_INTERVAL = 10  # a bootstrap over fewer items has too few distinct resamples for its tails
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One gate's answer. `value`, `bound` and `interval` share a unit; `why` is a plain sentence with the numbers.
+
+    rehearsal: measured on a profile whose model is too small to be released as the real thing.
+    """
+
+    gate: str
+    state: str
+    n: int
+    value: float | None
+    bound: float
+    interval: Interval | None
+    why: str
+    better: str = "lower"  # lower | higher
+    unit: str = "share"  # share | gain | ratio | words
+    rehearsal: bool = False
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One rater's 1-5 for one reply; raters do not see the arm."""
+
+    item: str
+    arm: str  # base | adapter
+    rater: str
+    style: int
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """Summed negative log-likelihood of one text under both models, in nats, over the same number of bytes or tokens."""
+
+    item: str
+    base: float
+    adapter: float
+    size: int
+    cluster: Hashable = None  # work or dialogue; None: the item itself
+
+
+def style(ratings: Sequence[Rating]) -> Verdict:
+    """Share of the adapter's replies rated 4 or better, by exact one-sided bounds; the why adds agreement and gain."""
+    means = _means(ratings, "adapter")
+    n, good = len(means), sum(mean >= STYLE_GOOD for mean in means.values())
+    if n == 0:
+        return _not_run("style", STYLE_BOUND, "No ratings yet: run `twainbot review` and report them.", better="higher")
+    state = _state(lower_bound(good, n) > STYLE_BOUND, upper_bound(good, n) < STYLE_BOUND)
+    why = f"{good} of {n} replies rated {STYLE_GOOD:g} or better{_agreement(ratings)}{_rated_gain(ratings)}."
+    if n < STYLE_ITEMS and state == "pass":
+        state, why = "inconclusive", f"{why} At least {STYLE_ITEMS} rated replies are needed."
+    return Verdict("style", state, n, good / n, STYLE_BOUND, clopper_pearson(good, n), why, better="higher")
+
+
+def weather_errors(summary: GroundingSummary) -> Verdict:
+    """Replies with a contradicted or unsupported claim, of those that followed a successful tool call."""
+    n, errors, coverage = summary.replies, summary.error_replies, summary.coverage
+    if n == 0 or coverage is None:
+        return _not_run("weather_errors", WEATHER_BOUND, "No reply followed a successful tool call.")
+    state = _state(upper_bound(errors, n) < WEATHER_BOUND, lower_bound(errors, n) > WEATHER_BOUND)
+    why = (
+        f"{errors} of {n} replies hold a wrong claim, so the rate is below {upper_bound(errors, n):.1%} with 95 % confidence; "
+        f"{coverage:.0%} of the replies state something that can be judged."
+    )
+    if state == "pass" and coverage < COVERAGE_BOUND:
+        state, why = "inconclusive", f"{why} Coverage must reach {COVERAGE_BOUND:.0%}: silence is no accuracy."
+    return Verdict("weather_errors", state, n, errors / n, WEATHER_BOUND, summary.interval, why)
+
+
+def tool_calls(base: Sequence[bool], adapter: Sequence[bool]) -> Verdict:
+    """The adapter's exact-call rate must beat the base's on the same items: paired interval above zero."""
+    gain = paired_share_gain(base, adapter)
+    if gain.n == 0:
+        return _not_run("tool_calls", 0.0, "No tool-call items were scored.", better="higher", unit="gain")
+    lost, won = discordant(base, adapter)
+    why = (
+        f"Exact calls went from {sum(base)} to {sum(adapter)} of {gain.n}: {won} items won, {lost} lost "
+        f"(McNemar p = {mcnemar_exact(lost, won):.2g})."
+    )
+    if all(base) and all(adapter):
+        return Verdict(
+            "tool_calls",
+            "not_measurable",
+            gain.n,
+            0.0,
+            0.0,
+            gain.interval,
+            f"{why} The base leaves no room.",
+            "higher",
+            "gain",
+        )
+    state = _state(gain.interval.low > 0, gain.interval.high <= 0)
+    return Verdict("tool_calls", state, gain.n, gain.mean, 0.0, gain.interval, why, better="higher", unit="gain")
+
+
+def perplexity(losses: Sequence[TextLoss], *, seed: int) -> Verdict:
+    """Held-out perplexity must fall: ratio adapter to base, interval over works or dialogues, wholly below 1."""
+    return _loss_ratio("perplexity", losses, bound=1.0, seed=seed, what="Perplexity on held-out text", per_size=True)
+
+
+def code_loss(losses: Sequence[TextLoss], *, seed: int) -> Verdict:
+    """Loss on canonical solutions may rise by 5 % at most: the gate where a base is too small to solve problems."""
+    return _loss_ratio(
+        "code_loss", losses, bound=1 + CODE_LOSS_MARGIN, seed=seed, what="Loss on canonical solutions", per_size=False
+    )
+
+
+def coding(base: Sequence[bool], adapter: Sequence[bool]) -> Verdict:
+    """pass@1 non-inferiority on the same problems: the paired interval may not reach five points down.
+
+    A base that solves under a tenth cannot lose five points visibly: not measurable, and `code_loss` is the gate.
+    """
+    gain = paired_share_gain(base, adapter)
+    if gain.n == 0:
+        return _not_run("coding", -CODING_MARGIN, "The coding problems were not run.", better="higher", unit="gain")
+    lost, won = discordant(base, adapter)
+    why = f"pass@1 went from {sum(base)} to {sum(adapter)} of {gain.n} problems ({won} won, {lost} lost)."
+    state = _state(gain.interval.low > -CODING_MARGIN, gain.interval.high < -CODING_MARGIN)
+    if sum(base) / gain.n < CODING_FLOOR:
+        state, why = (
+            "not_measurable",
+            f"{why} The base solves too few to show a loss; loss on canonical solutions decides.",
+        )
+    return Verdict("coding", state, gain.n, gain.mean, -CODING_MARGIN, gain.interval, why, better="higher", unit="gain")
+
+
+def copying(overlaps: Sequence[int], *, bound: int = COPYING_BOUND) -> Verdict:
+    """The longest run of words that any reply shares with the training text; it is a maximum, so it has no interval."""
+    if not overlaps:
+        return _not_run("copying", float(bound), "No reply was compared with the training text.", unit="words")
+    longest, over = max(overlaps), sum(words > bound for words in overlaps)
+    why = f"The longest shared run is {longest} words; {over} of {len(overlaps)} replies exceed {bound}."
+    return Verdict(
+        "copying", "fail" if over else "pass", len(overlaps), float(longest), float(bound), None, why, unit="words"
+    )
+
+
+def rehearsed(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The same verdicts, marked as a rehearsal."""
+    return [replace(verdict, rehearsal=True) for verdict in verdicts]
+
+
+def blockers(verdicts: Sequence[Verdict]) -> list[str]:
+    """Why a release may not be cut, one sentence a gate; empty where it may.
+
+    Only a pass releases. `coding: not_measurable` is let through when `code_loss` passed, as its stand-in.
+    """
+    states = {verdict.gate: verdict.state for verdict in verdicts}
+    stand_in = states.get("coding") == "not_measurable" and states.get("code_loss") == "pass"
+    sentences = [
+        f"{v.gate} is {v.state.replace('_', ' ')}: {v.why}"
+        for v in verdicts
+        if v.state != "pass"
+        and not (v.gate == "coding" and stand_in)
+        and not (v.gate == "code_loss" and states.get("coding") == "pass")
+    ]
+    return sentences or ([] if verdicts else ["No gate was evaluated."])
+
+
+def _state(good: bool, bad: bool) -> str:
+    return "pass" if good else "fail" if bad else "inconclusive"
+
+
+def _not_run(gate: str, bound: float, why: str, better: str = "lower", unit: str = "share") -> Verdict:
+    return Verdict(gate, "not_run", 0, None, bound, None, why, better=better, unit=unit)
+
+
+def _loss_ratio(
+    gate: str, losses: Sequence[TextLoss], *, bound: float, seed: int, what: str, per_size: bool
+) -> Verdict:
+    """Ratio of the arms' mean losses a text: exp of the difference per token (perplexity), or the losses' own ratio."""
+    if not losses:
+        return _not_run(gate, bound, f"{what} was not measured.", unit="ratio")
+    if any(loss.size <= 0 or loss.base <= 0 for loss in losses):
+        raise BadInput(f"{gate}: a text of size 0 or without loss cannot be compared; drop it and say so.")
+    clusters = [loss.cluster if loss.cluster is not None else loss.item for loss in losses]
+    if per_size:
+        pairs = [(loss.base / loss.size, loss.adapter / loss.size) for loss in losses]
+    else:
+        pairs = [(0.0, math.log(max(loss.adapter, 1e-12) / loss.base)) for loss in losses]
+    gain = paired_bootstrap([a for a, _ in pairs], [b for _, b in pairs], seed=seed, clusters=clusters)
+    ratio, interval = math.exp(gain.mean), Interval(math.exp(gain.interval.low), _exp(gain.interval.high))
+    state = _state(interval.high < bound, interval.low >= bound)
+    why = f"{what}: adapter to base is {ratio:.3f} over {len(losses)} texts from {gain.clusters} sources."
+    if gain.clusters < _PAIRS_FOR_AN_INTERVAL and state != "fail":
+        state, why = "inconclusive", f"{why} At least {_PAIRS_FOR_AN_INTERVAL} sources are needed."
+    return Verdict(gate, state, len(losses), ratio, bound, interval, why, unit="ratio")
+
+
+def _exp(value: float) -> float:
+    return math.inf if value > 700 else math.exp(value)
+
+
+def _means(ratings: Sequence[Rating], arm: str) -> Mapping[str, float]:
+    scores: dict[str, list[int]] = {}
+    for rating in ratings:
+        if rating.arm == arm:
+            scores.setdefault(rating.item, []).append(rating.style)
+    return {item: sum(given) / len(given) for item, given in sorted(scores.items())}
+
+
+def _agreement(ratings: Sequence[Rating]) -> str:
+    """The lowest quadratic weighted kappa of any two raters with common replies, as a clause; empty with one rater."""
+    given: dict[str, dict[tuple[str, str], int]] = {}
+    for rating in ratings:
+        given.setdefault(rating.rater, {})[rating.item, rating.arm] = rating.style
+    kappas = []
+    for first, second in combinations(sorted(given), 2):
+        common = sorted(given[first].keys() & given[second].keys())
+        if len(common) > 1:
+            kappas.append(
+                quadratic_weighted_kappa([given[first][key] for key in common], [given[second][key] for key in common])
+            )
+    return f"; raters agree with kappa {min(kappas):.2f}" if kappas else ""
+
+
+def _rated_gain(ratings: Sequence[Rating]) -> str:
+    base, adapter = _means(ratings, "base"), _means(ratings, "adapter")
+    common = sorted(base.keys() & adapter.keys())
+    if not common:
+        return ""
+    gain = sum(adapter[item] - base[item] for item in common) / len(common)
+    return f"; the mean gain over the base is {gain:+.2f} points on {len(common)} replies"

@@ -1,0 +1,94 @@
+"""Identity of code and of samples: code versions, sample ids and what they say. Reading the lake is resources/lake.py's."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from twainbot.errors import UnknownName
+
+OWN_PACKAGES = ("twainbot", "training")
+_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\s+\(?([\w, \t]*)|import\s+([\w.]+))", re.MULTILINE)
+_CHUNK_ID = re.compile(r"^(?P<work>.+):(?P<start>\d+)-(?P<end>\d+)$")
+
+
+def version_of(*modules: str) -> str:
+    """12 hex digits over the source of these modules and of every own module that they import, directly or not.
+
+    Modules are named, not imported, so that loading the code location stays cheap.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(set().union(*(reachable(module) for module in modules))):
+        digest.update(f"{name}\0".encode())
+        digest.update(source_path(name).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def reachable(module: str) -> frozenset[str]:
+    """The module and the own modules that it reaches by imports, as dotted names."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(own_imports(name))
+    return frozenset(seen)
+
+
+@cache
+def own_imports(module: str) -> tuple[str, ...]:
+    """Own modules named in this module's import lines."""
+    found: list[str] = []
+    for package, names, plain in _IMPORT.findall(source_path(module).read_text(encoding="utf-8")):
+        base = package or plain
+        if base.split(".")[0] not in OWN_PACKAGES:
+            continue
+        candidates = [base, *(f"{base}.{name.strip().split(' ')[0]}" for name in names.split(",") if name.strip())]
+        found.extend(candidate for candidate in candidates if is_module(candidate))
+    return tuple(found)
+
+
+@cache
+def is_module(name: str) -> bool:
+    """Whether an own module of this dotted name exists."""
+    return _candidate(name) is not None
+
+
+@cache
+def source_path(name: str) -> Path:
+    """The file of an own module. Raises UnknownName where there is none."""
+    path = _candidate(name)
+    if path is None:
+        raise UnknownName(f"No module {name!r} in the packages {', '.join(OWN_PACKAGES)}.")
+    return path
+
+
+def _candidate(name: str) -> Path | None:
+    top, *rest = name.split(".")
+    path = package_folder(top).joinpath(*rest)
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+@cache
+def package_folder(name: str) -> Path:
+    """The folder of an own top-level package. Raises UnknownName where it is not installed."""
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise UnknownName(f"The package {name!r} is not installed. Run `make setup`.")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def chunk_span(chunk_id: str) -> tuple[str, int, int]:
+    """Work id, first character (inclusive) and last (exclusive) of a chunk id. Raises UnknownName on anything else."""
+    match = _CHUNK_ID.match(chunk_id)
+    if match is None:
+        raise UnknownName(f"{chunk_id!r} is not a chunk id. A chunk id reads '<work id>:<start>-<end>'.")
+    return match["work"], int(match["start"]), int(match["end"])

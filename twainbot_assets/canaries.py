@@ -1,0 +1,68 @@
+"""Planted faults that the gates must catch: read from the manifests of folder sources, matched to works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twainbot_assets.profile import SOURCES
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from resources.sources import Harvest
+
+COPIES = ("near_duplicate", "exact_duplicate")
+
+
+@dataclass(frozen=True)
+class Canary:
+    """One planted fault. `work`: the work id it becomes; empty for a row that cannot be parsed."""
+
+    kind: str
+    work: str
+    of: str  # work id of what it copies, for copies
+    source: str
+    unit: str
+    caught_by: str
+
+
+def planted(harvest: Harvest) -> list[Canary]:
+    """All canaries of the units that this profile harvests from folders."""
+    from resources.sources import FolderSource
+
+    found: list[Canary] = []
+    for source in SOURCES:
+        door = harvest.door(source)
+        if isinstance(door, FolderSource):
+            for unit in harvest.units(source):
+                listed = door.known(unit).get("canaries") or []
+                found.extend(as_canary(source, unit, entry) for entry in listed)
+    return found
+
+
+def as_canary(source: str, unit: str, entry: dict[str, Any]) -> Canary:
+    """A manifest entry as a canary. `of` names a work as `<unit>/<heading or id>`."""
+    from twainbot.corpora.works import slug
+
+    name = entry.get("heading") or entry.get("id")
+    malformed = entry["kind"] == "malformed"
+    of_unit, _, of_name = str(entry.get("of") or "").partition("/")
+    return Canary(
+        kind=entry["kind"],
+        work="" if malformed or not name else f"{unit}/{slug(str(name))}",
+        of=f"{of_unit}/{slug(of_name)}" if entry["kind"] in COPIES else "",
+        source=source,
+        unit=unit,
+        caught_by=entry["caught_by"],
+    )
+
+
+def copies(harvest: Harvest, chunks: pl.DataFrame) -> list[tuple[str, str]]:
+    """Work ids (copy, original) of planted copies whose works both have chunks or should have."""
+    units = {(source, unit) for source, unit in chunks.select("source", "unit").unique().iter_rows()}
+    return [
+        (canary.work, canary.of)
+        for canary in planted(harvest)
+        if canary.kind in COPIES and (canary.source, canary.unit) in units
+    ]

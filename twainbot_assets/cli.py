@@ -1,0 +1,256 @@
+"""The command line: a thin layer over the graph. Exit codes: 0, 1 (a gate failed, or bad input), 2 (bad use).
+
+Imports stand inside the commands: `--help` must answer at once, and the profile must be chosen before the graph loads.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from resources.home import PROJECT, Home, current, export
+from twainbot.errors import BadUse, TwainBotError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from twainbot_assets.runner import Report
+
+profile_option = click.option("--profile", help="tiny, sample, laptop or full. Default: TWAINBOT_PROFILE, else sample.")
+
+
+class Plain(click.Group):
+    """A group whose commands answer our own errors with one sentence, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; exit with 2 for bad use, with 1 for bad input."""
+        try:
+            return super().invoke(ctx)
+        except TwainBotError as error:
+            click.echo(f"twainbot: {error}", err=True)
+            ctx.exit(2 if isinstance(error, BadUse) else 1)
+
+
+@click.group(cls=Plain, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def main() -> None:
+    """TwainBot: public texts to a persona LoRA, as a Dagster asset graph. `make ui` shows the same graph."""
+
+
+def prepared(profile: str | None) -> Home:
+    """The home of the chosen profile, its folders made and its environment set. Raises UnknownName on a bad profile."""
+    from twainbot_assets.profile import load
+
+    home = current(profile)
+    load(home.profile)
+    export(home)
+    return home.prepare()
+
+
+def open_instance() -> dg.DagsterInstance:
+    """The Dagster instance of the home, as the UI uses it, but with step output left on this terminal."""
+    import dagster as dg
+
+    return dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"])
+
+
+@main.command(epilog="Example: twainbot run --profile tiny --select splits")
+@profile_option
+@click.option(
+    "--select", help="Assets to build, in Dagster's selection syntax: `splits`, `chunks/local`, `+evals/style`."
+)
+@click.option("--partition", help="One partition of the selected assets.")
+@click.option("--force", is_flag=True, help="Build the selection even where it is fresh.")
+def run(profile: str | None, select: str | None, partition: str | None, force: bool) -> None:
+    """Build whatever is missing or stale, from corpora to scorecard and bundle."""
+    home = prepared(profile)
+    from twainbot_assets import session
+
+    with session.opened(home, open_instance()) as work:
+        report = work.build(select, partition, force)
+        if select is None and partition is None and not report.faults:
+            work.cut_rehearsal(report)
+    sys.exit(tell(report, home, work.closing(report)))
+
+
+@main.command(epilog="Example: twainbot refresh --dry-run")
+@profile_option
+@click.option("--dry-run", is_flag=True, help="Only say what is stale and why.")
+def refresh(profile: str | None, dry_run: bool) -> None:
+    """Observe the sources, then rebuild what is stale and what truly depends on it; nothing else."""
+    home = prepared(profile)
+    from twainbot_assets import session
+
+    with session.opened(home, open_instance()) as work:
+        stale, may_follow = work.outlook()
+        for item, reasons in stale.items():
+            click.echo(f"{item}: {'; '.join(reasons)}")
+        if may_follow:
+            click.echo(
+                f"May follow, if what they read changes: {', '.join(sorted({item.table for item in may_follow}))}"
+            )
+        if dry_run or not stale:
+            click.echo("Nothing is stale." if not stale else f"{len(stale)} stale. Run `twainbot refresh` to rebuild.")
+            return
+        report = work.build(None, None, False)
+    for item, reasons in report.reasons.items():
+        if item not in stale:
+            click.echo(f"{item}: {'; '.join(reasons)}")
+    sys.exit(tell(report, home, []))
+
+
+@main.command(epilog="Example: twainbot status")
+@profile_option
+def status(profile: str | None) -> None:
+    """What is fresh, stale, missing or failed, and how much room it takes."""
+    home = prepared(profile)
+    from twainbot_assets import session
+
+    with session.opened(home, open_instance(), lock=False) as work:
+        for line in work.status_lines():
+            click.echo(line)
+
+
+@main.command(epilog="Example: twainbot trace local/river/the-ferrymans-ledger:0-1874")
+@click.argument("sample_id")
+@profile_option
+def trace(sample_id: str, profile: str | None) -> None:
+    """Walk a passage, dialogue or split row back to its characters in a named edition, and on to its adapters."""
+    home = prepared(profile)
+    from resources.lake import Lake
+    from twainbot_assets.tracing import trace as walk
+
+    for line in walk(Lake(home.lake), sample_id):
+        click.echo(line)
+
+
+@main.command(epilog="Example: twainbot clean")
+@profile_option
+@click.option("--yes", is_flag=True, help="Delete without asking.")
+def clean(profile: str | None, yes: bool) -> None:
+    """Delete what no fresh asset needs: old adapters and bundles, finished training work, temporary files."""
+    home = prepared(profile)
+    from twainbot_assets import retention
+
+    found = retention.unneeded(home)
+    for path, size in found:
+        click.echo(f"{size / 2**20:8.1f} MiB  {path}")
+    if found and (yes or click.confirm(f"Delete these {len(found)}?")):
+        retention.delete([path for path, _ in found])
+    click.echo(f"{len(found)} unneeded, {sum(size for _, size in found) / 2**20:.1f} MiB.")
+
+
+@main.command(epilog="Example: twainbot dedupe books.parquet notes.jsonl -o pairs.parquet --threshold 0.8")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Edges; clusters go to <name>-clusters.parquet.",
+)
+@click.option("--threshold", default=0.7, show_default=True, help="Least Jaccard similarity of word n-grams.")
+@click.option("--text-column", default="text", show_default=True)
+def dedupe(files: tuple[Path, ...], output: Path, threshold: float, text_column: str) -> None:
+    """Near-duplicate edges and clusters of anyone's Parquet or JSON lines; every pair is verified exactly."""
+    from twainbot_assets.tools import dedupe_files
+
+    click.echo(dedupe_files(files, output, threshold, text_column))
+
+
+@main.command(epilog="Example: twainbot score grounding transcripts.jsonl --json")
+@click.argument("what", type=click.Choice(["tool-calls", "grounding", "style"]))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable result.")
+def score(what: str, file: Path, as_json: bool) -> None:
+    """Run the evaluators on anyone's transcripts. The forms of FILE stand in docs/scoring.md."""
+    from twainbot_assets.tools import score_file
+
+    click.echo(score_file(what, file, as_json))
+
+
+@main.command(epilog="Example: twainbot decide queue.jsonl --by 'A. Reviewer'")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--by", "reviewer", required=True, help="Who decided.")
+@profile_option
+def decide(file: Path, reviewer: str, profile: str | None) -> None:
+    """Bring a reviewed queue back: JSON lines of chunk_id and decision (keep or reject). `-` writes the open queue."""
+    home = prepared(profile)
+    from resources.lake import Lake
+    from twainbot_assets import reviewing
+
+    click.echo(
+        reviewing.open_queue(Lake(home.lake)) if str(file) == "-" else reviewing.bring_back(file, reviewer, home)
+    )
+
+
+@main.command(epilog="Example: twainbot release twainbot-lora-v0.1-rehearsal")
+@click.argument("version")
+@click.option("--recipe", default=None, help="Which recipe's adapter. Default: the profile's first.")
+@profile_option
+def release(version: str, recipe: str | None, profile: str | None) -> None:
+    """Cut a release: data-v... or twainbot-lora-v.... A version is cut once."""
+    home = prepared(profile)
+    from twainbot_assets import session
+
+    with session.opened(home, open_instance()) as work:
+        report = work.cut(version, recipe)
+    sys.exit(tell(report, home, work.closing(report)))
+
+
+@main.command(
+    "verify-bundle", epilog="Example: twainbot verify-bundle data/sample/lake/release/model/files/0123abcd4567"
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+def verify_bundle(folder: Path) -> None:
+    """Check a bundle against its manifest: every file there, every hash right, nothing added."""
+    from twainbot_assets.tools import verify_folder
+
+    click.echo(verify_folder(folder))
+
+
+@main.command(hidden=True)
+@profile_option
+def prepare(profile: str | None) -> None:
+    """Register units and observe sources: what `make ui` does before it opens the graph."""
+    home = prepared(profile)
+    from twainbot_assets import session
+
+    with session.opened(home, open_instance(), lock=False):
+        click.echo(f"Profile {home.profile}, state in {home.own}.")
+
+
+@main.command(hidden=True, context_settings={"ignore_unknown_options": True})
+@profile_option
+@click.option("--port", default=3000, show_default=True)
+def ui(profile: str | None, port: int) -> None:
+    """Open the graph on 127.0.0.1: what `make ui` calls."""
+    home = prepared(profile)
+    from twainbot_assets import session
+
+    with session.opened(home, open_instance(), lock=False):
+        pass
+    command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+    os.execv(sys.executable, [*command, "-w", str(PROJECT / "workspace.yaml")])  # noqa: S606 - becomes the UI itself
+
+
+def tell(report: Report, home: Home, closing: list[str]) -> int:
+    """Print what was done, and return the exit code."""
+    for fault in report.skipped:
+        click.echo(f"SKIPPED {fault.item}: {fault.why}", err=True)
+    for warning in report.warnings:
+        click.echo(f"warning {warning.item}: {warning.why}", err=True)
+    verdict = f"{len(report.faults)} failed" if report.faults else "all gates passed"
+    click.echo(f"{len(report.made)} built, {verdict}, {report.seconds:.0f} s (profile {home.profile})")
+    for fault in report.faults:
+        click.echo(f"FAILED {fault.item}: {fault.why}", err=True)
+    for line in closing:
+        click.echo(line)
+    return 1 if report.faults else 0
+
+
+if __name__ == "__main__":
+    main()

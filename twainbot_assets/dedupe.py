@@ -1,0 +1,137 @@
+"""Stage dedupe: sketches per unit, then verified pairs and clusters over all sources. The method is twainbot/dedupe's."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from checks import dedupe as gates
+from checks.gates import specs
+from resources.lake import LakeResource, Table
+from resources.sources import Harvest
+from twainbot.provenance import version_of
+from twainbot_assets import keys
+from twainbot_assets.canaries import copies
+from twainbot_assets.partitions import UNITS
+from twainbot_assets.profile import SOURCES, current
+from twainbot_assets.publish import Published, bars, publish
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from resources.lake import Lake
+    from twainbot.dedupe import DedupeSettings
+
+EDGES, CLUSTERS = keys.key("dedupe/edges"), keys.key("dedupe/clusters")
+SOURCE_RANK = ("local", "gutenberg", "satire", "jokes", "transcripts", "weather")  # which copy of equals is kept
+
+
+def settings() -> "DedupeSettings":
+    """The profile's dedupe settings."""
+    from twainbot.dedupe import DedupeSettings
+
+    return DedupeSettings(**current().dedupe)
+
+
+def sketched(source: str) -> dg.AssetsDefinition:
+    """The MinHash sketches of one source's chunks."""
+    key = keys.key(f"dedupe/signatures/{source}")
+
+    @dg.asset(
+        key=key,
+        group_name="dedupe",
+        ins={"chunks": dg.AssetIn(keys.key(f"chunks/{source}"))},
+        deps=[keys.settings("dedupe")],
+        partitions_def=UNITS[source],
+        check_specs=specs(key, gates.signature_gates(None, ""), UNITS[source]),
+        code_version=version_of("twainbot.dedupe.pairs"),
+        kinds={"polars", "parquet"},
+        description=f"MinHash sketch of every chunk of `chunks/{source}`, with its scheme.",
+    )
+    def signatures_of(context: dg.AssetExecutionContext, chunks: Table) -> Published:
+        from twainbot.dedupe import signatures
+
+        rows, chosen = chunks.collect(), settings()
+        judged = gates.signature_gates(rows, chosen.scheme)
+        yield from publish(context, lambda: signatures(rows, chosen), judged, lambda _: {"scheme": chosen.scheme})
+
+    return signatures_of
+
+
+def all_chunks(lake: "Lake", instance: dg.DagsterInstance) -> "pl.DataFrame":
+    """The last good chunks of every registered unit of every source."""
+    import polars as pl
+
+    return pl.concat(
+        [registered(lake, instance, "chunks", source).collect() for source in SOURCES], how="diagonal_relaxed"
+    )
+
+
+def registered(lake: "Lake", instance: dg.DagsterInstance, stage: str, source: str) -> "pl.LazyFrame":
+    """The last good files of a source's registered units in one stage."""
+    return lake.scan_all(f"{stage}/{source}", instance.get_dynamic_partitions(UNITS[source].name or source))
+
+
+@dg.asset(
+    key=EDGES,
+    group_name="dedupe",
+    ins={source: dg.AssetIn(keys.key(f"dedupe/signatures/{source}")) for source in SOURCES},
+    deps=[keys.settings("dedupe"), keys.source("units")],
+    check_specs=specs(EDGES, gates.edge_gates(None, None)),
+    code_version=version_of("twainbot.dedupe.pairs"),
+    kinds={"polars", "parquet"},
+)
+def edges(context: dg.AssetExecutionContext, lake: LakeResource, **signatures: Table) -> Published:
+    """Near-duplicate pairs over all sources, each with its exact Jaccard similarity and containment."""
+    chunks, chosen = all_chunks(lake.open(), context.instance), settings()
+
+    def pair() -> "pl.DataFrame":
+        import polars as pl
+
+        from twainbot.dedupe import edges as verified_edges
+
+        sketches = pl.concat([table.collect() for table in signatures.values()], how="diagonal_relaxed")
+        return verified_edges(sketches, chunks, chosen)
+
+    yield from publish(context, pair, gates.edge_gates(chunks, chosen), lambda rows: side_by_side(rows, chunks))
+
+
+def side_by_side(rows: "pl.DataFrame", chunks: "pl.DataFrame") -> dict[str, Any]:
+    """A few pairs to read, the least similar first: there a wrong threshold would show."""
+    from twainbot_assets.publish import counts_table
+
+    texts = dict(chunks.select("chunk_id", "text").iter_rows())
+    nearest = rows.sort("jaccard").head(8).iter_rows(named=True)
+    pairs = [{"jaccard": f"{row['jaccard']:.3f}", "a": texts[row["a"]], "b": texts[row["b"]]} for row in nearest]
+    return {"pairs_to_read": counts_table(pairs)} if pairs else {}
+
+
+@dg.asset(
+    key=CLUSTERS,
+    group_name="dedupe",
+    ins={"edges": dg.AssetIn(EDGES)},
+    deps=[keys.source("units"), *keys.per_source("chunks")],
+    check_specs=specs(CLUSTERS, gates.cluster_gates((), None, ())),
+    code_version=version_of("twainbot.dedupe.clusters"),
+    kinds={"polars", "parquet"},
+)
+def clusters(context: dg.AssetExecutionContext, lake: LakeResource, harvest: Harvest, edges: Table) -> Published:
+    """One row per chunk with its near-duplicate cluster, and which member is kept."""
+    chunks, pairs = all_chunks(lake.open(), context.instance), edges.collect()
+
+    def label() -> "pl.DataFrame":
+        from twainbot.dedupe import clusters as components
+
+        return components(chunks, pairs, SOURCE_RANK)
+
+    judged = gates.cluster_gates(chunks["chunk_id"].to_list(), pairs, copies(harvest, chunks))
+    yield from publish(context, label, judged, cluster_sizes)
+
+
+def cluster_sizes(rows: "pl.DataFrame") -> dict[str, Any]:
+    """How many clusters of which size, as a plot."""
+    sizes = rows.unique("cluster_id")["size"].value_counts().sort("size").iter_rows()
+    counts = {f"{size} members": float(count) for size, count in sizes}
+    return {"clusters": rows["cluster_id"].n_unique(), "cluster_sizes": bars(counts, "Clusters by size")}
+
+
+assets = [*(sketched(source) for source in SOURCES), edges, clusters]

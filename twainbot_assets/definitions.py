@@ -1,0 +1,55 @@
+"""The code location: assets, checks, resources, jobs and sensors of the profile that TWAINBOT_PROFILE names.
+
+Heavy libraries are imported inside the functions that need them: this module loads in about the time of Dagster itself.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from resources.folders import Folders
+from resources.home import current as current_home
+from resources.home import export
+from resources.lake import LakeIOManager, LakeResource
+from resources.sources import Harvest
+from resources.trainer import Trainer
+from twainbot_assets import (
+    base,
+    chunks,
+    corpora,
+    curated,
+    dedupe,
+    dialogues,
+    screened,
+    sources,
+    splits,
+)
+from twainbot_assets.profile import current
+
+profile, home = current(), current_home()
+export(home)
+harvest = Harvest(
+    settings={name: settings.model_dump(mode="json", exclude_none=True) for name, settings in profile.sources.items()},
+    raw=str(home.raw),
+)
+folders = Folders(
+    models=str(home.models),
+    cache=str(home.cache),
+    work=str(home.work),
+    reports=str(home.reports),
+    reviews=str(home.reviews),
+    ratings=str(home.ratings),
+    warehouse=str(home.warehouse),
+)
+stages = (sources, base, corpora, chunks, screened, dedupe, curated, dialogues, splits)
+
+defs = dg.Definitions(
+    assets=[asset for stage in stages for asset in stage.assets],
+    resources={
+        "io_manager": LakeIOManager(base=home.lake),
+        "lake": LakeResource(base=home.lake),
+        "harvest": harvest,
+        "folders": folders,
+        "trainer": Trainer(mode=profile.trainer),
+    },
+)

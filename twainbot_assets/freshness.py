@@ -1,0 +1,144 @@
+"""What is fresh, stale or missing, and why: Dagster's own verdict, less the edges that are lineage only.
+
+Everything here reads the instance; runner.py acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCause, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+
+from twainbot_assets import keys
+
+# Seeds freeze what a batch is written from, so that new passages never re-buy old dialogues: the edge is lineage only.
+LINEAGE_ONLY = {(keys.key("dialogues/seeds"), keys.key("curated/passages"))}
+
+
+@dataclass(frozen=True, order=True)
+class Item:
+    """One asset or one partition of it."""
+
+    table: str
+    partition: str | None = None
+
+    def __str__(self) -> str:
+        return self.table + (f" [{self.partition}]" if self.partition else "")
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """The asset's key."""
+        return keys.key(self.table)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`missing`, `stale` or `fresh`; for stale the reasons, one plain line each."""
+
+    state: str
+    reasons: tuple[str, ...] = ()
+
+
+class Freshness:
+    """A view of the instance at one moment. Make a new one after every run."""
+
+    def __init__(self, defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.graph = defs.resolve_asset_graph()
+        self.resolver = CachingStaleStatusResolver(instance, self.graph, LoadingContextForTest(instance))
+
+    def of(self, item: Item) -> Verdict:
+        """The verdict on one item."""
+        status = self.resolver.get_status(item.key, item.partition)
+        if status is StaleStatus.MISSING:
+            return Verdict("missing", ("never materialized",))
+        causes = [
+            cause for cause in self.resolver.get_stale_causes(item.key, item.partition) if not lineage_only(cause)
+        ]
+        failed = self.failed_checks(item)
+        if not causes and not failed:
+            return Verdict("fresh")
+        return Verdict("stale", tuple(dict.fromkeys([*map(worded, causes), *failed])))
+
+    def failed_checks(self, item: Item) -> list[str]:
+        """Blocking checks of an unpartitioned asset whose latest execution failed: the asset must be made again."""
+        if item.partition is not None:
+            return []
+        blocking = [
+            key for key in self.graph.get_check_keys_for_assets({item.key}) if self.graph.get_check_spec(key).blocking
+        ]
+        return sorted(f"its check {key.name} failed" for key in blocking if self.check_failed(key))
+
+    def check_failed(self, key: dg.AssetCheckKey) -> bool:
+        """Whether the latest execution of a check counts as an error."""
+        record = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
+        evaluation = record.evaluation if record is not None else None
+        return evaluation is not None and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
+
+    def items(self, key: dg.AssetKey) -> list[Item]:
+        """All partitions of an asset, or the asset itself."""
+        node = self.graph.get(key)
+        table = keys.table(key)
+        if node.partitions_def is None:
+            return [Item(table)]
+        return [
+            Item(table, part) for part in node.partitions_def.get_partition_keys(dynamic_partitions_store=self.instance)
+        ]
+
+    def parents(self, item: Item) -> Iterator[Item]:
+        """The materializable items that an item reads: the same partition where the sets agree, else nothing partitioned.
+
+        A fan-in reads whatever good files there are, so none of its upstream partitions is required.
+        """
+        node = self.graph.get(item.key)
+        for key in node.parent_keys:
+            parent = self.graph.get(key)
+            if parent.is_external or not parent.is_materializable:
+                continue
+            if parent.partitions_def is None:
+                yield Item(keys.table(key))
+            elif parent.partitions_def == node.partitions_def:
+                yield Item(keys.table(key), item.partition)
+
+    def materialized(self, item: Item) -> bool:
+        """Whether a good version of the item was ever committed."""
+        return self.resolver.get_status(item.key, item.partition) is not StaleStatus.MISSING
+
+    def ordered(self) -> list[dg.AssetKey]:
+        """Materializable assets in the order of the stages, and inside a stage parents first."""
+        rank = {stage: number for number, stage in enumerate(keys.STAGES)}
+        listed = [key for key in self.graph.toposorted_asset_keys if self.graph.get(key).is_materializable]
+        return sorted(listed, key=lambda key: rank.get(key.path[0], len(rank)))  # a stable sort keeps parents first
+
+
+def lineage_only(cause: StaleCause) -> bool:
+    """Whether a cause comes over an edge that never makes its asset stale."""
+    return (cause.asset_key, cause.dependency_asset_key) in LINEAGE_ONLY
+
+
+def worded(cause: StaleCause) -> str:
+    """A cause as a plain line."""
+    dependency = cause.dependency
+    if dependency is None:
+        return f"it {cause.reason}"
+    name = str(Item(keys.table(dependency.asset_key), dependency.partition_key))
+    changes = {"has a new dependency data version": "changed", "has a new dependency materialization": "was made again"}
+    if cause.reason in changes:
+        return f"{name} {changes[cause.reason]}"
+    return f"{cause.reason}" if dependency.asset_key.to_user_string() in cause.reason else f"{cause.reason}: {name}"
+
+
+def selected(defs: dg.Definitions, selection: str | None) -> Sequence[dg.AssetKey] | None:
+    """The assets that a selection string names (Dagster's syntax: `chunks/local`, `group:splits`, `key:"x"+`)."""
+    if selection is None:
+        return None
+    graph = defs.resolve_asset_graph()
+    text = selection
+    if selection in {keys.table(key) for key in graph.materializable_asset_keys}:
+        text = f'key:"{selection}"'
+    elif selection in keys.STAGES:
+        text = f"group:{selection}"
+    return sorted(dg.AssetSelection.from_string(text).resolve(graph), key=keys.table)

@@ -1,0 +1,379 @@
+"""Bring the graph up to date in this one process, on the shared instance: dead runs first, then stage by stage.
+
+Assets with different partition sets cannot share a Dagster run, and a daemon backfill waits 30 s and imports everything
+again for each run; so every item is executed in process, as a run of its own that the UI shows like any other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import dagster as dg
+from dagster._core.events.log import EventLogEntry
+
+from resources.home import Home
+from twainbot.errors import BadUse, UnknownName
+from twainbot_assets import keys, sources
+from twainbot_assets.freshness import Freshness, Item
+from twainbot_assets.partitions import MODEL_VERSIONS, UNITS, register
+from twainbot_assets.profile import SOURCES
+
+PID_TAG, HOST_TAG = "twainbot/pid", "twainbot/host"
+NOT_FINISHED = (
+    dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)  # fmt: skip
+RELEASE = "release"  # cut on request only: neither refresh nor automation touches it
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Progress(Protocol):
+    """What the runner tells whoever watches."""
+
+    def started(self, items: Sequence[Item]) -> None:
+        """A run of these items begins."""
+        ...
+
+    def event(self, message: str) -> None:
+        """Something inside the run, such as a training step."""
+        ...
+
+    def finished(self, items: Sequence[Item], seconds: float, faults: Sequence[Fault]) -> None:
+        """The run has ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An item that was not committed, or whose blocking check failed."""
+
+    item: Item
+    why: str
+
+
+@dataclass
+class Report:
+    """What one invocation did."""
+
+    made: list[Item] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    skipped: list[Fault] = field(default_factory=list)
+    warnings: list[Fault] = field(default_factory=list)
+    reasons: dict[Item, tuple[str, ...]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@contextmanager
+def only_one(home: Home) -> Iterator[None]:
+    """Hold the profile's lock, or raise BadUse naming the process that does."""
+    home.own.mkdir(parents=True, exist_ok=True)
+    with (home.own / "run.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise BadUse(f"Another run (process {holder}) is at work in {home.own}. Wait for it, or stop it.") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def alive(pid: int, started: float) -> bool:
+    """Whether the process that began a run at this time still lives; a later process with its number does not count."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return True
+    ticks = int(stat.read_text().rsplit(")", 1)[1].split()[19])
+    boot = time.time() - float(Path("/proc/uptime").read_text().split()[0])
+    return boot + ticks / os.sysconf("SC_CLK_TCK") <= started + 2.0  # begun before the run, give or take clock rounding
+
+
+def reconcile(instance: dg.DagsterInstance) -> list[str]:
+    """Fail the runs whose process is gone and free their pool slots. Returns their ids."""
+    dead = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=list(NOT_FINISHED))):
+        run = record.dagster_run
+        pid = process_of(instance, run)
+        if pid is not None and not alive(pid, record.start_time or record.create_timestamp.timestamp()):
+            instance.report_run_failed(run, f"Its process {pid} is gone: killed, or the machine stopped.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            dead.append(run.run_id)
+    return dead
+
+
+def process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
+    """The process that executes a run on this machine, if known: our tag, else what the executor reported."""
+    if run.tags.get(HOST_TAG, socket.gethostname()) != socket.gethostname():
+        return None
+    if PID_TAG in run.tags:
+        return int(run.tags[PID_TAG])
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        data = entry.dagster_event.engine_event_data if entry.dagster_event else None
+        pid = (data.metadata if data else {}).get("pid")
+        if pid is not None:
+            return int(str(pid.value))
+    return None
+
+
+def register_units(instance: dg.DagsterInstance) -> dict[str, tuple[list[str], list[str]]]:
+    """Make the registered units equal to what the profile's sources hold. Returns what was added and removed."""
+    from twainbot_assets.definitions import harvest
+
+    return {source: register(instance, source, harvest.units(source)) for source in SOURCES}
+
+
+def observe(instance: dg.DagsterInstance) -> list[Item]:
+    """Report the data version of every source item that changed since it was last seen. Returns those."""
+    from twainbot_assets.definitions import defs, harvest
+
+    resolver = Freshness(defs, instance).resolver
+    changed = []
+    for item, version in current_versions(harvest, instance):
+        if resolver.get_current_data_version(item.key, item.partition).value != version:
+            report_version(instance, item, version)
+            changed.append(item)
+    return changed
+
+
+def current_versions(harvest: sources.Harvest, instance: dg.DagsterInstance) -> Iterator[tuple[Item, str]]:
+    """Every source item with its data version now."""
+    for source in SOURCES:
+        registered = set(instance.get_dynamic_partitions(UNITS[source].name or source))
+        for unit, version in sources.unit_versions(harvest, source).items():
+            if unit in registered:
+                yield Item(f"sources/{source}", unit), version
+    for name, version in sources.plain_versions(harvest).items():
+        yield Item(f"sources/{name}"), version
+    for stage in keys.TRAINING_STAGES:
+        for recipe, version in sources.recipe_versions(stage).items():
+            yield Item(f"sources/recipe_{stage}", recipe), version
+
+
+def report_version(instance: dg.DagsterInstance, item: Item, version: str) -> None:
+    """Record an observation with this data version, outside any run."""
+    tags = {"dagster/data_version": version}
+    instance.report_runless_asset_event(dg.AssetObservation(asset_key=item.key, partition=item.partition, tags=tags))
+
+
+class Runner:
+    """Executes items in process. One per invocation."""
+
+    def __init__(self, defs: dg.Definitions, instance: dg.DagsterInstance, progress: Progress) -> None:
+        self.defs = defs
+        self.instance = instance
+        self.progress = progress
+        self.job = defs.resolve_implicit_global_asset_job_def()
+        self.report = Report()
+        self.blocked: set[str] = set()  # tables whose blocking check failed: nothing is built on them
+
+    def bring_up_to_date(
+        self, wanted: Sequence[dg.AssetKey] | None = None, partition: str | None = None, force: bool = False
+    ) -> Report:
+        """Materialize what is missing or stale (with `force`: everything) among the wanted assets, stage by stage."""
+        begun = time.monotonic()
+        chosen = self.chosen(wanted, partition)
+        waiting = set(chosen)
+        for item in chosen:
+            if item in waiting:
+                self.visit(item, waiting, force)
+        self.report.seconds = time.monotonic() - begun
+        return self.report
+
+    def chosen(self, wanted: Sequence[dg.AssetKey] | None, partition: str | None) -> list[Item]:
+        """The wanted items in build order. Raises UnknownName on a partition that none of them has."""
+        freshness = Freshness(self.defs, self.instance)
+        listed = [
+            key for key in freshness.ordered() if (key in wanted if wanted is not None else key.path[0] != RELEASE)
+        ]
+        items = [item for key in listed for item in freshness.items(key)]
+        if partition is None:
+            return items
+        found = [item for item in items if item.partition == partition]
+        if not found:
+            known = ", ".join(sorted({item.partition for item in items if item.partition})) or "none"
+            raise UnknownName(f"No selected asset has the partition {partition!r}. Known: {known}.")
+        return found
+
+    def visit(self, item: Item, waiting: set[Item], force: bool) -> None:
+        """Make one item if it needs it, together with the chain of missing items that hangs on the same partition."""
+        waiting.discard(item)
+        freshness = Freshness(self.defs, self.instance)
+        verdict = freshness.of(item)
+        if verdict.state == "fresh" and not force:
+            return
+        hindrance = self.hindrance(freshness, item)
+        if hindrance:
+            self.report.skipped.append(Fault(item, hindrance))
+            return
+        chain = [item] if force or verdict.state != "missing" else self.chain(freshness, item, waiting)
+        waiting.difference_update(chain)
+        self.report.reasons[item] = ("forced",) if verdict.state == "fresh" else verdict.reasons
+        self.execute(chain)
+
+    def hindrance(self, freshness: Freshness, item: Item) -> str:
+        """Why an item cannot be made now; empty if nothing is in its way."""
+        for parent in freshness.parents(item):
+            if parent.table in self.blocked:
+                return f"waits for {parent}, whose blocking check failed"
+            if not freshness.materialized(parent):
+                return f"waits for {parent}, which has no good version"
+        return ""
+
+    def chain(self, freshness: Freshness, item: Item, waiting: set[Item]) -> list[Item]:
+        """The item and the missing ones of the same partition that need nothing else: one run instead of many."""
+        found = [item]
+        if item.partition is None:
+            return found
+        for key in freshness.ordered():
+            node = freshness.graph.get(key)
+            candidate = Item(keys.table(key), item.partition)
+            same = node.partitions_def == freshness.graph.get(item.key).partitions_def
+            if same and candidate in waiting and not freshness.materialized(candidate):
+                parents = [parent for parent in freshness.parents(candidate) if parent not in found]
+                if all(freshness.materialized(parent) for parent in parents) and self.is_simple(freshness, candidate):
+                    found.append(candidate)
+        return found
+
+    def is_simple(self, freshness: Freshness, item: Item) -> bool:
+        """Whether an item has no fan-in: a fan-in must wait until its whole upstream is done."""
+        node = freshness.graph.get(item.key)
+        upstream = [freshness.graph.get(key) for key in node.parent_keys]
+        return all(
+            parent.partitions_def in (None, node.partitions_def) or parent.is_external or not parent.is_materializable
+            for parent in upstream
+        )
+
+    def execute(self, items: Sequence[Item], tags: dict[str, str] | None = None) -> None:
+        """One Dagster run over items of one partition; its faults and warnings go to the report."""
+        self.progress.started(items)
+        begun = time.monotonic()
+        run_id = str(uuid.uuid4())
+        self.instance.add_event_listener(run_id, self.listen)
+        result = self.job.execute_in_process(
+            instance=self.instance,
+            run_id=run_id,
+            partition_key=items[0].partition,
+            asset_selection=[item.key for item in items],
+            raise_on_error=False,
+            run_config=QUIET,
+            tags={PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname(), **(tags or {})},
+        )
+        made = {Item(keys.table(event.asset_key), event.partition) for event in result.get_asset_materialization_events()
+                if event.asset_key}  # fmt: skip
+        faults = self.faults(result, items, made)
+        self.report.made.extend(item for item in items if item in made)
+        self.report.faults.extend(faults)
+        self.progress.finished(items, time.monotonic() - begun, faults)
+
+    def listen(self, entry: EventLogEntry) -> None:
+        """Pass one log entry of a run on to whoever watches."""
+        line = line_of(entry)
+        if line:
+            self.progress.event(line)
+
+    def faults(self, result: dg.ExecuteInProcessResult, items: Sequence[Item], made: set[Item]) -> list[Fault]:
+        """What failed in a run: steps first, then blocking checks of what was made. WARNs go to the report."""
+        by_step = {keys.table(item.key).replace("/", "__"): item for item in items}
+        found = [
+            Fault(by_step.get(event.step_key or "", items[0]), failure_text(event))
+            for event in result.get_step_failure_events()
+            if (event.step_key or "") in by_step
+        ]
+        for check in result.get_asset_check_evaluations():
+            item = Item(keys.table(check.asset_key), items[0].partition)
+            if check.passed or item not in made:
+                continue
+            fault = Fault(item, f"{check.check_name}: {check.description or 'failed'}")
+            if check.severity is dg.AssetCheckSeverity.ERROR and self.is_blocking(check.asset_check_key):
+                self.blocked.add(item.table)
+                found.append(fault)
+            else:
+                self.report.warnings.append(fault)
+        return found
+
+    def is_blocking(self, key: dg.AssetCheckKey) -> bool:
+        """Whether a check stops what is built on its asset."""
+        return self.defs.resolve_asset_graph().get_check_spec(key).blocking
+
+
+def failure_text(event: dg.DagsterEvent) -> str:
+    """The plain words of a step failure: our own sentence where the step raised one."""
+    error = event.step_failure_data.error
+    while error is not None:
+        if error.cls_name == "Failure" and event.step_failure_data.user_failure_data:
+            return event.step_failure_data.user_failure_data.description or error.message
+        if error.cause is None:
+            break
+        error = error.cause
+    return " ".join((error.message if error else "failed").split())
+
+
+def line_of(entry: EventLogEntry) -> str:
+    """A log entry as one line for whoever watches; empty for Dagster's own bookkeeping."""
+    if entry.dagster_event is None:
+        return entry.user_message
+    return f"{entry.step_key}" if entry.dagster_event.is_step_start else ""
+
+
+def stale_items(defs: dg.Definitions, instance: dg.DagsterInstance) -> dict[Item, tuple[str, ...]]:
+    """What is missing or stale now, with reasons, in build order. Releases are left out."""
+    freshness = Freshness(defs, instance)
+    found = {}
+    for key in freshness.ordered():
+        if key.path[0] != RELEASE:
+            for item in freshness.items(key):
+                verdict = freshness.of(item)
+                if verdict.state != "fresh":
+                    found[item] = verdict.reasons
+    return found
+
+
+def followers(defs: dg.Definitions, instance: dg.DagsterInstance, stale: Sequence[Item]) -> list[Item]:
+    """Fresh items downstream of stale ones: rebuilt only if what they read really changes."""
+    freshness = Freshness(defs, instance)
+    reached = set(stale)
+    found: list[Item] = []
+    for key in freshness.ordered():
+        for item in freshness.items(key) if key.path[0] != RELEASE else []:
+            node = freshness.graph.get(key)
+            hit = any(
+                other.key in node.parent_keys
+                and (other.partition == item.partition or different(freshness, other, key))
+                for other in reached
+            )
+            if hit and item not in reached:
+                reached.add(item)
+                found.append(item)
+    return found
+
+
+def different(freshness: Freshness, parent: Item, child: dg.AssetKey) -> bool:
+    """Whether parent and child have different partition sets, so that any parent partition reaches every child one."""
+    return freshness.graph.get(parent.key).partitions_def != freshness.graph.get(child).partitions_def
+
+
+def next_version(instance: dg.DagsterInstance, rehearsal: bool) -> str:
+    """The first free model version: twainbot-lora-v0.1, v0.2, ..., with `-rehearsal` where it is one."""
+    taken = set(instance.get_dynamic_partitions(MODEL_VERSIONS.name or ""))
+    suffix = "-rehearsal" if rehearsal else ""
+    number = 1
+    while f"twainbot-lora-v0.{number}{suffix}" in taken:
+        number += 1
+    return f"twainbot-lora-v0.{number}{suffix}"

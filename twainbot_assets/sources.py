@@ -1,0 +1,141 @@
+"""Stage sources: what Dagster cannot see made visible. Raw units, settings, recipes, prompts and suites carry data versions.
+
+An edited file shows here as a new version, and only what depends on it turns stale. Nothing is parsed here.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from resources.home import PROJECT
+from resources.home import current as current_home
+from resources.sources import Harvest
+from twainbot_assets import keys
+from twainbot_assets.partitions import RECIPES, UNITS
+from twainbot_assets.profile import SOURCES, current, recipe_path
+
+GROUP = "sources"
+ABSENT = "none"
+
+# Files whose text is data to some stage. A folder counts with all its files.
+WATCHED = {
+    "prompts": ("twainbot/dialogues/prompts.yaml", "twainbot/dialogues/grammars", "twainbot/dialogues/places.yaml"),
+    "lexicon": ("twainbot/screening/lexicon.yaml",),
+    "suites": ("samples/evals",),
+    "templates": ("training/templates",),
+}
+WATCHED_HOW = {
+    "prompts": "System prompts, grammars and places that dialogues are written from.",
+    "lexicon": "Terms of the lexical screen.",
+    "suites": "Evaluation suites: prompts, expected calls, neutral text.",
+    "templates": "Chat templates, one per base.",
+}
+
+
+def files_version(*paths: str) -> str:
+    """16 hex digits over names and bytes of files, folders taken whole."""
+    hasher = hashlib.sha256()
+    for name in paths:
+        root = PROJECT / name
+        for file in sorted(path for path in (root.rglob("*") if root.is_dir() else [root]) if path.is_file()):
+            if "__pycache__" not in file.parts:
+                hasher.update(file.relative_to(PROJECT).as_posix().encode() + b"\0" + file.read_bytes())
+    return hasher.hexdigest()[:16]
+
+
+def file_version(path: Path) -> str:
+    """16 hex digits over a file's bytes; `none` where there is no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ABSENT
+
+
+def unit_versions(harvest: Harvest, source: str) -> dict[str, str]:
+    """Data version of every unit of a source."""
+    door = harvest.door(source)
+    return {} if door is None else {unit: door.version(unit) for unit in harvest.units(source)}
+
+
+def recipe_versions(stage: str) -> dict[str, str]:
+    """Data version of one stage's section, per recipe."""
+    from training.config import load_recipe
+
+    profile = current()
+    return {name: load_recipe(recipe_path(profile.name, name)).stage_hash(stage) for name in profile.recipes}
+
+
+def units_version(units: Mapping[str, list[str]]) -> str:
+    """Data version of the set of all registered units: a removed unit must reach the fan-ins too."""
+    return hashlib.sha256(json.dumps(dict(sorted(units.items()))).encode()).hexdigest()[:16]
+
+
+def plain_versions(harvest: Harvest) -> dict[str, str]:
+    """Data versions of all unpartitioned source assets, by name."""
+    profile, home = current(), current_home()
+    found = {f"settings_{section}": profile.section_hash(section) for section in keys.SETTINGS}
+    found |= {name: files_version(*paths) for name, paths in WATCHED.items()}
+    found["units"] = units_version({source: harvest.units(source) for source in SOURCES})
+    found["reviews"] = file_version(home.reviews)
+    found["ratings"] = file_version(home.ratings)
+    return found
+
+
+def observe_units(source: str) -> dg.SourceAsset:
+    """The observable asset of one source's raw units."""
+
+    @dg.observable_source_asset(
+        name=source,
+        key_prefix="sources",
+        group_name=GROUP,
+        partitions_def=UNITS[source],
+        description=f"Raw units of the source `{source}`: one partition each, version over bytes and what is known of them.",
+    )
+    def observed(harvest: Harvest) -> dg.DataVersionsByPartition:
+        return dg.DataVersionsByPartition(dict(unit_versions(harvest, source)))
+
+    return observed
+
+
+def observe_plain(name: str, description: str) -> dg.SourceAsset:
+    """The observable asset of something unpartitioned."""
+
+    @dg.observable_source_asset(name=name, key_prefix="sources", group_name=GROUP, description=description)
+    def observed(harvest: Harvest) -> dg.DataVersion:
+        return dg.DataVersion(plain_versions(harvest)[name])
+
+    return observed
+
+
+def observe_recipe(stage: str) -> dg.SourceAsset:
+    """The observable asset of one stage's recipe sections."""
+
+    @dg.observable_source_asset(
+        name=f"recipe_{stage}",
+        key_prefix="sources",
+        group_name=GROUP,
+        partitions_def=RECIPES,
+        description=f"The `{stage}` section of each recipe in training/configs/.",
+    )
+    def observed() -> dg.DataVersionsByPartition:
+        return dg.DataVersionsByPartition(dict(recipe_versions(stage)))
+
+    return observed
+
+
+external = [
+    dg.AssetSpec(
+        keys.source("reviews"),
+        group_name=GROUP,
+        description="What people decided on the review queue (`twainbot decide`).",
+    ),
+    dg.AssetSpec(keys.source("ratings"), group_name=GROUP, description="Blind ratings of sample dialogues, 1-5."),
+]
+observed = [
+    *(observe_units(source) for source in SOURCES),
+    *(observe_plain(f"settings_{name}", f"Section `{name}` of the profile.") for name in keys.SETTINGS),
+    *(observe_plain(name, how) for name, how in WATCHED_HOW.items()),
+    observe_plain("units", "The set of all registered units: fan-ins turn stale when one is added or removed."),
+    *(observe_recipe(stage) for stage in keys.TRAINING_STAGES),
+]
+assets = [*observed, *external]
