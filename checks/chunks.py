@@ -38,7 +38,7 @@ def exact_spans(rows: pl.DataFrame, works: pl.DataFrame | None) -> Finding:
 
 def counts_in_bounds(rows: pl.DataFrame, size: int) -> Finding:
     """Token counts lie in 1..size."""
-    wrong = rows.filter((rows["token_count"] < 1) | (rows["token_count"] > size))["chunk_id"].to_list()
+    wrong = rows.filter(~rows["token_count"].is_between(1, size).fill_null(False))["chunk_id"].to_list()
     longest = rows["token_count"].max() if rows.height else 0
     return Finding(
         not wrong, f"longest chunk has {longest} tokens, {len(wrong)} out of bounds", str(longest), size, wrong

@@ -53,7 +53,7 @@ def rights_closed(rows: pl.DataFrame) -> Finding:
     """Rights come from the closed set."""
     from twainbot.records import RIGHTS
 
-    odd = rows.filter(~rows["rights"].is_in(list(RIGHTS)))
+    odd = rows.filter(~rows["rights"].is_in(list(RIGHTS), nulls_equal=True))
     return Finding(
         odd.is_empty(), f"{odd.height} works with rights outside the set", odd.height, 0, odd["work_id"].to_list()
     )

@@ -31,7 +31,9 @@ def rights_allow(rows: pl.DataFrame) -> Finding:
     """Passages that may not be trained on."""
     from twainbot.records import TRAINABLE_RIGHTS
 
-    barred = rows.filter(~rows["copyright_status"].is_in(list(TRAINABLE_RIGHTS)))["chunk_id"].to_list()
+    barred = rows.filter(~rows["copyright_status"].is_in(list(TRAINABLE_RIGHTS), nulls_equal=True))[
+        "chunk_id"
+    ].to_list()
     return Finding(not barred, f"{len(barred)} passages whose rights do not allow training", len(barred), 0, barred)
 
 

@@ -65,9 +65,8 @@ def frozen(rows: pl.DataFrame) -> Finding:
 
 def differ(rows: pl.DataFrame) -> Finding:
     """Pairs whose two replies are the same, or whose flaw has no name."""
-    same = rows.filter((rows["chosen"] == rows["rejected"]) | (rows["flaw"].fill_null("") == ""))[
-        "preference_id"
-    ].to_list()
+    alike = (rows["chosen"] == rows["rejected"]).fill_null(True)  # a reply that is not there differs from nothing
+    same = rows.filter(alike | (rows["flaw"].fill_null("") == ""))["preference_id"].to_list()
     return Finding(not same, f"{len(same)} pairs do not differ or name no flaw", len(same), 0, same)
 
 
@@ -75,7 +74,7 @@ def in_range(rows: pl.DataFrame) -> Finding:
     """Ratings outside 1..5, or without rationale."""
     bad = 0
     for name in ("style", "humor", "factuality"):
-        bad += rows.filter(~rows[name].is_between(1, 5)).height
+        bad += rows.filter(~rows[name].is_between(1, 5).fill_null(False)).height
     bad += rows.filter(rows["rationale"].fill_null("") == "").height
     return Finding(bad == 0, f"{bad} ratings out of 1..5 or unexplained", bad, 0)
 
@@ -85,7 +84,8 @@ def known_decisions(rows: pl.DataFrame) -> Finding:
     from twainbot.records import DECISIONS
 
     odd = rows.filter(
-        ~rows["decision"].is_in(list(DECISIONS)) | ((rows["decision"] != "keep") & (rows["reasons"].list.len() == 0))
+        ~rows["decision"].is_in(list(DECISIONS), nulls_equal=True)
+        | (rows["decision"].ne_missing("keep") & (rows["reasons"].list.len().fill_null(0) == 0))
     )["conversation_id"].to_list()
     return Finding(not odd, f"{len(odd)} dialogues are undecided or refused without a reason", len(odd), 0, odd)
 

@@ -18,7 +18,7 @@ from twainbot.errors import TwainBotError
 if TYPE_CHECKING:
     import polars as pl
 
-# Partitioned checks are a preview and observable sources a beta in Dagster 1.13; the versions are pinned, the words repeat 40 times.
+# Partitioned checks are a preview, observable sources a beta of Dagster 1.13: pinned here, and said 40 times at each start.
 for noise in (dg.PreviewWarning, dg.BetaWarning):
     warnings.filterwarnings("ignore", category=noise)
 
@@ -32,6 +32,7 @@ class Finding:
     value: float | int | str | None = None
     bound: float | int | str | None = None
     rows: Sequence[str] = field(default=())  # some of the rows at fault
+    error: bool = False  # not passed is an ERROR, though nothing is blocked: an evaluation's fail
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def result(gate: Gate, finding: Finding, ran: bool, asset: dg.AssetKey, partitio
         check_name=gate.name,
         asset_key=asset,
         passed=finding.passed,
-        severity=dg.AssetCheckSeverity.ERROR if gate.blocking or not ran else dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR
+        if gate.blocking or finding.error or not ran
+        else dg.AssetCheckSeverity.WARN,
         description=finding.why,
         metadata=metadata,
     )

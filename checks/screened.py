@@ -44,15 +44,19 @@ def decided(rows: pl.DataFrame, chunks: pl.DataFrame | None) -> Finding:
     from twainbot.records import DECISIONS
 
     have, want = rows["chunk_id"].to_list(), chunks["chunk_id"].to_list()
-    odd = sorted(set(have) ^ set(want)) + rows.filter(~rows["decision"].is_in(list(DECISIONS)))["chunk_id"].to_list()
+    odd = (
+        sorted(set(have) ^ set(want))
+        + rows.filter(~rows["decision"].is_in(list(DECISIONS), nulls_equal=True))["chunk_id"].to_list()
+    )
     why = f"{len(have)} decisions for {len(want)} chunks, {len(odd)} at fault"
     return Finding(not odd and len(have) == len(want), why, len(odd), 0, odd)
 
 
 def scored_or_marked(rows: pl.DataFrame) -> Finding:
     """A null score goes with `not_scored`, and only with it."""
-    marked = rows["toxicity_backend"] == NOT_SCORED
-    wrong = rows.filter(marked != rows["toxicity"].is_null())["chunk_id"].to_list()
+    backend = rows["toxicity_backend"]
+    marked = backend.eq_missing(NOT_SCORED)
+    wrong = rows.filter(backend.is_null() | (marked != rows["toxicity"].is_null()))["chunk_id"].to_list()
     wrong += rows.filter((rows["toxicity"] < 0) | (rows["toxicity"] > 1))["chunk_id"].to_list()
     return Finding(
         not wrong, f"{len(wrong)} rows have a score without a scorer, or none in spite of one", len(wrong), 0, wrong
@@ -64,8 +68,10 @@ def rights_held(rows: pl.DataFrame, chunks: pl.DataFrame | None) -> Finding:
     chunks = given(chunks)
     from twainbot.records import TRAINABLE_RIGHTS
 
-    barred = chunks.filter(~chunks["copyright_status"].is_in(list(TRAINABLE_RIGHTS)))["chunk_id"].to_list()
-    passed = rows.filter(rows["chunk_id"].is_in(barred) & (rows["decision"] != "reject"))["chunk_id"].to_list()
+    barred = chunks.filter(~chunks["copyright_status"].is_in(list(TRAINABLE_RIGHTS), nulls_equal=True))[
+        "chunk_id"
+    ].to_list()
+    passed = rows.filter(rows["chunk_id"].is_in(barred) & rows["decision"].ne_missing("reject"))["chunk_id"].to_list()
     return Finding(
         not passed, f"{len(barred)} chunks may not be trained on, {len(passed)} of them passed", len(passed), 0, passed
     )
@@ -73,7 +79,9 @@ def rights_held(rows: pl.DataFrame, chunks: pl.DataFrame | None) -> Finding:
 
 def reasons_given(rows: pl.DataFrame) -> Finding:
     """Rows that are not kept and give no reason."""
-    silent = rows.filter((rows["decision"] != "keep") & (rows["reasons"].list.len() == 0))["chunk_id"].to_list()
+    silent = rows.filter(rows["decision"].ne_missing("keep") & (rows["reasons"].list.len().fill_null(0) == 0))[
+        "chunk_id"
+    ].to_list()
     return Finding(not silent, f"{len(silent)} rows were not kept and give no reason", len(silent), 0, silent)
 
 

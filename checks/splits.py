@@ -76,9 +76,11 @@ def volume(rows: pl.DataFrame, at_least: int, at_most: int) -> Finding:
 
 def complete(rows: pl.DataFrame) -> Finding:
     """Rows with an empty field, or a training split without rows."""
-    empty = rows.filter(rows["split"].is_null()).height
+    import polars as pl
+
+    empty = rows.filter(pl.any_horizontal(pl.all().is_null()))["sample_id"].to_list()
     train = rows.filter(rows["split"] == "train").height
-    return Finding(empty == 0 and train > 0, f"{train} training rows, {empty} without split", train, 1)
+    return Finding(not empty and train > 0, f"{train} training rows, {len(empty)} with an empty field", train, 1, empty)
 
 
-TABLES = [Gate("has_training_rows", "The training split is not empty.", complete)]
+TABLES = [Gate("has_training_rows", "The training split is not empty, and neither is any field.", complete)]

@@ -31,8 +31,9 @@ class Home:
 
     @property
     def lake(self) -> str:
-        """Path or URL of the Parquet lake; TWAINBOT_LAKE replaces the default (`s3://bucket/prefix`)."""
-        return os.environ.get("TWAINBOT_LAKE") or str(self.own / "lake")
+        """Absolute path or URL of the Parquet lake; TWAINBOT_LAKE replaces the default (`s3://bucket/prefix`)."""
+        chosen = os.environ.get("TWAINBOT_LAKE") or str(self.own / "lake")
+        return chosen if "://" in chosen else str(Path(chosen).expanduser().resolve())
 
     @property
     def raw(self) -> Path:

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import dagster as dg
 from pydantic import Field
@@ -37,12 +37,13 @@ LIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 
 
 class Lake:
-    """Tables by path ('chunks/local') and partition key. `base`: a folder or an object-store URL."""
+    """Tables by path ('chunks/local') and partition key. `base`: a folder, also as file:// URL, or an object-store URL."""
 
     def __init__(self, base: str, storage_options: Mapping[str, str] | None = None) -> None:
-        self.base = base.rstrip("/")
+        plain = unquote(urlsplit(base).path) if base.startswith("file://") else base
+        self.base = plain.rstrip("/")
         self.options = dict(storage_options or {}) or None
-        self.is_local = "://" not in base
+        self.is_local = "://" not in plain
 
     def root(self) -> UPath:
         """The lake's root as a path object of its own file system."""
@@ -55,7 +56,6 @@ class Lake:
             endpoint_url=self.options.get("aws_endpoint_url"),
             client_kwargs={"region_name": self.options.get("aws_region", "us-east-1")},
             use_listings_cache=False,  # s3fs would serve a stale listing
-            skip_instance_cache=True,
         )
 
     def folder(self, table: str) -> UPath:
@@ -108,7 +108,7 @@ class Lake:
             which = table if key is None else f"{table} [{key}]"
             raise BadInput(f"{which} was never materialized. Run `twainbot run --select {table}`.")
         self._check_version(path, table, key)
-        return pl.scan_parquet(str(path), storage_options=self.options)
+        return pl.scan_parquet(str(path), glob=False, storage_options=self.options)  # a home may be called "run[1]"
 
     def scan_all(self, table: str, keys: Iterable[str] | None = None) -> pl.LazyFrame:
         """The last good file of every key (default: of every key that has one), stacked; no file gives no rows."""
@@ -173,12 +173,14 @@ class Lake:
             if not folder.is_dir():
                 raise BadInput(f"The lake has no folder {relative}. Rebuild the asset that publishes it.")
             return folder
+        items = [item for item in source.rglob("*") if item.is_file()]
+        if not items:
+            raise BadInput(f"The lake has no folder {relative}. Rebuild the asset that publishes it.")
         target = cache / "lake" / relative
-        for item in source.rglob("*"):
-            if item.is_file():
-                file = target / str(item.relative_to(source))
-                if not file.exists():
-                    replace_file(file, lambda path, item=item: path.write_bytes(item.read_bytes()))
+        for item in items:
+            file = target / str(item.relative_to(source))
+            if not file.exists():
+                replace_file(file, lambda path, item=item: path.write_bytes(item.read_bytes()))
         return target
 
 

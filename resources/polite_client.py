@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import ipaddress
+import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
 
 import httpx
 import stamina
@@ -25,14 +29,15 @@ class Passing(SourceUnavailable):
 
 @dataclass
 class PoliteClient:
-    """Fetches into the raw store. One request at a time; `delay_s` between two to the same host; `attempts` per URL."""
+    """Fetches into the raw store, `attempts` times per URL. One request at a time to a host and `delay_s` between two,
+    also across the processes that share the store.
+    """
 
     store: RawStore
     delay_s: float = DELAY_S
     attempts: int = 3
     timeout_s: float = 30.0
     max_bytes: int = MAX_BYTES
-    _last: dict[str, float] = field(default_factory=dict)
 
     def fetch(self, url: str, license: str = "") -> RawFile:  # noqa: A002
         """The URL's current bytes, stored. A 304 answers from the store. Raises SourceUnavailable with URL and fault."""
@@ -43,10 +48,13 @@ class PoliteClient:
 
     def _once(self, url: str, license: str) -> RawFile:  # noqa: A002
         known = self.store.latest(url)
-        self._wait(url)
+        hooks = {"request": [stay_public(url)]}
         try:
             with (
-                httpx.Client(timeout=self.timeout_s, follow_redirects=True, max_redirects=5) as client,
+                self._turn(urlsplit(url).netloc),
+                httpx.Client(
+                    timeout=self.timeout_s, follow_redirects=True, max_redirects=5, event_hooks=hooks
+                ) as client,
                 client.stream("GET", url, headers=request_headers(known)) as answer,
             ):
                 if answer.status_code == httpx.codes.NOT_MODIFIED and known is not None:
@@ -77,11 +85,42 @@ class PoliteClient:
             parts.append(part)
         return b"".join(parts)
 
-    def _wait(self, url: str) -> None:
-        host = urlsplit(url).netloc
-        due = self._last.get(host, 0.0) + self.delay_s
-        time.sleep(max(0.0, due - time.monotonic()))
-        self._last[host] = time.monotonic()
+    @contextmanager
+    def _turn(self, host: str) -> Iterator[None]:
+        """Hold the host's lock for one request, begun no sooner than `delay_s` after the last one began."""
+        path = self.store.root / "hosts" / quote(host, safe="")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # freed when the file is closed, also by a kill
+            file.seek(0)
+            since = time.time() - float(file.read() or 0.0)
+            time.sleep(min(self.delay_s, max(0.0, self.delay_s - since)))
+            file.truncate(0)
+            file.write(repr(time.time()))
+            file.flush()
+            yield
+
+
+def stay_public(url: str) -> Callable[[httpx.Request], None]:
+    """A request hook: whoever answers for `url` may not redirect us to a private address of another host."""
+    configured = urlsplit(url).hostname
+
+    def refuse(request: httpx.Request) -> None:
+        if request.url.host != configured and is_private(request.url.host):
+            raise SourceUnavailable(
+                f"{url} redirects to the private address {request.url.host}. Check the source's URL."
+            )
+
+    return refuse
+
+
+def is_private(host: str) -> bool:
+    """Whether a host name leads to an address that is not globally reachable. An unknown name does not."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return any(not ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_global for entry in found)
 
 
 def request_headers(known: tuple[str, Mapping[str, str]] | None) -> dict[str, str]:

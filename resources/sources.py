@@ -20,7 +20,7 @@ import dagster as dg
 import yaml
 
 from resources.home import PROJECT
-from resources.polite_client import DELAY_S, PoliteClient
+from resources.polite_client import DELAY_S, Passing, PoliteClient
 from resources.raw_store import RawStore
 from twainbot.errors import BadConfig, SourceUnavailable, UnknownName, UnreadableSource
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.yaml"
 FLAT_NAME = re.compile(r"^pg(\d+)(-[\w.-]+)?$")
 PG_LICENSE = "Project Gutenberg License"
+MAIN_SITE = ("gutenberg.org", "www.gutenberg.org")
 
 
 class UnitSource(Protocol):
@@ -75,7 +76,10 @@ class FolderSource:
         if not self.folder.is_dir():
             return found
         for path in sorted(self.folder.iterdir()):
-            if not path.is_file() or path.name.startswith(".") or path.suffix in (".yaml", ".yml"):
+            if path.name.startswith(".") or path.suffix in (".yaml", ".yml"):
+                continue
+            if not path.is_file():
+                self.skipped[path.name] = "a folder; a unit is one file"
                 continue
             if path.stem in found:
                 raise BadConfig(f"{path} and {found[path.stem]} both claim the unit {path.stem!r}. Rename one of them.")
@@ -89,6 +93,8 @@ class FolderSource:
             path = place / MANIFEST
             if path.is_file():
                 entries = read_yaml(path).get("files") or []
+                if not all(isinstance(entry, dict) and entry.get("path") for entry in entries):
+                    raise BadConfig(f"Every entry under `files:` in {path} must be a mapping with a `path`.")
                 listed = {(place / entry["path"]).resolve(): entry for entry in entries}
                 return {
                     file.name: dict(listed[file.resolve()]) for file in self.files.values() if file.resolve() in listed
@@ -118,9 +124,8 @@ class FolderSource:
         raw = path.read_bytes()
         where = path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else path.as_uri()
         stored = self.store.put(raw, where, str(known.get("license", "")))
-        usable = {name: value for name, value in known.items() if name in Sidecar.__dataclass_fields__}
         named = {"filename": path.name, "url": where, "edition": path.stem, "retrieved_at": stored.retrieved_at}
-        return raw, Sidecar(**{**named, **usable})
+        return raw, Sidecar.from_mapping({**named, **as_text(known)})
 
     def _path(self, unit: str) -> Path:
         try:
@@ -143,15 +148,16 @@ class MirrorSource:
 
     def __post_init__(self) -> None:
         self.base = self.base.rstrip("/")
+        if urlsplit(self.base).hostname in MAIN_SITE:
+            raise BadConfig(f"{self.base} is no mirror: the main site bars robots. Name one, e.g. gutenberg.pglaf.org.")
         self.client = PoliteClient(self.store, delay_s=self.delay_s)
 
     @cached_property
     def local(self) -> Path | None:
         """The folder behind a file:// mirror, else None. Raises SourceUnavailable where it is no folder."""
-        parts = urlsplit(self.base)
-        if parts.scheme != "file":
+        if urlsplit(self.base).scheme != "file":
             return None
-        folder = Path(unquote(parts.path))
+        folder = url_path(self.base)
         if not folder.is_dir():
             raise SourceUnavailable(
                 f"The mirror {self.base} is no folder. Set TWAINBOT_GUTENBERG_URL to one, or to a mirror."
@@ -167,10 +173,14 @@ class MirrorSource:
 
     @cached_property
     def flat(self) -> dict[str, Path]:
-        """Unit key to file, where the mirror is a flat folder; empty for a tree."""
-        if self.local is None:
-            return {}
-        return {path.stem: path for path in sorted(self.local.rglob("pg*.txt")) if FLAT_NAME.match(path.stem)}
+        """Unit key to file, for books that a file:// mirror keeps under their own key; other trees give none."""
+        found: dict[str, Path] = {}
+        for path in sorted(self.local.rglob("pg*.txt")) if self.local else []:
+            if path.stem in found:
+                self.skipped[str(path)] = f"{found[path.stem]} already holds {path.stem}"
+            elif FLAT_NAME.match(path.stem):
+                found[path.stem] = path
+        return found
 
     def _wanted(self, key: str, path: Path) -> bool:
         """Pinned works, books of wanted authors, and files that cannot be read: these must fail where people see it."""
@@ -189,10 +199,14 @@ class MirrorSource:
         return False
 
     def units(self) -> list[str]:
-        """`pg<number>` and, on a flat folder, `pg<number>-<edition>`, sorted."""
-        if self.flat:
-            return sorted(key for key, path in self.flat.items() if self._wanted(key, path))
-        return [f"pg{number}" for number in sorted(self.works)]
+        """`pg<number>` and, on a flat folder, `pg<number>-<edition>`, sorted. Works that a flat folder lacks are skipped."""
+        pinned = {f"pg{number}" for number in self.works}
+        if not self.flat:
+            return sorted(pinned)
+        absent = {key for key in pinned - self.flat.keys() if not any(map(url_is_file, self.urls(key)))}
+        self.skipped.update(dict.fromkeys(sorted(absent), f"not on the mirror {self.base}"))
+        held = {key for key, path in self.flat.items() if self._wanted(key, path)}
+        return sorted(held | (pinned - self.flat.keys() - absent))
 
     def style_of(self, unit: str, author: str) -> str:
         """Style by pinned row or by the author's surname; empty where this profile wants neither."""
@@ -207,14 +221,11 @@ class MirrorSource:
         try:
             raw = self.read(unit)[0]
         except SourceUnavailable as fault:
-            known = next((self.store.latest(url) for url in self.urls(unit) if self.store.latest(url)), None)
-            if known is None:
-                return f"unavailable-{digest(str(fault).encode())}"
-            raw = self.store.get(known[0])
+            return f"unavailable-{digest(str(fault).encode())}"
         return digest(raw, repr(row).encode())
 
     def fetch(self, unit: str) -> tuple[bytes, Sidecar]:
-        """The book's bytes, from the raw store where the mirror said that nothing changed."""
+        """The book's bytes, from the raw store where nothing changed or the mirror does not answer."""
         from twainbot.corpora.works import Sidecar
 
         raw, url = self.read(unit)
@@ -238,7 +249,7 @@ class MirrorSource:
         return self.style_of(unit, strip_gutenberg(raw).author)
 
     def read(self, unit: str) -> tuple[bytes, str]:
-        """Bytes and URL of a unit, tried at each place where mirrors keep it."""
+        """Bytes and URL of a unit, tried at each place where mirrors keep it; else the stored copy that was last seen."""
         if unit in self.flat:
             url = self.flat[unit].as_uri()
             raw = self.flat[unit].read_bytes()
@@ -248,17 +259,23 @@ class MirrorSource:
         for url in self.urls(unit):
             try:
                 return self._read_one(url), url
+            except Passing as fault:  # down, not gone: the next path may hold another edition
+                faults.append(str(fault))
+                break
             except SourceUnavailable as fault:
                 faults.append(str(fault))
+        for url in self.urls(unit):
+            known = self.store.latest(url)
+            if known is not None:
+                return self.store.get(known[0]), url
         raise SourceUnavailable(f"No mirror path of {unit} answered: {' | '.join(faults)}")
 
     def _read_one(self, url: str) -> bytes:
         if self.local is None:
             return self.store.get(self.client.fetch(url, PG_LICENSE).sha256)
-        path = Path(unquote(urlsplit(url).path))
-        if not path.is_file():
+        if not url_is_file(url):
             raise SourceUnavailable(f"{url} does not exist.")
-        raw = path.read_bytes()
+        raw = url_path(url).read_bytes()
         self.store.put(raw, url, PG_LICENSE)
         return raw
 
@@ -278,6 +295,23 @@ def unit_number(unit: str) -> int:
     if match is None:
         raise UnknownName(f"{unit!r} is no Gutenberg unit. Units read 'pg245' or 'pg76-hfinn12'.")
     return int(match[1])
+
+
+def url_path(url: str) -> Path:
+    """The path that a file:// URL names."""
+    return Path(unquote(urlsplit(url).path))
+
+
+def url_is_file(url: str) -> bool:
+    """Whether a file:// URL names a file that is there."""
+    return url_path(url).is_file()
+
+
+def as_text(known: Mapping[str, Any]) -> dict[str, Any]:
+    """The same entries with plain values as text: YAML reads the title `1601` as a number and a day as a date."""
+    return {
+        name: value if value is None or isinstance(value, dict | list) else str(value) for name, value in known.items()
+    }
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

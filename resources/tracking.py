@@ -44,7 +44,7 @@ class Origin:
     def of(cls, context: dg.AssetExecutionContext, data_version: str = "") -> Origin:
         """The origin of what an asset is materializing."""
         partition = context.partition_key if context.has_partition_key else ""
-        return cls(context.run_id, context.asset_key.to_user_string(), partition, data_version)
+        return cls(context.run.run_id, context.asset_key.to_user_string(), partition, data_version)
 
     def tags(self) -> dict[str, str]:
         """MLflow tags, `dagster.<part>` each."""

@@ -14,7 +14,7 @@ from resources.orphan_guard import die_with_parent
 
 
 def main(command: Sequence[str]) -> None:
-    """Replace this process by the command; never returns. Exits with 2 where no command is given."""
+    """Replace this process by the command; never returns. Exits with 1 where no command is given."""
     if not command:
         sys.exit("usage: python -m resources.with_parent COMMAND ARGUMENT...")
     die_with_parent()

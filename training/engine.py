@@ -114,6 +114,7 @@ def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
 
     Logits are computed at those positions only: on short replies to long prompts that saves most of the LM head.
     """
+    # use_cache=False is part of the packing: with a cache transformers does not look for rows in the position ids.
     targets = batch["labels"][:, 1:]
     kept = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
     logits = model(

@@ -26,6 +26,7 @@ from typing_extensions import override
 from twainbot.errors import BadInput, MissingModel, UnknownName
 
 TEMPLATES = Path(__file__).parent / "templates"
+ROLES = ("system", "user", "assistant", "tool")
 IGNORED = -100  # label of a token on which no loss is taken, as torch's cross entropy has it
 # Two control characters bracket generated spans while a template renders; messages that hold them are refused.
 _OPEN, _CLOSE = "\x02", "\x03"
@@ -75,7 +76,7 @@ def render(
     """Token ids of a dialogue and their labels, equally long; labels are IGNORED outside the model's own words.
 
     Each span is tokenized on its own, so the ids of a prompt (`add_generation_prompt`, the turns so far) are a prefix
-    of the ids of the finished dialogue. Raises BadInput where a message holds the control characters U+0002 or U+0003.
+    of the ids of the finished dialogue. Raises BadInput for an unknown role or a control character U+0002 or U+0003.
     """
     text = render_text(messages, tools, template, add_generation_prompt=add_generation_prompt, marked=True)
     ids: list[int] = []
@@ -96,6 +97,9 @@ def render_text(
     marked: bool = False,
 ) -> str:
     """The dialogue as the text that is tokenized. `marked` keeps the brackets around generated spans."""
+    unknown = [message.get("role") for message in messages if message.get("role") not in ROLES]
+    if unknown:
+        raise BadInput(f"A message has the role {unknown[0]!r}; known roles are: {', '.join(ROLES)}.")
     compiled = _compiled(template.text)
     values = {"messages": messages, "tools": tools or None, "add_generation_prompt": add_generation_prompt}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 from functools import cache
@@ -11,7 +12,6 @@ from pathlib import Path
 from twainbot.errors import UnknownName
 
 OWN_PACKAGES = ("twainbot", "training")
-_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+import\s+\(?([\w, \t]*)|import\s+([\w.]+))", re.MULTILINE)
 _CHUNK_ID = re.compile(r"^(?P<work>.+):(?P<start>\d+)-(?P<end>\d+)$")
 
 
@@ -42,15 +42,14 @@ def reachable(module: str) -> frozenset[str]:
 
 @cache
 def own_imports(module: str) -> tuple[str, ...]:
-    """Own modules named in this module's import lines."""
-    found: list[str] = []
-    for package, names, plain in _IMPORT.findall(source_path(module).read_text(encoding="utf-8")):
-        base = package or plain
-        if base.split(".")[0] not in OWN_PACKAGES:
-            continue
-        candidates = [base, *(f"{base}.{name.strip().split(' ')[0]}" for name in names.split(",") if name.strip())]
-        found.extend(candidate for candidate in candidates if is_module(candidate))
-    return tuple(found)
+    """Own modules named in this module's import statements, wherever they stand in it."""
+    named: list[str] = []
+    for node in ast.walk(ast.parse(source_path(module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            named += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in named if name.split(".")[0] in OWN_PACKAGES and is_module(name))
 
 
 @cache

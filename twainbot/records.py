@@ -184,6 +184,30 @@ PREFERENCE_ROW: Schema = {
     "rejected": pl.String,
 }
 
+GENERATION: Schema = {
+    "case_id": pl.String,
+    "suite": pl.String,  # tool_calls | grounding | chat
+    "arm": pl.String,  # base, or the training stage whose adapter spoke
+    "prompt": pl.String,  # the user's words
+    "reply": pl.String,  # the model's first turn after the case's context, as it wrote it
+    "steps": pl.String,  # JSON list of {role, text, call}: the whole exchange after the prompt
+    "expected": pl.String,  # JSON: the suite's expected calls; null where it has none
+    "result": pl.String,  # JSON: the tool result that the reply was given; null where it had none
+}
+
+EVAL: Schema = {
+    "kind": pl.String,  # metric | item | verdict
+    "name": pl.String,
+    "arm": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "n": pl.Int64,
+    "unit": pl.String,  # share | ratio | gain | words | number
+    "better": pl.String,  # higher | lower | neither
+    "payload": pl.String,  # JSON: a verdict in full, or what an item was
+}
+
 VOLATILE = ("retrieved_at", "created_at", "duration_s", "tokens_per_s", "path")
 
 
@@ -200,7 +224,7 @@ def frame(rows: Iterable[Mapping[str, Any]], schema: Schema) -> pl.DataFrame:
     listed = list(rows)
     if not listed:
         return empty(schema)
-    extra = [key for key in listed[0] if key not in schema]
+    extra = [key for key in dict.fromkeys(key for row in listed for key in row) if key not in schema]
     known = pl.DataFrame([{key: row.get(key) for key in schema} for row in listed], schema=dict(schema), strict=False)
     if not extra:
         return known
@@ -260,6 +284,12 @@ TABLES: Mapping[str, Schema] = {
     "splits/dapt": DAPT_ROW,
     "splits/sft": SFT_ROW,
     "splits/preferences": PREFERENCE_ROW,
+    "evals/baseline": GENERATION,
+    "evals/generations": GENERATION,
+    **{
+        f"evals/{name}": EVAL
+        for name in ("perplexity", "style", "humor", "tool_calls", "grounding", "coding", "ratings")
+    },
 }
 
 

@@ -59,10 +59,11 @@ def as_canary(source: str, unit: str, entry: dict[str, Any]) -> Canary:
 
 
 def copies(harvest: Harvest, chunks: pl.DataFrame) -> list[tuple[str, str]]:
-    """Work ids (copy, original) of planted copies whose works both have chunks or should have."""
-    units = {(source, unit) for source, unit in chunks.select("source", "unit").unique().iter_rows()}
+    """Work ids (copy, original) of planted copies, where the units of both have chunks."""
+    units = set(chunks.select("source", "unit").unique().iter_rows())
+    named = {unit for _, unit in units}
     return [
         (canary.work, canary.of)
         for canary in planted(harvest)
-        if canary.kind in COPIES and (canary.source, canary.unit) in units
+        if canary.kind in COPIES and (canary.source, canary.unit) in units and canary.of.partition("/")[0] in named
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from typing_extensions import override
 
 from resources.home import PROJECT, Home, current, export
 from twainbot.errors import BadUse, TwainBotError
@@ -26,6 +27,7 @@ profile_option = click.option("--profile", help="tiny, sample, laptop or full. D
 class Plain(click.Group):
     """A group whose commands answer our own errors with one sentence, never a traceback."""
 
+    @override
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with 2 for bad use, with 1 for bad input."""
         try:

@@ -5,24 +5,31 @@ Heavy libraries are imported inside the functions that need them: this module lo
 
 from __future__ import annotations
 
+import os
+
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from resources.folders import Folders
 from resources.home import current as current_home
 from resources.home import export
 from resources.lake import LakeIOManager, LakeResource
 from resources.sources import Harvest
+from resources.tracking import Tracker
 from resources.trainer import Trainer
 from twainbot_assets import (
+    adapters,
     base,
     chunks,
     corpora,
     curated,
     dedupe,
     dialogues,
+    evals,
     screened,
     sources,
     splits,
+    warehouse,
 )
 from twainbot_assets.profile import current
 
@@ -41,7 +48,7 @@ folders = Folders(
     ratings=str(home.ratings),
     warehouse=str(home.warehouse),
 )
-stages = (sources, base, corpora, chunks, screened, dedupe, curated, dialogues, splits)
+stages = (sources, base, corpora, chunks, screened, dedupe, curated, dialogues, splits, adapters, evals, warehouse)
 
 defs = dg.Definitions(
     assets=[asset for stage in stages for asset in stage.assets],
@@ -51,5 +58,11 @@ defs = dg.Definitions(
         "harvest": harvest,
         "folders": folders,
         "trainer": Trainer(mode=profile.trainer),
+        "tracker": Tracker(
+            folder=str(home.own / "mlflow"),
+            tracking_uri=os.environ["MLFLOW_TRACKING_URI"],
+            experiment=f"twainbot-{profile.name}",
+        ),
+        "duckdb": DuckDBResource(database=str(home.warehouse)),
     },
 )

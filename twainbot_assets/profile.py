@@ -158,8 +158,9 @@ def overridden(raw: dict[str, Any]) -> dict[str, Any]:
     """The raw profile with TWAINBOT_GUTENBERG_URL and TWAINBOT_BASE_MODEL put in where the profile uses those doors."""
     changed = json.loads(json.dumps(raw, default=str))
     mirror = os.environ.get("TWAINBOT_GUTENBERG_URL")
-    gutenberg = (changed.get("sources") or {}).get("gutenberg") or {}
-    if mirror and gutenberg.get("mirror"):
+    sources = changed.get("sources")
+    gutenberg = sources.get("gutenberg") if isinstance(sources, dict) else None
+    if mirror and isinstance(gutenberg, dict) and gutenberg.get("mirror"):
         gutenberg["mirror"] = mirror
     base = os.environ.get("TWAINBOT_BASE_MODEL")
     if base:

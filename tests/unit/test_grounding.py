@@ -219,14 +219,9 @@ def test_a_hypothesis_does_not_cover_the_main_clause():
 @pytest.mark.parametrize(
     "reply",
     ["A sunny disposition is worth more than money.", "Rain or shine, I am your man.", "I am under the weather.",
-     (
-         "That is fair enough.", "A storm of applause.", "Let me make it clear to you.", "There is no new "
-         "thing under the sun."
-     ),
-     (
-         "I was 71 years old and had 30 cats.", "A man in his seventies ought to know.", "The boat leaves at "
-         "7:30 with 52 mules."]"
-     )
+     "That is fair enough.", "A storm of applause.", "Let me make it clear to you.",
+     "There is no new thing under the sun.", "I was 71 years old and had 30 cats.",
+     "A man in his seventies ought to know.", "The boat leaves at 7:30 with 52 mules."],
 )  # fmt: skip
 def test_turns_of_speech_make_no_claim(reply):
     assert grounding.judge(reply, [HANNIBAL]) == []
@@ -235,10 +230,8 @@ def test_turns_of_speech_make_no_claim(reply):
 @pytest.mark.parametrize(
     "reply",
     ["I could not get the forecast for Reno, and I will not invent one.", "The telegraph has no word on the rain in Reno.",
-     (
-         "The wire is down, so I can't tell you if it will rain on Saturday.", "No such town is known to the "
-         "weather bureau."]"
-     )
+     "The wire is down, so I can't tell you if it will rain on Saturday.",
+     "No such town is known to the weather bureau."],
 )  # fmt: skip
 def test_an_honest_reply_to_a_tool_error_has_no_error(reply):
     assert errors(reply, ERROR) == []
@@ -349,20 +342,61 @@ WET = {
 }
 HOT = {
     **HANNIBAL, "location": "St. Louis, MO", "condition": "sunny", "precipitation_chance": 0, "high_f": 93, "low_f": 74,
-    (
-        "wind_mph": 3, "wind_direction": "W", "datetime": "today", "weekday": "Friday", "date": "
-        ""2026-05-01", "alerts": ["Heat Advisory"]"
-    )
+    "wind_mph": 3, "wind_direction": "W", "datetime": "today", "weekday": "Friday", "date": "2026-05-01",
+    "alerts": ["Heat Advisory"],
 }  # fmt: skip
 WINTER = {
     **HANNIBAL, "location": "Bangor, ME", "condition": "heavy snow", "precipitation_chance": 95, "high_f": 24, "low_f": -5,
-    (
-        "wind_mph": 30, "wind_direction": "NE", "alerts": ["Winter Storm Warning"], "datetime": "Monday", "
-        ""weekday": "Monday"
-    ),
+    "wind_mph": 30, "wind_direction": "NE", "alerts": ["Winter Storm Warning"], "datetime": "Monday", "weekday": "Monday",
     "date": "2026-01-05",
 }  # fmt: skip
+RIVER_TOWN = {
+    **HANNIBAL, "location": "Keokuk, IA", "datetime": "tonight", "date": "2026-03-10", "weekday": "Tuesday",
+    "condition": "mostly cloudy", "high_f": 48, "low_f": 31, "precipitation_chance": 10, "wind_mph": 8, "wind_direction": "NW",
+}  # fmt: skip
+MINING_TOWN = {
+    **HANNIBAL, "location": "Virginia City, NV", "datetime": "this weekend", "date": "2026-07-18", "condition": "thunderstorms",
+    "high_f": 86, "low_f": 61, "precipitation_chance": 60, "wind_mph": 18, "wind_direction": "W",
+    "alerts": ["Severe Thunderstorm Watch"],
+}  # fmt: skip
 AUDIT_FAITHFUL = [
+    (
+        RIVER_TOWN,
+        (
+            "Keokuk tonight will be mostly cloudy and about thirty-one degrees, which is cold enough to "
+            "make a banker shiver."
+        ),
+    ),
+    (RIVER_TOWN, "There is a mere ten percent chance of rain in Keokuk tonight, so leave the ark in the yard."),
+    (RIVER_TOWN, "Mostly cloudy in Keokuk, with a low near freezing, 31 to be exact, and a northwest wind of 8 mph."),
+    (RIVER_TOWN, "Tonight the mercury slides to 31. I have met warmer undertakers."),
+    (RIVER_TOWN, "You can expect clouds tonight and a low of 31; rain is unlikely, about one chance in ten."),
+    (RIVER_TOWN, "The wind is out of the northwest at eight miles an hour, hardly enough to lift a hat."),
+    (RIVER_TOWN, "High of 48, low of 31. I've seen livelier weather in a picture frame."),
+    (RIVER_TOWN, "It's going to be cloudy tonight, my friend, but dry, with only a 10% chance of precipitation."),
+    (RIVER_TOWN, "Well, sir, the bureau says it won't rain much in Keokuk tonight: ten percent."),
+    (MINING_TOWN, "This weekend in Virginia City brings thunderstorms, a high of 86 and a low of 61."),
+    (
+        MINING_TOWN,
+        (
+            "A severe thunderstorm watch is posted for Virginia City, with a 60 percent chance of storms "
+            "and west winds of 18 mph."
+        ),
+    ),
+    (
+        MINING_TOWN,
+        (
+            "Virginia City on Saturday: thunder, lightning and eighty-six degrees. I mined there once and "
+            "the weather was the only thing that paid regular."
+        ),
+    ),
+    (MINING_TOWN, "The odds of a soaking are sixty percent this weekend, so pack a slicker."),
+    (MINING_TOWN, "It will be stormy this weekend, with highs in the mid 80s and lows in the low 60s."),
+    (MINING_TOWN, "Lightning is on the program for Saturday, and the wind will run 18 miles an hour from the west."),
+    (MINING_TOWN, "Saturday will be warm at 86, and wet: thunderstorms are more likely than not at 60 percent."),
+    (MINING_TOWN, "No sun to speak of; thunderstorms at 60 percent, and a breezy 18 mph."),
+    (MINING_TOWN, "About 30 degrees Celsius in the afternoon and 16 at night, with thunderstorms."),
+    (MINING_TOWN, "I'd not hang the wash out Saturday; there is a sixty percent chance of rain."),
     (
         HANNIBAL,
         (
@@ -464,6 +498,26 @@ AUDIT_FAITHFUL = [
     (HANNIBAL, "A high of 71, they say; I once paid 71 cents for a worse day."),
 ]
 AUDIT_UNFAITHFUL = [
+    (RIVER_TOWN, "Keokuk tonight will be clear, with a low of 31."),
+    (RIVER_TOWN, "A 40 percent chance of rain tonight in Keokuk."),
+    (RIVER_TOWN, "The low tonight is forty-one."),
+    (RIVER_TOWN, "Keokuk gets snow tonight."),
+    (RIVER_TOWN, "Tomorrow in Keokuk it will be mostly cloudy."),
+    (RIVER_TOWN, "Mostly cloudy in Dubuque tonight."),
+    (RIVER_TOWN, "Winds will howl at 35 mph tonight."),
+    (RIVER_TOWN, "A southeast wind at 8 mph."),
+    (RIVER_TOWN, "Stars will be out; not a cloud in the sky over Keokuk tonight."),
+    (RIVER_TOWN, "A freeze warning is in effect, and the low is 31."),
+    (MINING_TOWN, "This weekend is dry as a bone in Virginia City, with a high of 86."),
+    (MINING_TOWN, "Sunny this weekend in Virginia City."),
+    (MINING_TOWN, "Virginia City will top out at 96 on Saturday."),
+    (MINING_TOWN, "A 6 percent chance of storms on Saturday."),
+    (MINING_TOWN, "Carson City this weekend: thunderstorms."),
+    (MINING_TOWN, "Snow flurries on Saturday, low of 61."),
+    (MINING_TOWN, "Thunderstorms on Tuesday."),
+    (MINING_TOWN, "Light winds of 5 mph on Saturday."),
+    (MINING_TOWN, "No storms this weekend, I promise you."),
+    (MINING_TOWN, "Humidity of 90 percent and thunderstorms."),
     (HANNIBAL, "Hannibal on Saturday promises a high of eighty-one."),
     (HANNIBAL, "It will be hot as blazes, near a hundred degrees."),
     (HANNIBAL, "Rain is certain tomorrow, sir."),

@@ -53,11 +53,18 @@ def materials(chunk_id: str, style: str, text: str) -> list[Material]:
     """What of a passage can be retold, at most three pieces; none where nothing fits."""
     if style == "joke":
         joke = " ".join(text.split())
-        fits = JOKE_WORDS[0] <= len(joke.split()) <= JOKE_WORDS[1] and not re.search(r"[<>{}|]|http", joke)
-        return [Material(chunk_id, "joke", joke)] if fits and _parts(joke) is not None else []
+        return [Material(chunk_id, "joke", joke)] if _is_joke(joke) else []
     form, fit = ("statement", _is_statement) if style == "weather_fact" else ("line", _is_saying)
     found = [sentence for sentence in sentences(text) if fit(sentence)]
     return [Material(chunk_id, form, sentence) for sentence in found[:PER_PASSAGE]]
+
+
+def _is_joke(joke: str) -> bool:
+    """Whether the length is right and no part between asides is so long that telling it would be copying it."""
+    parts = _parts(joke)
+    if parts is None or not JOKE_WORDS[0] <= len(joke.split()) <= JOKE_WORDS[1] or re.search(r"[<>{}|]|http", joke):
+        return False
+    return all(len(part.split()) <= LINE_WORDS[1] for part in parts[1:])
 
 
 def sentences(text: str) -> list[str]:

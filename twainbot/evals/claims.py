@@ -133,7 +133,7 @@ def _skip_reason(a: Assertion, sentence: _Sentence, similes: Sequence[Span]) -> 
     clause = sentence.clause(start, end)
     if sentence.text.rstrip(' "”’)\n').endswith("?"):
         return "question"
-    if any(low <= start and end <= high for low, high in similes):
+    if a.kind not in ("day", "place") and any(low <= start and end <= high for low, high in similes):
         return "simile"
     if _anecdotal(sentence, end) and not phrases.FORECAST.search(clause):
         return "anecdote"
@@ -182,7 +182,17 @@ def _measures(sentence: _Sentence) -> list[Assertion]:
         if measure is not None:
             found.append(measure)
         position += used
-    return found
+    return _units_carried(found)
+
+
+def _units_carried(found: Sequence[Assertion]) -> list[Assertion]:
+    """`30 degrees Celsius by day and 16 at night`: a bare temperature takes the unit written before it in its sentence."""
+    carried: list[Assertion] = []
+    unit = None
+    for a in sorted(found, key=lambda a: a.start):
+        unit = a.unit or unit if a.kind == "temperature" else unit
+        carried.append(replace(a, unit=unit) if a.kind == "temperature" else a)
+    return carried
 
 
 def _measure(sentence: _Sentence, numbers: Sequence[Numeral], i: int) -> tuple[Assertion | None, int]:

@@ -125,7 +125,7 @@ OF_STAYING_DRY = re.compile(
 LIST_GOES_ON = re.compile(r"^\s*(?:(?:or|nor|no|and no)\b|[a-z]+\s*(?:,|\bor\b|\bnor\b|[.!;]|$))", re.IGNORECASE)
 UNLIKELY = words(
     "unlikely", "doubtful",
-    "(?:little|slim|scant|small|slight|poor|remote|low|hardly any|hardly a) (?:chance|odds|prospect|risk|likelihood)",
+    "(?:little|slim|scant|small|poor|remote|low|hardly any|hardly a) (?:chance|odds|prospect|risk|likelihood)",
 )  # fmt: skip
 POSSIBLE = re.compile(
     r"\b(?:chances?|may|might|could|possib\w+|perhaps|maybe|likely|odds|risk|threat|potential|scattered|isolated|"
@@ -155,11 +155,13 @@ DAY = words(
 )  # fmt: skip
 _NAME = r"(?:(?:St|Mt|Ft)\.?\s)?[A-Z][a-zà-ÿ]+(?:[ -][A-Z][a-zà-ÿ]+){0,2}"
 REGION = r"(?:,\s*(?:[A-Z]{2}\b|[A-Z][a-z]+(?:\s[A-Z][a-z]+)?))"
+_PLACE_VERB = "will|gets?|sees?|has|is|can|should|faces|enjoys"
+_DAY_WORD = "on|this|today|tonight|tomorrow"
 PLACE = re.compile(
     rf"\b(?:[Ii]n|[Aa]t|[Ff]or|[Oo]ver|[Aa]round|[Nn]ear|[Aa]cross|visit(?:ing)?)\s+(?P<after>{_NAME}{REGION}?)|"
     rf"(?:^|(?<=\s))(?P<full>{_NAME}{REGION})(?=[\s:,.]|$)|"
-    rf"^\s*(?P<opening>(?:(?:St|Mt|Ft)\.?\s|[A-Z][a-z]+\s)[A-Z][a-zà-ÿ]+)(?=\s+(?:will|gets?|sees?|has|is|can|should|faces|enjoys)\b)|"
-    rf"(?<=[a-z,] )(?P<subject>{_NAME})(?=\s+(?:will|gets?|sees?|has|is|can|should|faces|enjoys)\b)"
+    rf"^\s*(?P<opening>(?:(?:St|Mt|Ft)\.?\s|[A-Z][a-z]+\s)[A-Z][a-zà-ÿ]+)(?=:|\s+(?:{_PLACE_VERB}|{_DAY_WORD})\b)|"
+    rf"(?<=[a-z,] )(?P<subject>{_NAME})(?=\s+(?:{_PLACE_VERB})\b)"
 )
 NO_PLACE = frozenset({
     *(day.capitalize() for day in WEEKDAYS), *(month.capitalize() for month in MONTHS), "Fahrenheit", "Celsius", "God",
@@ -189,7 +191,8 @@ FORECAST = re.compile(
 )
 _ARTICLE = "(?:a|an|the|any|my|your|his|her)"
 SIMILE = re.compile(
-    rf"\b(?:like (?:old|{_ARTICLE})|(?:as )?[a-z]+ as (?:if|{_ARTICLE})|[a-z]+er than {_ARTICLE}|as (?:though|if))\b[^,;.!?]*",
+    rf"\b(?!dry as (?:a bone|dust))"
+    rf"(?:like (?:old|{_ARTICLE})|(?:as )?[a-z]+ as (?:if|{_ARTICLE})|[a-z]+er than {_ARTICLE}|as (?:though|if))\b[^,;.!?]*",
     re.IGNORECASE,
 )
 HYPOTHESIS = re.compile(

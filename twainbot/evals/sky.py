@@ -22,7 +22,7 @@ WET = ("rain", "storm", "snow", "sleet", "hail")
 _SUN_AND_CLOUDS = "(?:sun|clouds?)(?:shine)? and (?:sun|clouds?)(?:shine)?"
 _BOUNDED = [
     # order matters: the first pattern to claim a stretch of text keeps it
-    ("storm", "thunder[- ]?(?:storms?|showers?|clouds?)|thunder(?:ing|y)?|lightning"),
+    ("storm", "thunder[- ]?(?:storms?|showers?|clouds?)|thunder(?:ing|y)?|lightning|storm(?:s|y)?"),
     ("sleet", "freezing (?:rain|drizzle)|sleet(?:ing|y)?|ice storms?|wintry mix"),
     ("hail", "hail(?:stones?|ing)?"),
     ("snow", "snow(?:s|y|ing|fall|storms?|flakes?| showers?)?|flurries|blizzards?"),
@@ -44,7 +44,7 @@ _BOUNDED = [
     ("windy", "windy|blustery|gusty|gale[- ]force|gales?"),
     ("breezy", "breezy"),
     ("calm", r"calm(?=\s+(?:wind|air|day)s?|\s*(?:[.,;!]|$))|windless"),
-    ("dry", "dry"),
+    ("dry", "dry as (?:a bone|dust)|bone[- ]dry|dry"),
     ("wet", "wet|soggy|soaking"),
 ]
 LEXICON = [(name, re.compile(rf"\b(?:{pattern})(?![\w'’-]*\w)", re.IGNORECASE)) for name, pattern in _BOUNDED]

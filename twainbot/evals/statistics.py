@@ -203,7 +203,12 @@ def _fourfold(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, 
     if len(first) != len(second):
         raise BadInput(f"Paired arms need the same items: {len(first)} and {len(second)} given.")
     pairs = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
-    return tuple(pairs.count(cell) for cell in ((True, True), (True, False), (False, True), (False, False)))  # type: ignore[return-value]
+    return (
+        pairs.count((True, True)),
+        pairs.count((True, False)),
+        pairs.count((False, True)),
+        pairs.count((False, False)),
+    )
 
 
 def _phi(both: int, only_first: int, only_second: int, neither: int) -> float:

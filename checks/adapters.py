@@ -1,0 +1,81 @@
+"""Gates of stage adapters: training stayed finite and helped, and what it left can be loaded and served."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from checks import thresholds
+from checks.gates import Finding, Gate
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def record_of(rows: pl.DataFrame) -> dict[str, Any]:
+    """The training record in an adapter's row."""
+    record: dict[str, Any] = json.loads(rows["record"][0])
+    return record
+
+
+def finite(rows: pl.DataFrame) -> Finding:
+    """Losses that are no finite number."""
+    curve = [point["loss"] for point in record_of(rows)["loss_curve"]]
+    odd = [loss for loss in curve if not math.isfinite(loss)]
+    why = f"{len(curve)} steps, last loss {curve[-1]:.3f}, {len(odd)} not finite" if curve else "no step was taken"
+    return Finding(bool(curve) and not odd, why, len(odd), 0)
+
+
+def better_than_before(rows: pl.DataFrame) -> Finding:
+    """Validation loss after against before the stage."""
+    metrics = record_of(rows)["metrics"]
+    before, after = metrics["validation_loss_before"], metrics["validation_loss_after"]
+    gain = before - after
+    return Finding(
+        gain > thresholds.MIN_IMPROVEMENT, f"validation loss {before:.4f} before, {after:.4f} after", gain, 0.0
+    )
+
+
+def servable(rows: pl.DataFrame) -> Finding:
+    """What in the adapter breaks the contract of vLLM, llama.cpp and Ollama."""
+    from twainbot.release.contract import problems
+
+    record, found = record_of(rows), json.loads(rows["tensors"][0])
+    provenance = {
+        "base_model_name_or_path": record["base"],
+        "revision": record["base_revision"],
+        "tokenizer_sha256": record["tokenizer_sha256"],
+    }
+    difference = rows["merge_difference"][0]
+    faults = problems(
+        json.loads(rows["config"][0]), found, provenance=provenance, merge_difference=difference,
+        max_rank=thresholds.MAX_LORA_RANK,
+    )  # fmt: skip
+    why = faults[0] if faults else f"rank, targets and names fit; merged logits differ by {difference:.1e}"
+    return Finding(not faults, why, len(faults), 0, faults)
+
+
+def hashed(rows: pl.DataFrame) -> Finding:
+    """Hashes that the record lacks."""
+    record = record_of(rows)
+    wanted = ("config_sha256", "data_sha256", "code_sha256", "base_sha256", "adapter_sha256", "template_sha256")
+    absent = [name for name in wanted if not record.get(name)]
+    return Finding(not absent, f"{len(wanted) - len(absent)} of {len(wanted)} parents recorded", len(absent), 0, absent)
+
+
+GATES = [
+    Gate("loss_is_finite", "Every logged loss is a number.", finite),
+    Gate("parents_recorded", "Config, data, code, base and template hashes.", hashed),
+    Gate("loads_back_and_keeps_the_contract", "Loads, fits servers, merges within tolerance.", servable),
+    Gate("better_than_before", "Validation loss fell in this stage.", better_than_before, blocking=False),
+]
+
+
+def tensor_shapes(adapter: Path) -> dict[str, list[int]]:
+    """Names and shapes of an adapter's tensors, read from the header of its safetensors file."""
+    raw = (adapter / "adapter_model.safetensors").read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + length])
+    return {name: list(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}

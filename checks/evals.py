@@ -1,0 +1,71 @@
+"""Gates of stage evals: three states, never blocking. Pass is passed; inconclusive, not run and not measurable warn; fail
+is an error that only the release stage acts on. The verdicts themselves are twainbot/evals/verdicts'.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from checks.gates import Finding, Gate
+
+if TYPE_CHECKING:
+    import polars as pl
+
+VERDICTS = {
+    "perplexity": ("perplexity",),
+    "style": ("copying",),
+    "tool_calls": ("tool_calls",),
+    "grounding": ("weather_errors",),
+    "coding": ("coding", "code_loss"),
+    "ratings": ("style",),
+}
+
+
+def gates(evaluation: str) -> list[Gate]:
+    """One check per verdict that an evaluation gives."""
+    return [
+        Gate(f"verdict_{name}", f"Verdict `{name}`: value, bound, interval, n.", partial(verdict, name=name), blocking=False)
+        for name in VERDICTS.get(evaluation, ())
+    ]  # fmt: skip
+
+
+def verdict(rows: pl.DataFrame, name: str) -> Finding:
+    """A verdict as a finding."""
+    from twainbot.evals.measure import verdict_of
+
+    found = rows.filter((rows["kind"] == "verdict") & (rows["name"] == name))
+    if found.is_empty():
+        return Finding(False, f"not run: {name} gave no verdict")
+    given = verdict_of(found["payload"][0])
+    why = f"{given.state.replace('_', ' ')}, n={given.n}: {given.why}"
+    return Finding(given.state == "pass", why, given.value, given.bound, error=given.state == "fail")
+
+
+def spoke(rows: pl.DataFrame) -> Finding:
+    """Cases without a reply row, or none at all."""
+    silent = rows.filter(rows["reply"].is_null())["case_id"].to_list()
+    return Finding(
+        rows.height > 0 and not silent, f"{rows.height} replies, {len(silent)} missing", len(silent), 0, silent
+    )
+
+
+def has_rows(rows: pl.DataFrame) -> Finding:
+    """At least one row."""
+    return Finding(rows.height > 0, f"{rows.height} rows", rows.height, 1)
+
+
+def no_regression(rows: pl.DataFrame) -> Finding:
+    """Recipes whose exact calls fell behind the best of the board by more than ten points."""
+    scored = rows.drop_nulls("exact_normalised")
+    best = float(scored["exact_normalised"].max() or 0.0) if scored.height else 0.0  # type: ignore[arg-type]
+    behind = scored.filter(scored["exact_normalised"] < best - 0.1)["recipe"].to_list()
+    return Finding(
+        not behind, f"best exact-call rate {best:.0%}, {len(behind)} recipes over 10 points behind", best, None, behind
+    )
+
+
+GENERATIONS = [Gate("every_case_answered", "Each case has a reply.", spoke)]
+SCORECARD = [Gate("verdicts_present", "The scorecard holds verdicts.", has_rows)]
+LEADERBOARD = [Gate("no_regression", "No recipe fell behind the best.", no_regression, blocking=False)]
+EVALUATED = [Gate("has_rows", "The evaluation measured something, or says that it did not run.", has_rows)]

@@ -1,0 +1,100 @@
+"""Stand-ins for what tests may not touch: a web server with chosen manners, a toxicity scorer with chosen scores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer. `promised`: a Content-Length other than the body's; `pause_s`: silence before the body."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    promised: int | None = None
+    pause_s: float = 0.0
+
+
+@dataclass
+class FakeSite:
+    """A site on 127.0.0.1. `pages`: path to its answers in turn, the last one repeated; other paths are 404.
+
+    A page with an ETag answers 304 to whoever sends it back. `seen`: (path, request headers) in order.
+    """
+
+    pages: dict[str, Sequence[Answer]]
+    url: str = ""
+    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def paths(self) -> list[str]:
+        """What was asked for, in order."""
+        return [path for path, _ in self.seen]
+
+    def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
+        """The answer to one request, recorded."""
+        before = self.paths().count(path)
+        self.seen.append((path, {name.lower(): value for name, value in headers.items()}))
+        listed = self.pages.get(path)
+        if listed is None:
+            return Answer(404, b"no such page")
+        page = listed[min(before, len(listed) - 1)]
+        known = self.seen[-1][1].get("if-none-match")
+        return Answer(304) if known is not None and known == page.headers.get("ETag") else page
+
+
+def handler(site: FakeSite) -> type[BaseHTTPRequestHandler]:
+    """A handler class that answers for the site."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = site.answer(self.path, dict(self.headers.items()))
+            self.send_response(page.status)
+            for name, value in page.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(page.body) if page.promised is None else page.promised))
+            self.end_headers()
+            site._stop.wait(page.pause_s)
+            try:
+                self.wfile.write(page.body)
+            except OSError:
+                self.close_connection = True  # the client had enough
+
+        def log_message(self, *_: object) -> None:
+            """Tests are quiet."""
+
+    return Handler
+
+
+@contextmanager
+def serving(pages: Mapping[str, Answer | Sequence[Answer]]) -> Iterator[FakeSite]:
+    """A FakeSite that answers on a free port of 127.0.0.1 while the block runs."""
+    site = FakeSite({path: [page] if isinstance(page, Answer) else page for path, page in pages.items()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(site))
+    site.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        site._stop.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass
+class FakeScorer:
+    """A toxicity scorer whose score is a function of the text."""
+
+    judge: Callable[[str], float | None] = lambda _text: 0.0
+    backend: str = "fake"
+
+    def score(self, texts: list[str]) -> list[float | None]:
+        """One score for each text, in order."""
+        return [self.judge(text) for text in texts]

@@ -1,0 +1,226 @@
+"""The loop: packing that does not leak, losses that are exact, resuming that changes nothing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_training import base, small_talk, weather_talk
+
+from training import engine, preflight, watch
+from training.config import CONFIGS, Stage, load_recipe
+from training.render import IGNORED, load_template, render, tokenizer_of
+from training.rows import Loaded, TokenRow
+from twainbot.dialogues.tools import TOOLS
+from twainbot.errors import BadInput, BadUse, Diverged
+
+RECIPE = load_recipe(CONFIGS / "tiny" / "default.yaml")
+PAD = 2
+STAGE = Stage(
+    learning_rate=5e-3, epochs=2, sequence_length=640, micro_batch=1, effective_batch=2, checkpoint_steps=2,
+    minimum_steps=1,
+)  # fmt: skip
+
+
+def token_rows() -> list[TokenRow]:
+    """Eight dialogues of two lengths."""
+    tokenizer, template = tokenizer_of(base()), load_template("smollm2")
+    talks = [small_talk(n) if n % 2 else weather_talk(f"Town {n}") for n in range(8)]
+    return [TokenRow(*render(talk, TOOLS, tokenizer, template)) for talk in talks]
+
+
+def model_with(dropout: float = 0.0):
+    """A fresh adapter on the tiny base; equal calls give equal weights."""
+    lora = RECIPE.lora.model_copy(update={"dropout": dropout})
+    return engine.with_adapter(engine.load_base(base(), STAGE, 7), lora, STAGE, None)
+
+
+def fitted(work, stage=STAGE, *, model=None, score=None, callbacks=()):
+    """Train on the eight dialogues; returns the model and what the loop reports."""
+    model = model or model_with(0.05)
+    lines = engine.pack(token_rows(), stage.sequence_length)
+    planned = preflight.plan(stage, Loaded(token_rows()), token_rows(), len(lines))
+    objective = engine.Objective(
+        collate=lambda batch: engine.collate(batch, PAD),
+        loss_of=engine.mean_token_loss,
+        scaled=True,
+        score=score or (lambda: engine.mean_nll(model, lines, PAD)),
+    )
+    work.mkdir(parents=True, exist_ok=True)
+    run = engine.Run("sft", 3, work, lambda line: [spoken(line) for spoken in callbacks])
+    return model, engine.fit(model, lines, stage, planned, objective, run)
+
+
+def unlabelled(batch):
+    """The batch without its labels."""
+    return {name: value for name, value in batch.items() if name != "labels"}
+
+
+def adapter_weights(model) -> torch.Tensor:
+    """All trainable weights in one vector."""
+    return torch.cat([weight.detach().flatten() for weight in model.parameters() if weight.requires_grad])
+
+
+row_lengths = st.lists(st.integers(2, 50), max_size=30)
+
+
+@given(lengths=row_lengths)
+def test_packing_keeps_every_row_once_and_overfills_no_line(lengths):
+    rows = [TokenRow([number] * size, [number] * size) for number, size in enumerate(lengths)]
+    lines = engine.pack(rows, 50)
+    assert sorted(row.ids[0] for line in lines for row in line) == list(range(len(rows)))
+    assert all(sum(len(row.ids) for row in line) <= 50 for line in lines)
+    # best fit: no two lines would have fitted into one when the later of them was opened
+    assert len(lines) <= max(1, math.ceil(2 * sum(lengths) / 50))
+
+
+def test_a_row_longer_than_a_line_is_refused():
+    with pytest.raises(BadInput, match="51 tokens does not fit into 50"):
+        engine.pack([TokenRow([1] * 51, [1] * 51)], 50)
+
+
+def test_collating_pads_with_an_unlabelled_row_and_passes_no_attention_mask():
+    lines = [[TokenRow([5, 6, 7], [5, 6, 7]), TokenRow([8, 9], [IGNORED, 9])], [TokenRow([4, 4], [4, 4])]]
+    batch = engine.collate(lines, PAD)
+    assert set(batch) == {"input_ids", "labels", "position_ids"}
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9], [4, 4, PAD, PAD, PAD]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1], [0, 1, 0, 1, 2]]
+    # the first token of a row follows another row's last one, which must not learn to predict it
+    assert batch["labels"].tolist() == [[IGNORED, 6, 7, IGNORED, 9], [IGNORED, 4, *[IGNORED] * 3]]
+
+
+def test_a_packed_row_has_the_logits_that_it_has_alone():
+    model = model_with().eval()
+    first, second = token_rows()[:2]
+    together = engine.collate([[first, second], [second]], PAD)
+    alone = engine.collate([[second]], PAD)
+    with torch.no_grad():
+        packed = model(**unlabelled(together), use_cache=False).logits[0]
+        single = model(**unlabelled(alone), use_cache=False).logits[0]
+        start = len(first.ids)
+        assert (packed[start : start + len(second.ids)] - single).abs().max() < 1e-5
+        ones = torch.ones_like(together["input_ids"])
+        leaking = model(**unlabelled(together), use_cache=False, attention_mask=ones).logits[0]
+        cached = model(**unlabelled(together), use_cache=True).logits[0]
+    # why engine.token_nll passes no mask and asks for no cache
+    assert (leaking[start : start + len(second.ids)] - single).abs().max() > 1e-3
+    assert (cached[start : start + len(second.ids)] - single).abs().max() > 1e-3
+
+
+def test_the_loss_at_kept_positions_equals_the_whole_cross_entropy():
+    model = model_with().eval()
+    batch = engine.collate([token_rows()[:2], token_rows()[2:3]], PAD)
+    with torch.no_grad():
+        logits = model(**unlabelled(batch), use_cache=False).logits[:, :-1]
+        whole = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        nll, positions = engine.token_nll(model, batch)
+    assert float(nll.sum()) == pytest.approx(float(whole), rel=1e-6)
+    assert len(positions) < batch["input_ids"].shape[1] / 2  # prompts are skipped by the LM head
+
+
+def test_evaluation_weighs_tokens_not_rows():
+    model = model_with()
+    rows = token_rows()
+    total, count = engine.evaluate(model, [[row] for row in rows], PAD)
+    parts = [engine.evaluate(model, [[row]], PAD) for row in rows]
+    assert total == pytest.approx(sum(part[0] for part in parts), rel=1e-6)
+    assert count == sum(row.trained for row in rows)
+    assert engine.evaluate(model, [], PAD) == (0.0, 0)
+
+
+def test_four_micro_batches_of_one_and_one_of_four_take_the_same_step(tmp_path):
+    four = STAGE.model_copy(update={"effective_batch": 4, "epochs": 1})
+    one, _ = fitted(tmp_path / "a", four, model=model_with())
+    other, _ = fitted(tmp_path / "b", four.model_copy(update={"micro_batch": 4}), model=model_with())
+    assert (adapter_weights(one) - adapter_weights(other)).abs().max() < 1e-5
+
+
+def test_training_lowers_the_loss_and_reports_every_step(tmp_path):
+    lines = engine.pack(token_rows(), STAGE.sequence_length)
+    before = engine.mean_nll(model_with(0.05), lines, PAD)
+    _, done = fitted(tmp_path / "run")
+    assert done.best_loss < before
+    assert [point["step"] for point in done.loss_curve] == list(range(1, done.steps + 1))
+    assert [point["epoch"] for point in done.evaluations] == [1.0, 2.0]
+    assert done.tokens_per_s > 0
+    assert done.resumed_from == 0
+    assert watch.last_sealed(tmp_path / "run") is not None
+
+
+def test_a_killed_run_goes_on_to_the_same_weights_bit_by_bit(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill_in_the_second_epoch(line):
+        if "validation after epoch 1" in line:
+            raise Killed
+
+    whole, done = fitted(tmp_path / "whole")
+    with pytest.raises(Killed):
+        fitted(tmp_path / "cut", callbacks=[kill_in_the_second_epoch])
+    resumed, later = fitted(tmp_path / "cut")
+    assert 0 < later.resumed_from < done.steps
+    assert torch.equal(adapter_weights(resumed), adapter_weights(whole))
+    assert [point["loss"] for point in later.loss_curve] == [point["loss"] for point in done.loss_curve]
+
+
+def test_the_epoch_with_the_best_score_is_kept_not_the_last(tmp_path):
+    scores = iter([1.0, 2.0])
+    kept, done = fitted(tmp_path / "two", score=lambda: next(scores))
+    one_epoch_of_two = torch.cat(
+        [weight.flatten() for name, weight in sorted(_saved(tmp_path / "two" / "best").items()) if "lora" in name]
+    )
+    named = sorted((name, weight) for name, weight in kept.named_parameters() if weight.requires_grad)
+    assert torch.equal(torch.cat([weight.detach().flatten() for _, weight in named]), one_epoch_of_two)
+    assert done.best_loss == 1.0
+    assert [point["loss"] for point in done.evaluations] == [1.0, 2.0]
+
+
+def _saved(folder):
+    from peft import load_peft_weights
+
+    return load_peft_weights(str(folder))
+
+
+def test_a_learning_rate_that_blows_up_ends_in_diverged(tmp_path):
+    wild = STAGE.model_copy(update={"learning_rate": 0.9, "epochs": 6, "max_grad_norm": 1e9, "spike_factor": 1.01})
+    with pytest.raises(Diverged, match=r"step \d+: loss .* Last good checkpoint: (checkpoint-\d+|none yet)"):
+        fitted(tmp_path, wild.model_copy(update={"spike_patience": 1}))
+
+
+def test_a_continued_adapter_starts_from_the_weights_before_and_is_trainable(tmp_path):
+    first, _ = fitted(tmp_path / "run")
+    first.save_pretrained(str(tmp_path / "adapter"))
+    again = engine.with_adapter(engine.load_base(base(), STAGE, 99), RECIPE.lora, STAGE, tmp_path / "adapter")
+    assert torch.equal(adapter_weights(again), adapter_weights(first))
+
+
+def test_bf16_on_a_cpu_without_bf16_arithmetic_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    with pytest.raises(BadUse, match="fp32"):
+        engine.load_base(base(), STAGE.model_copy(update={"precision": "bf16"}), 0)
+
+
+def test_checkpoints_of_another_run_are_cleared_and_ones_own_are_kept(tmp_path):
+    mine = engine.clear_other_runs(tmp_path, "a" * 64)
+    (mine / "checkpoint-2").mkdir()
+    assert engine.clear_other_runs(tmp_path, "a" * 64) == mine
+    assert (mine / "checkpoint-2").is_dir()
+    other = engine.clear_other_runs(tmp_path, "b" * 64)
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+
+
+@settings(max_examples=20, deadline=None)
+@given(lines=st.integers(1, 400), micro=st.integers(1, 8), accumulation=st.integers(1, 8), epochs=st.integers(1, 3))
+def test_the_plan_counts_steps_as_the_trainer_does(lines, micro, accumulation, epochs):
+    stage = STAGE.model_copy(update={"micro_batch": micro, "effective_batch": micro * accumulation, "epochs": epochs})
+    planned = preflight.plan(stage, Loaded([]), [], lines)
+    batches = math.ceil(lines / micro)
+    assert planned.epoch_steps == max(batches // accumulation + (batches % accumulation > 0), 1)
+    assert planned.steps == planned.epoch_steps * epochs

@@ -1,0 +1,127 @@
+"""The loaded model: batches change nothing, the adapter can be switched off, likelihoods are exact."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny_training import TEXTS, base, small_talk, weather_talk
+
+from resources.language_model import LanguageModel, Likelihood
+from resources.tokenizer import load_tokenizer
+from training import engine
+from training.config import CONFIGS, load_recipe
+from twainbot.dialogues.tools import TOOLS
+from twainbot.errors import MissingModel
+
+PROMPTS = [weather_talk("Reno")[:1], small_talk(1)[:1], [{"role": "user", "content": "Hello. " * 20}]]
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    """A random adapter, large enough to change what the model says."""
+    folder = tmp_path_factory.mktemp("adapter")
+    recipe = load_recipe(CONFIGS / "tiny" / "default.yaml")
+    model = engine.with_adapter(engine.load_base(base(), recipe.sft, 1), recipe.lora, recipe.sft, None)
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 0.5)
+    model.save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return LanguageModel.load(base())
+
+
+@pytest.fixture(scope="module")
+def adapted(adapter):
+    return LanguageModel.load(base(), adapter)
+
+
+def test_left_padding_leaves_every_reply_as_it_is_alone(plain):
+    together = plain.generate(PROMPTS, TOOLS, max_new_tokens=8, batch_size=3)
+    alone = [plain.generate([prompt], TOOLS, max_new_tokens=8)[0] for prompt in PROMPTS]
+    assert together == alone
+    assert plain.generate(list(reversed(PROMPTS)), TOOLS, max_new_tokens=8, batch_size=2) == alone[::-1]
+
+
+def test_switching_the_adapter_off_gives_the_base_back(plain, adapted):
+    spoken = plain.generate(PROMPTS, TOOLS, max_new_tokens=8)
+    assert adapted.generate(PROMPTS, TOOLS, max_new_tokens=8, adapter=False) == spoken
+    assert adapted.generate(PROMPTS, TOOLS, max_new_tokens=8) != spoken
+    assert adapted.perplexity(TEXTS, adapter=False) == plain.perplexity(TEXTS)
+    assert adapted.perplexity(TEXTS) != plain.perplexity(TEXTS)
+
+
+def test_asking_for_nothing_gives_nothing(plain):
+    assert plain.generate([], TOOLS) == []
+    assert plain.perplexity([]) == Likelihood(0.0, 0, 0)
+
+
+def test_perplexity_is_the_hand_computed_one(plain):
+    ids = torch.tensor([load_tokenizer(base()).encode(TEXTS[0], add_special_tokens=False).ids])
+    with torch.no_grad():
+        logps = plain.model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+    nll = -float(logps.gather(1, ids[0, 1:, None]).sum())
+    found = plain.perplexity([TEXTS[0]])
+    assert found.tokens == ids.shape[1] - 1
+    assert found.nll == pytest.approx(nll, rel=1e-5)
+    assert found.perplexity == pytest.approx(math.exp(nll / found.tokens), rel=1e-5)
+    assert found.bits_per_byte == pytest.approx(nll / math.log(2) / len(TEXTS[0].encode()), rel=1e-5)
+
+
+def test_texts_are_weighed_by_their_tokens(plain):
+    parts = [plain.perplexity([text]) for text in TEXTS]
+    whole = plain.perplexity(TEXTS)
+    assert whole.tokens == sum(part.tokens for part in parts)
+    assert whole.nll == pytest.approx(sum(part.nll for part in parts), rel=1e-5)
+
+
+def test_each_window_starts_afresh(plain):
+    tokens = plain.count_tokens(TEXTS[0])
+    assert plain.perplexity([TEXTS[0]], window=10).tokens == tokens - math.ceil(tokens / 10)
+
+
+def test_answer_loss_counts_only_what_the_assistant_says(plain):
+    found = plain.answer_loss([(small_talk(1), TOOLS)])
+    assert found.tokens == plain.count_tokens("I was one once.") + 1  # and the end of turn
+    assert found.bytes == len("I was one once.")
+
+
+def test_completion_likelihood_is_per_item_and_depends_on_the_prompt(plain):
+    first, second = plain.completion_nll(["def f():\n", "class A:\n"], ["    return 1\n"] * 2)
+    assert first.tokens == second.tokens == plain.count_tokens("    return 1\n")
+    assert first.nll != second.nll
+    assert first.bytes == 13
+    with pytest.raises(ValueError, match="shorter"):
+        plain.completion_nll(["a", "b"], ["c"])
+
+
+def test_no_text_has_no_loss():
+    assert math.isnan(Likelihood(0.0, 0, 0).loss)
+    assert math.isnan(Likelihood(0.0, 0, 0).bits_per_byte)
+    assert Likelihood(2 * math.log(2), 2, 1).perplexity == pytest.approx(2.0)
+
+
+def test_a_folder_that_is_no_base_or_no_adapter_is_refused(tmp_path):
+    with pytest.raises(MissingModel, match=r"base\.json"):
+        LanguageModel.load(tmp_path)
+    with pytest.raises(MissingModel, match=r"adapter_config\.json"):
+        LanguageModel.load(base(), tmp_path)
+
+
+def test_importing_the_doors_imports_no_heavy_library(root):
+    heavy = ["torch", "transformers", "peft", "mlflow"]
+    names = ["language_model", "tokenizer", "tracking", "trainer", "with_parent"]
+    code = f"import sys, json; import {', '.join('resources.' + name for name in names)}; "
+    code += f"print(json.dumps([name for name in {heavy} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []

@@ -1,0 +1,102 @@
+"""MLflow runs: complete, linked to Dagster both ways, and in sqlite by default."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from resources.tracking import Origin, Tracker, flatten
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory):
+    """One logged run and the client that reads it back; the store is made once, which takes seconds."""
+    from mlflow import MlflowClient
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    (folder / "adapter").mkdir()
+    (folder / "adapter" / "adapter_config.json").write_text("{}")
+    (folder / "record.json").write_text("{}")
+    tracker = Tracker(folder=str(folder / "store"), experiment="tiny")
+    run = tracker.log_run(
+        "sft tiny/default",
+        params={"lora": {"r": 4}, "long": "x" * 600},
+        metrics={"validation_loss_after": 1.5, "accuracy": 1, "note": "no number"},
+        curves={"loss": [(step, 2.0 - step / 1000) for step in range(1, 1001)]},
+        artifacts=[folder / "adapter", folder / "record.json"],
+        tags={"stage": "sft"},
+        origin=Origin("run-1", "adapters/sft", "default", "v1"),
+    )
+    return tracker, run, MlflowClient(tracking_uri=f"sqlite:///{folder / 'store' / 'mlflow.db'}"), folder
+
+
+def test_a_run_holds_params_metrics_and_the_link_back_to_dagster(tracked):
+    _, run, client, _ = tracked
+    found = client.get_run(run.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.info.run_name == "sft tiny/default"
+    assert found.data.params["lora.r"] == "4"
+    assert len(found.data.params["long"]) == 500
+    assert found.data.metrics["validation_loss_after"] == 1.5
+    assert "note" not in found.data.metrics
+    linked = {name: value for name, value in found.data.tags.items() if name.startswith("dagster.")}
+    assert linked == {
+        "dagster.run_id": "run-1",
+        "dagster.asset_key": "adapters/sft",
+        "dagster.partition_key": "default",
+        "dagster.data_version": "v1",
+    }
+
+
+def test_a_curve_longer_than_one_request_arrives_whole_and_in_order(tracked):
+    _, run, client, _ = tracked
+    history = client.get_metric_history(run.run_id, "loss")
+    assert [point.step for point in sorted(history, key=lambda point: point.step)] == list(range(1, 1001))
+
+
+def test_artifacts_lie_beside_the_database(tracked):
+    _, run, client, folder = tracked
+    assert {item.path for item in client.list_artifacts(run.run_id)} == {"adapter", "record.json"}
+    assert list((folder / "store" / "artifacts").rglob("adapter_config.json"))
+
+
+def test_the_address_names_experiment_and_run(tracked):
+    _, run, client, _ = tracked
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    assert run.url == f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run.run_id}"
+
+
+def test_a_second_run_joins_the_same_experiment(tracked):
+    tracker, run, client, _ = tracked
+    second = tracker.log_run("again", params={}, metrics={})
+    assert second.run_id != run.run_id
+    assert client.get_run(second.run_id).info.experiment_id == client.get_run(run.run_id).info.experiment_id
+
+
+def test_telemetry_is_off(tracked):
+    import os
+
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_an_origin_is_read_from_the_asset_that_is_materializing():
+    seen = []
+
+    @dg.asset(key_prefix="adapters", partitions_def=dg.StaticPartitionsDefinition(["default"]))
+    def sft(context) -> None:
+        seen.append(Origin.of(context, "v7").tags())
+
+    result = dg.materialize([sft], partition_key="default")
+    assert seen == [
+        {
+            "dagster.run_id": result.run_id,
+            "dagster.asset_key": "adapters/sft",
+            "dagster.partition_key": "default",
+            "dagster.data_version": "v7",
+        }
+    ]
+    assert Origin(run_id="r").tags() == {"dagster.run_id": "r"}
+
+
+def test_nested_settings_become_dotted_names_in_order():
+    assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}

@@ -1,0 +1,81 @@
+"""The door to training: inline and in a child process, with the child's errors and progress brought back."""
+
+from __future__ import annotations
+
+import sys
+
+import dagster as dg
+import pytest
+from tiny_training import base, write_data
+
+from resources.trainer import Trainer
+from training import record
+from training.command import Arguments
+from training.config import CONFIGS
+from twainbot.errors import BadInput, UnknownName
+
+TINY = CONFIGS / "tiny" / "default.yaml"
+
+
+def materialize(trainer: Trainer, data, out, stage: str = "dapt"):
+    """Train inside an asset; returns Dagster's result and the log lines of the run."""
+
+    @dg.asset
+    def adapter(context) -> dg.MaterializeResult:
+        done = trainer.train(context, stage, TINY, data, base(), out)
+        return dg.MaterializeResult(metadata={"loss": done["best_loss"]})
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([adapter], instance=instance)
+        lines = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    return result, lines
+
+
+def test_inline_training_logs_progress_and_returns_the_record(tmp_path):
+    result, lines = materialize(Trainer(mode="inline"), write_data(tmp_path / "data"), tmp_path / "out")
+    loss = result.asset_materializations_for_node("adapter")[0].metadata["loss"].value
+    assert loss == record.read(tmp_path / "out")["best_loss"]
+    assert any(line.startswith("dapt step 1/1 loss") for line in lines)
+
+
+def test_an_unknown_stage_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(UnknownName, match="dapt, sft, preference"):
+        materialize(Trainer(mode="inline"), tmp_path, tmp_path / "out", stage="rlhf")
+
+
+def test_the_child_is_wrapped_to_die_with_its_parent_and_gets_every_path(tmp_path):
+    arguments = Arguments(TINY, tmp_path / "d", tmp_path / "b", tmp_path / "o", tmp_path / "a")
+    line = Trainer().command("sft", arguments)
+    assert line[:6] == [sys.executable, "-m", "resources.with_parent", sys.executable, "-m", "training.sft"]
+    assert line[6:] == [
+        str(TINY), "--data", str(tmp_path / "d"), "--base", str(tmp_path / "b"), "--out", str(tmp_path / "o"),
+        "--init-adapter", str(tmp_path / "a"),
+    ]  # fmt: skip
+
+
+def test_another_launcher_stands_where_python_stood(tmp_path):
+    line = Trainer(launcher=["accelerate", "launch", "-m"]).command("sft", Arguments(TINY, *[tmp_path] * 3))
+    assert line[3:7] == ["accelerate", "launch", "-m", "training.sft"]
+    assert "--init-adapter" not in line
+
+
+@pytest.mark.slow
+def test_a_child_process_reports_progress_and_writes_the_record_from_any_folder(tmp_path, monkeypatch):
+    data = write_data(tmp_path / "data")
+    monkeypatch.chdir("/")
+    _, lines = materialize(Trainer(threads=1), data, tmp_path / "out")
+    assert record.read(tmp_path / "out")["environment"]["threads"] == 1
+    assert any("dapt step 1/1 loss" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_a_childs_refusal_is_raised_here_as_the_same_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match=r"holds no dapt\.parquet"):
+        materialize(Trainer(threads=1), tmp_path / "empty", tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_without_a_word_is_a_failure_that_says_so(tmp_path):
+    with pytest.raises(dg.Failure, match="ended without a record"):
+        materialize(Trainer(launcher=["false"]), tmp_path, tmp_path / "out")

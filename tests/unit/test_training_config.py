@@ -1,0 +1,127 @@
+"""Recipes: strict, frozen, and hashed section by section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training import command, config
+from twainbot.errors import BadConfig, UnknownName
+
+RECIPES = sorted(config.CONFIGS.glob("*/*.yaml"))
+SAMPLE = config.CONFIGS / "sample" / "default.yaml"
+
+
+def recipe_with(folder: Path, section: str, **values: object) -> Path:
+    """The sample recipe with some values of one section changed."""
+    raw = yaml.safe_load(SAMPLE.read_text())
+    raw[section].update(values)
+    path = folder / "sample" / "changed.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def test_every_profile_has_a_default_recipe():
+    assert {path.parent.name for path in RECIPES if path.stem == "default"} == {"tiny", "sample", "laptop", "full"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_in_every_folder_validates(path):
+    recipe = config.load_recipe(path)
+    assert (recipe.profile, recipe.name) == (path.parent.name, path.stem)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_starts_with_a_command_that_its_script_understands(path, root):
+    words = path.read_text().splitlines()[0].removeprefix("# ").split()
+    assert words[:2] == ["python", "-m"]
+    arguments = command.parse(words[2].removeprefix("training."), words[3:])
+    assert root / arguments.config == path
+
+
+def test_the_full_recipe_is_the_one_that_the_brief_asks_for():
+    recipe = config.load_recipe(config.recipe_path("full", "default"))
+    assert (recipe.lora.r, recipe.lora.alpha, recipe.lora.dropout) == (16, 32, 0.05)
+    assert recipe.lora.target_modules == ("q_proj", "k_proj", "v_proj", "o_proj")
+    assert (recipe.dapt.learning_rate, recipe.sft.learning_rate) == (2e-4, 1e-4)
+    assert {(stage.sequence_length, stage.effective_batch, stage.precision) for stage in (recipe.dapt, recipe.sft)} == {
+        (1024, 128, "bf16")
+    }
+
+
+def test_accumulation_times_micro_batch_is_the_effective_batch():
+    for path in RECIPES:
+        recipe = config.load_recipe(path)
+        for stage in config.STAGES:
+            section = recipe.stage(stage)
+            assert section.accumulation * section.micro_batch == section.effective_batch
+
+
+@pytest.mark.parametrize("edited", [*config.STAGES, "generation"])
+def test_editing_one_section_changes_only_that_sections_hash(tmp_path, edited):
+    change = {"max_new_tokens": 7} if edited == "generation" else {"learning_rate": 0.0123}
+    before, after = config.load_recipe(SAMPLE), config.load_recipe(recipe_with(tmp_path, edited, **change))
+    changed = {part for part in (*config.STAGES, "generation") if before.stage_hash(part) != after.stage_hash(part)}
+    assert changed == {edited}
+
+
+def test_editing_the_adapter_changes_every_training_stage_but_not_generation(tmp_path):
+    before, after = config.load_recipe(SAMPLE), config.load_recipe(recipe_with(tmp_path, "lora", r=8))
+    assert all(before.stage_hash(stage) != after.stage_hash(stage) for stage in config.STAGES)
+    assert before.stage_hash("generation") == after.stage_hash("generation")
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "named"),
+    [
+        ("sft", {"warmup_steps": 10, "max_steps": 5}, ["warmup_steps=10", "max_steps=5"]),
+        ("sft", {"micro_batch": 3, "effective_batch": 8}, ["effective_batch=8", "micro_batch=3"]),
+        ("dapt", {"minimum_steps": 9, "max_steps": 5, "warmup_steps": 0}, ["minimum_steps=9", "max_steps=5"]),
+        ("lora", {"r": 32}, ["r=32", "max_lora_rank=16"]),
+    ],
+)
+def test_a_contradiction_names_both_fields(tmp_path, section, values, named):
+    with pytest.raises(BadConfig) as caught:
+        config.load_recipe(recipe_with(tmp_path, section, **values))
+    assert all(name in str(caught.value) for name in [*named, section, "changed.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "named"),
+    [
+        ("sft", {"learning_rat": 1e-3}, "sft.learning_rat"),
+        ("lora", {"target_modules": ["lm_head"]}, "lora.target_modules"),
+        ("dapt", {"learning_rate": 0}, "dapt.learning_rate"),
+        ("sft", {"no_call_share": 1.2}, "sft.no_call_share"),
+    ],
+)
+def test_an_unknown_key_or_a_value_out_of_range_is_named_with_its_section(tmp_path, section, values, named):
+    with pytest.raises(BadConfig, match=named):
+        config.load_recipe(recipe_with(tmp_path, section, **values))
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path):
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(BadConfig, match="mapping"):
+        config.load_recipe(tmp_path / "list.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(BadConfig, match="not YAML"):
+        config.load_recipe(tmp_path / "broken.yaml")
+
+
+def test_a_missing_recipe_lists_the_known_ones(tmp_path):
+    with pytest.raises(BadConfig, match="sample/default"):
+        config.load_recipe(tmp_path / "none.yaml")
+    with pytest.raises(UnknownName, match="sample/default"):
+        config.recipe_path("sample", "none")
+
+
+def test_a_recipe_cannot_be_changed_after_loading():
+    recipe = config.load_recipe(SAMPLE)
+    with pytest.raises(Exception, match="frozen"):
+        recipe.sft.learning_rate = 1.0
+    with pytest.raises(UnknownName, match="dapt, sft, preference"):
+        recipe.stage("rlhf")

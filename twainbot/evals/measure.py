@@ -1,0 +1,301 @@
+"""From generations and losses to rows of records.EVAL: one function per evaluation. Scoring one reply is the siblings'.
+
+A row is a metric of one arm, an item worth reading, or a verdict in full (its payload). Verdicts compare the released
+arm with the base on the same cases.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any, TypeAlias
+
+import polars as pl
+
+from twainbot.chunks.tags import tag
+from twainbot.errors import BadInput
+from twainbot.evals import style as styles
+from twainbot.evals import verdicts
+from twainbot.evals.grounding import GroundingSummary, judge
+from twainbot.evals.grounding import summarise as summarise_claims
+from twainbot.evals.statistics import Interval, paired_bootstrap
+from twainbot.evals.tool_calls import CallRow, CallSummary, parse_calls
+from twainbot.evals.tool_calls import score as score_calls
+from twainbot.evals.tool_calls import summarise as summarise_calls
+from twainbot.evals.verdicts import Rating, TextLoss, Verdict
+from twainbot.records import EVAL, frame
+
+BASE = "base"
+SEED = 7  # of every bootstrap: equal rows give equal intervals
+
+Row: TypeAlias = dict[str, Any]
+
+CALL_RATES = (  # attribute of CallSummary, better
+    ("exact_strict", "higher"), ("exact_normalised", "higher"), ("precision", "higher"), ("recall", "higher"),
+    ("no_call_accuracy", "higher"), ("false_call_rate", "lower"), ("unknown_tool_rate", "lower"),
+    ("format_error_rate", "lower"), ("argument_copied_from_prompt_rate", "higher"),
+)  # fmt: skip
+
+
+def metric(
+    name: str, arm: str, value: float | None, n: int, unit: str = "share", better: str = "higher",
+    interval: Interval | None = None,
+) -> Row:  # fmt: skip
+    """One measured figure of one arm."""
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return {"kind": "metric", "name": name, "arm": arm, "value": value, "low": low, "high": high, "n": n,
+            "unit": unit, "better": better, "payload": None}  # fmt: skip
+
+
+def item(name: str, arm: str, value: float | None, payload: Mapping[str, Any]) -> Row:
+    """One case worth reading."""
+    return {"kind": "item", "name": name, "arm": arm, "value": value, "low": None, "high": None, "n": 1,
+            "unit": "number", "better": "neither", "payload": json.dumps(payload, ensure_ascii=False)}  # fmt: skip
+
+
+def verdict_row(verdict: Verdict) -> Row:
+    """A verdict, in full in its payload."""
+    interval = verdict.interval
+    return {"kind": "verdict", "name": verdict.gate, "arm": "adapter", "value": verdict.value,
+            "low": interval.low if interval else None, "high": interval.high if interval else None, "n": verdict.n,
+            "unit": verdict.unit, "better": verdict.better, "payload": json.dumps(asdict(verdict))}  # fmt: skip
+
+
+def verdict_of(payload: str) -> Verdict:
+    """A verdict back from its row's payload."""
+    raw = json.loads(payload)
+    interval = raw.pop("interval")
+    return Verdict(**raw, interval=Interval(**interval) if interval else None)
+
+
+def table(rows: Sequence[Row]) -> pl.DataFrame:
+    """Rows of records.EVAL."""
+    return frame(rows, EVAL)
+
+
+def paired(base: pl.DataFrame, tuned: pl.DataFrame) -> tuple[list[Row], list[Row]]:
+    """The rows of both arms for the cases that both have, in the same order."""
+    ours = {row["case_id"]: row for row in tuned.to_dicts()}
+    theirs = [row for row in base.sort("case_id").to_dicts() if row["case_id"] in ours]
+    return theirs, [ours[row["case_id"]] for row in theirs]
+
+
+def arms(base: pl.DataFrame, tuned: pl.DataFrame, suite: str) -> dict[str, pl.DataFrame]:
+    """Rows of one suite by arm, the base first, then the training stages in curriculum order."""
+    order = ("dapt", "sft", "preference")
+    listed = tuned.filter(pl.col("suite") == suite)
+    present = [arm for arm in order if arm in listed["arm"].unique().to_list()]
+    found = {BASE: base.filter(pl.col("suite") == suite)}
+    return found | {arm: listed.filter(pl.col("arm") == arm) for arm in present}
+
+
+def call_row(row: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> CallRow:
+    """A generation as an item of the tool-call scores."""
+    return CallRow.from_record(
+        {"reply": row["reply"], "expected": json.loads(row["expected"]), "tools": tools, "prompt": row["prompt"]}
+    )
+
+
+def exact(row: CallRow) -> bool:
+    """Whether the calls are exactly right, place and date normalised, and every one well formed."""
+    return score_calls(row.predicted, row.expected, row.tools).normalised and not row.format_errors
+
+
+def tool_calls(base: pl.DataFrame, tuned: pl.DataFrame, tools: Sequence[Mapping[str, Any]], final: str) -> pl.DataFrame:
+    """Rates of every arm, and the verdict: the final arm against the base."""
+    by_arm = arms(base, tuned, "tool_calls")
+    rows: list[Row] = []
+    for arm, generations in by_arm.items():
+        summary = summarise_calls([call_row(row, tools) for row in generations.to_dicts()])
+        rows += [metric(name, arm, getattr(summary, name), counted(summary, name), "share", better, bounds(summary, name))
+                 for name, better in CALL_RATES]  # fmt: skip
+    theirs, ours = paired(by_arm[BASE], by_arm[final])
+    before, after = ([exact(call_row(row, tools)) for row in arm] for arm in (theirs, ours))
+    rows.append(verdict_row(verdicts.tool_calls(before, after)))
+    rows += [item("wrong_call", final, 0.0, {"prompt": row["prompt"], "reply": row["reply"], "expected": row["expected"]})
+             for row, right in zip(ours, after, strict=True) if not right]  # fmt: skip
+    return table(rows)
+
+
+def counted(summary: CallSummary, name: str) -> int:
+    """How many things a rate of the summary was counted over."""
+    if name in ("no_call_accuracy", "false_call_rate"):
+        return summary.negatives
+    if name in ("precision", "unknown_tool_rate"):
+        return summary.predicted_calls
+    return summary.expected_calls if name == "recall" else summary.n
+
+
+def bounds(summary: CallSummary, name: str) -> Interval | None:
+    """The exact interval of a rate, where the summary has one."""
+    found: Interval | None = getattr(summary, f"{name}_interval", None)
+    return found
+
+
+def grounding(base: pl.DataFrame, tuned: pl.DataFrame, final: str) -> pl.DataFrame:
+    """Weather errors per reply that followed a good tool result, invented weather after a failed one, the verdict."""
+    rows: list[Row] = []
+    for arm, generations in arms(base, tuned, "grounding").items():
+        judged = [(row, claims_of(row)) for row in generations.to_dicts()]
+        answered = [claims for row, claims in judged if "error" not in json.loads(row["result"])]
+        failed = [claims for row, claims in judged if "error" in json.loads(row["result"])]
+        summary = summarise_claims(answered)
+        rows += grounding_metrics(arm, summary, summarise_claims(failed))
+        if arm == final:
+            rows.append(verdict_row(verdicts.weather_errors(summary)))
+            rows += [wrong for row, claims in judged for wrong in wrong_claims(arm, row, claims)]
+    return table(rows)
+
+
+def claims_of(row: Mapping[str, Any]) -> list[Any]:
+    """The judged claims of a reply."""
+    result = json.loads(row["result"])
+    return judge(row["reply"], [result], today=reference_day(result))
+
+
+def reference_day(result: Mapping[str, Any]) -> date | None:
+    """The day on which a result's `today`, `tonight` or `tomorrow` was said; None where it does not tell."""
+    if not result.get("date"):
+        return None
+    day = date.fromisoformat(result["date"])
+    word = str(result.get("datetime", "")).lower()
+    if word in ("today", "tonight", "now"):
+        return day
+    return date.fromordinal(day.toordinal() - 1) if word == "tomorrow" else None
+
+
+def grounding_metrics(arm: str, answered: GroundingSummary, failed: GroundingSummary) -> list[Row]:
+    """Figures of one arm."""
+    return [
+        metric("weather_error_rate", arm, answered.error_rate, answered.replies, "share", "lower", answered.interval),
+        metric("weather_error_rate_strict", arm, answered.strict_error_rate, answered.replies, "share", "lower"),
+        metric("grounding_coverage", arm, answered.coverage, answered.replies, "share", "higher"),
+        metric("claim_error_rate", arm, answered.claim_error_rate, answered.claims, "share", "lower"),
+        metric(
+            "weather_invented_after_failure", arm, failed.error_rate, failed.replies, "share", "lower", failed.interval
+        ),
+    ]
+
+
+def wrong_claims(arm: str, row: Mapping[str, Any], claims: Sequence[Any]) -> list[Row]:
+    """The contradicted and unsupported claims of a reply, to be read."""
+    return [
+        item(
+            "wrong_claim",
+            arm,
+            0.0,
+            {"case": row["case_id"], "reply": row["reply"], "claim": claim.text, "why": claim.reason},
+        )
+        for claim in claims
+        if claim.verdict in ("contradicted", "unsupported")
+    ]
+
+
+def spoken(row: Mapping[str, Any]) -> str:
+    """What the assistant says in an exchange, calls and tool results left out."""
+    texts = [
+        step["text"]
+        for step in json.loads(row["steps"])
+        if step["role"] == "assistant" and not parse_calls(step["text"])[0]
+    ]
+    return "\n".join(text for text in texts if text)
+
+
+def humor(base: pl.DataFrame, tuned: pl.DataFrame, final: str) -> pl.DataFrame:
+    """Humour cues per 100 words, and the paired gain. A count of cues, no judgement of wit: that is the ratings'."""
+    theirs, ours = talk(base, tuned, final)
+    if not theirs:
+        return table([])
+    before, after = ([float(tag(spoken(row), "dialogue")["humor_density"]) for row in rows] for rows in (theirs, ours))
+    gain = paired_bootstrap(before, after, seed=SEED)
+    count = len(theirs)
+    return table([
+        metric("humor_cues_per_100_words", BASE, sum(before) / count, count, "number", "neither"),
+        metric("humor_cues_per_100_words", final, sum(after) / count, count, "number", "neither"),
+        metric("humor_cues_gain", final, gain.mean, gain.n, "number", "neither", gain.interval),
+    ])  # fmt: skip
+
+
+def talk(base: pl.DataFrame, tuned: pl.DataFrame, final: str) -> tuple[list[Row], list[Row]]:
+    """Paired replies that are talk: chat and answers after a tool result."""
+    suites = pl.col("suite").is_in(["chat", "grounding"])
+    return paired(base.filter(suites), tuned.filter(suites & (pl.col("arm") == final)))
+
+
+def style(base: pl.DataFrame, tuned: pl.DataFrame, passages: pl.DataFrame, final: str) -> pl.DataFrame:
+    """Classifier rates beside the ceiling of held-out works, and the copying verdict. Ratings are another table.
+
+    `passages`: rows of records.DAPT_ROW; the classifier is fitted on those that no adapter trained on.
+    """
+    theirs, ours = talk(base, tuned, final)
+    replies = [spoken(row) for row in ours]
+    trained = passages.filter(pl.col("split") == "train")["text"].to_list()
+    overlaps = [overlap.words for overlap in styles.longest_overlaps(replies, trained)] if replies else []
+    rows = [verdict_row(verdicts.copying(overlaps))]
+    held_out = [
+        styles.StyleExample(row["text"], row["style"] == "twain", row["sample_id"].rsplit(":", 1)[0])
+        for row in passages.filter(pl.col("split") != "train").to_dicts()
+    ]
+    try:
+        found = styles.report(held_out, [spoken(row) for row in theirs], replies, seed=SEED)
+    except BadInput as error:
+        return table([*rows, item("classifier_not_fitted", final, None, {"why": str(error)})])
+    limit, gain, others = found.ceiling, found.probability_gain, found.ceiling.works - found.ceiling.target_works
+    held, n = "held-out works", found.n
+    rows += [
+        metric(
+            "classifier_ceiling", held, limit.target_rate, limit.target_works, "share", "neither", limit.target_interval
+        ),
+        metric("classifier_false_passes", held, limit.other_rate, others, "share", "lower"),
+        metric("classifier_rate", BASE, found.base_rate, n),
+        metric("classifier_rate", final, found.adapter_rate, n),
+        metric("classifier_gain", final, gain.mean, n, "number", "higher", gain.interval),
+    ]
+    return table(rows)
+
+
+def perplexity(losses: Mapping[str, Mapping[str, Sequence[TextLoss]]]) -> pl.DataFrame:
+    """Perplexity by arm and held-out set, and the verdict of the first trained arm on held-out passages.
+
+    losses: {arm: {set: losses of its texts}}; each loss holds the base's and that arm's summed nats.
+    """
+    rows: dict[tuple[str, str], Row] = {}
+    for arm, sets in losses.items():
+        for name, texts in sets.items():
+            tokens = sum(text.size for text in texts)
+            for who, nats in ((BASE, [text.base for text in texts]), (arm, [text.adapter for text in texts])):
+                if tokens:
+                    value = math.exp(sum(nats) / tokens)
+                    rows[who, name] = metric(f"perplexity_{name}", who, value, len(texts), "number", "lower")
+    first = next(iter(losses.values()), {})
+    return table([*rows.values(), verdict_row(verdicts.perplexity(first.get("passages", []), seed=SEED))])
+
+
+def coding(losses: Sequence[TextLoss]) -> pl.DataFrame:
+    """Loss on canonical solutions, and the coding verdicts: pass@1 needs the sandbox, which has not run here."""
+    rows = [verdict_row(verdicts.coding([], [])), verdict_row(verdicts.code_loss(losses, seed=SEED))]
+    size = sum(loss.size for loss in losses)
+    if size:
+        rows += [
+            metric(
+                "code_nats_per_byte", BASE, sum(loss.base for loss in losses) / size, len(losses), "number", "lower"
+            ),
+            metric(
+                "code_nats_per_byte",
+                "adapter",
+                sum(loss.adapter for loss in losses) / size,
+                len(losses),
+                "number",
+                "lower",
+            ),
+        ]
+    return table(rows)
+
+
+def ratings(given: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """The style verdict over blind ratings; not run where there are none."""
+    listed = [Rating(str(row["item"]), row["arm"], row["rater"], int(row["style"])) for row in given]
+    return table([verdict_row(verdicts.style(listed))])

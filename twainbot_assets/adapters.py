@@ -1,0 +1,162 @@
+"""Stage adapters: one LoRA continued through the curriculum, a partition per recipe. Training itself is training/'s."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from checks import adapters as gates
+from checks.gates import specs
+from resources.folders import Folders
+from resources.lake import Lake, LakeResource, Table
+from resources.tracking import Origin, Tracker
+from resources.trainer import Trainer
+from twainbot.provenance import version_of
+from twainbot_assets import keys
+from twainbot_assets.base import MODEL
+from twainbot_assets.partitions import RECIPES
+from twainbot_assets.profile import current, recipe_path
+from twainbot_assets.publish import Published, plot, publish
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+DATA = {"dapt": "dapt", "sft": "sft", "preference": "preferences"}  # stage -> its table in splits/ and its file's name
+BEFORE = {"dapt": None, "sft": "dapt", "preference": "sft"}
+ABOUT = {
+    "dapt": "The adapter after domain-adaptive pretraining on passages.",
+    "sft": "The same adapter after supervised fine-tuning on dialogues: it calls the tool.",
+    "preference": "The same adapter after direct preference optimisation.",
+}
+
+
+def adapter(stage: str) -> dg.AssetsDefinition:
+    """The adapter that one stage leaves, one row per recipe that says where it lies and what it came from."""
+    key, before = keys.key(f"adapters/{stage}"), BEFORE[stage]
+    ins = {"rows": dg.AssetIn(keys.key(f"splits/{DATA[stage]}")), "model": dg.AssetIn(MODEL)}
+
+    @dg.asset(
+        key=key,
+        group_name="adapters",
+        ins=ins | ({"previous": dg.AssetIn(keys.key(f"adapters/{before}"))} if before else {}),
+        deps=[keys.recipe(stage), keys.key("base/tokenizer")],
+        partitions_def=RECIPES,
+        check_specs=specs(key, gates.GATES, RECIPES),
+        code_version=version_of(f"training.{stage}"),
+        kinds={"pytorch", "huggingface", "mlflow"},
+        pool="gpu",
+        description=ABOUT[stage],
+    )
+    def trained(
+        context: dg.AssetExecutionContext,
+        trainer: Trainer,
+        tracker: Tracker,
+        lake: LakeResource,
+        folders: Folders,
+        **tables: Table,
+    ) -> Published:
+        opened, recipe = lake.open(), context.partition_key
+        base = folders.model(tables["model"].collect()["folder"][0])
+        start = adapter_folder(opened, folders, tables["previous"].collect()) if before else None
+        work = Path(folders.work) / recipe / stage
+
+        def train() -> "pl.DataFrame":
+            data = written(tables["rows"].collect(), work / "data" / f"{DATA[stage]}.parquet")
+            path = recipe_path(current().name, recipe)
+            record = trainer.train(context, stage, path, data.parent, base, work, start)
+            return adapter_row(opened, base, work / "adapter", record, recipe, stage)
+
+        def metadata(made: "pl.DataFrame") -> dict[str, Any]:
+            return {**track(context, tracker, made, opened), **curve(gates.record_of(made))}
+
+        yield from publish(context, train, gates.GATES, metadata, lambda made: made["fingerprint"][0])
+
+    return trained
+
+
+def written(rows: "pl.DataFrame", path: Path) -> Path:
+    """The rows as a Parquet file for the training process."""
+    from resources.lake import replace_file
+
+    replace_file(path, rows.write_parquet)
+    return path
+
+
+def adapter_row(
+    lake: Lake, base: Path, folder: Path, record: dict[str, Any], recipe: str, stage: str
+) -> "pl.DataFrame":
+    """Publish an adapter's folder and describe it in one row."""
+    import polars as pl
+
+    from resources.merging import merge_difference
+
+    digest = record["adapter_sha256"][:12]
+    row = {
+        "recipe": recipe,
+        "stage": stage,
+        "folder": lake.publish_folder(f"adapters/{stage}", folder, digest),
+        "adapter_sha256": record["adapter_sha256"],
+        "fingerprint": record["fingerprint"],
+        "base": record["base"],
+        "merge_difference": merge_difference(base, folder),
+        "config": (folder / "adapter_config.json").read_text(encoding="utf-8"),
+        "tensors": json.dumps(gates.tensor_shapes(folder)),
+        "record": json.dumps(record, sort_keys=True),
+    }
+    return pl.DataFrame([row])
+
+
+def adapter_folder(lake: Lake, folders: Folders, rows: "pl.DataFrame") -> Path:
+    """The local folder of an adapter by its row."""
+    return lake.fetch_folder(rows["folder"][0], Path(folders.cache))
+
+
+def track(context: dg.AssetExecutionContext, tracker: Tracker, made: "pl.DataFrame", lake: Lake) -> dict[str, Any]:
+    """Log the stage to MLflow, and link there."""
+    record = gates.record_of(made)
+    params = {
+        name: record[name]
+        for name in ("recipe", "stage", "seed", "base", "config_sha256", "data_sha256", "code_sha256")
+    }
+    metrics = {**record["metrics"], "tokens_per_s": record["tokens_per_s"], "duration_s": record["duration_s"]}
+    curves = {"train_loss": [(int(point["step"]), float(point["loss"])) for point in record["loss_curve"]]}
+    folder = [lake.fetch_folder(made["folder"][0], Path())] if lake.is_local else []
+    run = tracker.log_run(
+        f"{record['recipe']}/{record['stage']}",
+        params=params, metrics=metrics, curves=curves, artifacts=folder, origin=Origin.of(context, record["fingerprint"][:16]),
+    )  # fmt: skip
+    return {"mlflow_run": dg.MetadataValue.url(run.url), "mlflow_run_id": run.run_id}
+
+
+def curve(record: dict[str, Any]) -> dict[str, Any]:
+    """The stage's figures and its loss curve."""
+
+    def draw(axes: "Axes") -> None:
+        points = record["loss_curve"]
+        axes.plot(
+            [point["step"] for point in points], [point["loss"] for point in points], color="#4f6d7a", label="train"
+        )
+        held = record["evaluations"]
+        axes.plot(
+            [point["step"] for point in held],
+            [point["loss"] for point in held],
+            "o",
+            color="#c0392b",
+            label="validation",
+        )
+        axes.set_xlabel("step")
+        axes.legend(frameon=False)
+
+    return {
+        **{name: round(value, 4) for name, value in record["metrics"].items()},
+        "steps": record["steps"],
+        "tokens_per_s": round(record["tokens_per_s"], 1),
+        "duration_s": round(record["duration_s"], 1),
+        "resumed_from_step": record["resumed_from"],
+        "loss_curve": plot(draw),
+    }
+
+
+assets = [adapter(stage) for stage in keys.TRAINING_STAGES]

@@ -1,0 +1,221 @@
+"""What the command line does with other people's files: near-duplicates, and bundles checked. Scores are scoring.py's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resources.lake import replace_file
+from twainbot.errors import BadInput, BadUse
+from twainbot_assets.json_lines import read_objects, require_file
+from twainbot_assets.scoring import score_file
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["dedupe_files", "score_file", "verify_folder"]
+
+ID_COLUMNS = ("chunk_id", "id")  # the first that a file has names its rows
+JSON_LINES = (".jsonl", ".ndjson")
+SHOWN_PROBLEMS = 20  # of a broken bundle: a wrong folder has thousands
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """The texts of one file, "" for null, and its own ids (None where a row has none). `label`: distinct among files."""
+
+    label: str
+    ids: list[str | None]
+    texts: list[str]
+
+
+def dedupe_files(files: Sequence[Path], output: Path, threshold: float, text_column: str) -> str:
+    """Write edges (a, b, jaccard, containment) to `output` and clusters beside it; returns what was found, in words.
+
+    Rows are named by their column chunk_id or id, else `<file stem>:<row>`, rows counted from 0. Raises BadUse on a
+    column or file that is not there, BadInput on a file that cannot be read.
+    """
+    import polars as pl
+
+    from twainbot.dedupe import cluster, near_duplicates
+
+    clusters_file = output.with_name(f"{output.stem}-clusters.parquet")
+    refuse_overwriting(files, (output, clusters_file))
+    read = [read_texts(path, label, text_column) for path, label in zip(files, labels(files), strict=True)]
+    ids, texts = row_ids(read), [text for file in read for text in file.texts]
+    pairs = near_duplicates(texts, threshold)
+    members = cluster(len(texts), pairs)
+    edges = pairs.with_columns(pl.Series("a", [ids[row] for row in pairs["a"]], pl.String),
+                               pl.Series("b", [ids[row] for row in pairs["b"]], pl.String))  # fmt: skip
+    write(output, edges)
+    write(clusters_file, cluster_table(ids, members))
+    found = [f"Edges: {output}", f"Clusters: {clusters_file}"]
+    return "\n".join([*counts(texts, edges.height, len(set(members)), threshold), *found])
+
+
+def counts(texts: Sequence[str], pairs: int, clusters: int, threshold: float) -> list[str]:
+    """Two lines: what was read, and what was found."""
+    empty = sum(not text.strip() for text in texts)
+    repeats = len(texts) - clusters
+    return [
+        f"{len(texts):,} texts, {empty:,} of them null or empty.",
+        f"{pairs:,} pairs of Jaccard similarity {threshold:g} or more, {clusters:,} clusters, {repeats:,} repeats.",
+    ]
+
+
+def refuse_overwriting(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Raise BadUse where an output is an input or a folder."""
+    given = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in given:
+            raise BadUse(f"{path} is an input and would be overwritten. Give another name with -o.")
+        if path.is_dir():
+            raise BadUse(f"{path} is a folder. Give the name of a Parquet file with -o.")
+
+
+def labels(files: Sequence[Path]) -> list[str]:
+    """File stems, in order; a stem that came before gets its place among its likes: notes, notes-2."""
+    seen: Counter[str] = Counter()
+    found = []
+    for path in files:
+        seen[path.stem] += 1
+        found.append(path.stem if seen[path.stem] == 1 else f"{path.stem}-{seen[path.stem]}")
+    return found
+
+
+def read_texts(path: Path, label: str, text_column: str) -> TextFile:
+    """One input file by its suffix. Raises BadInput on any other than Parquet and JSON lines."""
+    require_file(path)
+    if path.suffix == ".parquet":
+        return read_parquet_texts(path, label, text_column)
+    if path.suffix in JSON_LINES:
+        return read_json_texts(path, label, text_column)
+    known = ", ".join((".parquet", *JSON_LINES))
+    raise BadInput(f"{path} has the suffix {path.suffix!r}; those that can be read are {known}. Convert it first.")
+
+
+def read_parquet_texts(path: Path, label: str, text_column: str) -> TextFile:
+    """Texts and ids of a Parquet file; only these columns are loaded."""
+    import polars as pl
+
+    try:
+        schema = pl.read_parquet_schema(path)
+        require_column(path, text_column, list(schema))
+        named = next((name for name in ID_COLUMNS if name in schema and name != text_column), None)
+        rows = pl.read_parquet(path, columns=[text_column, *([named] if named else [])])
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{path} is not a readable Parquet file ({error}). Write it again.") from error
+    if not isinstance(schema[text_column], (pl.String, pl.Categorical, pl.Enum, pl.Null)):
+        raise BadUse(f"The column {text_column!r} of {path} holds {schema[text_column]}, not text. Name another one.")
+    texts = rows[text_column].cast(pl.String).fill_null("").to_list()
+    return TextFile(label, rows[named].cast(pl.String).to_list() if named else [None] * rows.height, texts)
+
+
+def read_json_texts(path: Path, label: str, text_column: str) -> TextFile:
+    """Texts and ids of JSON lines. A line may lack the column, as long as some line has it."""
+    rows = read_objects(path)
+    columns = list(dict.fromkeys(name for _, row in rows for name in row))
+    if rows:
+        require_column(path, text_column, columns)
+    named = next((name for name in ID_COLUMNS if name in columns and name != text_column), None)
+    texts = []
+    for number, row in rows:
+        text = row.get(text_column)
+        if not isinstance(text, str | None):
+            kind = type(text).__name__
+            raise BadInput(f"{path} line {number}: {text_column!r} is {kind}, not text. Write it as a string or null.")
+        texts.append(text or "")
+    ids = [row.get(named) if named else None for _, row in rows]
+    return TextFile(label, [None if value is None else str(value) for value in ids], texts)
+
+
+def require_column(path: Path, column: str, columns: Sequence[str]) -> None:
+    """Raise BadUse naming the columns that there are."""
+    if column not in columns:
+        raise BadUse(f"{path} has no column {column!r}. It has: {', '.join(columns)}. Choose with --text-column.")
+
+
+def row_ids(files: Sequence[TextFile]) -> list[str]:
+    """A distinct id for every row, in order. Own ids that two rows share are put behind their file's label.
+
+    Raises BadInput where they are not distinct even so.
+    """
+    own = Counter(value for file in files for value in file.ids if value is not None)
+    shared = any(count > 1 for count in own.values())
+    found = [
+        f"{file.label}:{row}" if value is None else f"{file.label}:{value}" if shared else value
+        for file in files
+        for row, value in enumerate(file.ids)
+    ]
+    twice = next((value for value, count in Counter(found).items() if count > 1), None)
+    if twice is not None:
+        raise BadInput(f"Two rows have the id {twice!r}. Make ids distinct, or rename the column to number the rows.")
+    return found
+
+
+def cluster_table(ids: Sequence[str], members: Sequence[int]) -> pl.DataFrame:
+    """Rows of (id, cluster_id, is_canonical, size); the first of a cluster in input order names it and is canonical."""
+    import polars as pl
+
+    sizes = Counter(members)
+    return pl.DataFrame(
+        {
+            "id": ids,
+            "cluster_id": [ids[first] for first in members],
+            "is_canonical": [first == row for row, first in enumerate(members)],
+            "size": [sizes[first] for first in members],
+        },
+        schema={"id": pl.String, "cluster_id": pl.String, "is_canonical": pl.Boolean, "size": pl.Int64},
+    )
+
+
+def write(path: Path, rows: pl.DataFrame) -> None:
+    """Write a Parquet file whole or not at all."""
+    try:
+        replace_file(path, rows.write_parquet)
+    except OSError as error:
+        raise BadUse(f"{path} cannot be written: {error.strerror}. Choose another place with -o.") from error
+
+
+def verify_folder(folder: Path) -> str:
+    """One line about a whole bundle. Raises BadUse where there is no bundle, BadInput listing all that is wrong."""
+    from twainbot.release import manifest
+
+    path = folder / manifest.MANIFEST_NAME
+    if not path.is_file():
+        raise BadUse(f"{folder} holds no {manifest.MANIFEST_NAME}, so it is no bundle. Name the folder that holds it.")
+    claimed = manifest.from_json(path.read_bytes())
+    found = hashes(folder)
+    problems = [*links(folder), *manifest.verify(claimed, found)]
+    if problems:
+        more = len(problems) - SHOWN_PROBLEMS
+        listed = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
+        rest = f"\n  and {more} more" if more > 0 else ""
+        raise BadInput(f"{folder} is not the bundle that was cut. Fetch or cut it again.\n{listed}{rest}")
+    size = sum(bytes_ for _, bytes_ in found.values()) / 2**20
+    kind = ", a rehearsal" if claimed["rehearsal"] else ""
+    identity = claimed["manifest_id"]
+    return (
+        f"{claimed['name']} {claimed['version']}{kind}: {len(found)} files, {size:.1f} MiB, whole. Manifest {identity}."
+    )
+
+
+def hashes(folder: Path) -> dict[str, tuple[str, int]]:
+    """(sha256, size in bytes) of every plain file under a folder, by path with forward slashes."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found[path.relative_to(folder).as_posix()] = (digest, path.stat().st_size)
+    return found
+
+
+def links(folder: Path) -> list[str]:
+    """A sentence for every symbolic link: what it shows is not part of the bundle, and may change."""
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink())
+    return [f"{path} is a symbolic link; a bundle holds plain files." for path in found]
