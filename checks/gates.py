@@ -6,7 +6,6 @@ stays. A gate that raised did not run; it says so and counts as failed, never as
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,10 +16,6 @@ from twainbot.errors import TwainBotError
 
 if TYPE_CHECKING:
     import polars as pl
-
-# Partitioned checks are a preview, observable sources a beta of Dagster 1.13: pinned here, and said 40 times at each start.
-for noise in (dg.PreviewWarning, dg.BetaWarning):
-    warnings.filterwarnings("ignore", category=noise)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,3 +104,6 @@ def export(home: Home, environment: MutableMapping[str, str] | None = None) -> N
         target.setdefault(switch, "true")
     target.setdefault("GX_ANALYTICS_ENABLED", "false")
     target.setdefault("TOKENIZERS_PARALLELISM", "false")
+    target.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    if not sys.stderr.isatty():
+        target.setdefault("TQDM_DISABLE", "1")  # quiet when piped: the libraries' bars too

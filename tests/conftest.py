@@ -23,3 +23,10 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real sources at {folder}: set TWAINBOT_SHARED_DATA")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever runs the graph or a process of its own is slow: `make check` leaves it out."""
+    for item in items:
+        if {"graph", "e2e"} & set(Path(item.path).parts):
+            item.add_marker(pytest.mark.slow)

@@ -47,7 +47,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     report(f"{STAGE}: {planned.steps} steps, validation perplexity {math.exp(before):.2f} before")
     objective = engine.Objective(
         collate=lambda batch: engine.collate(batch, pad_id),
-        loss_of=engine.mean_token_loss,
+        loss_of=engine.token_loss(),
         scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),
     )

@@ -117,9 +117,8 @@ def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     # use_cache=False is part of the packing: with a cache transformers does not look for rows in the position ids.
     targets = batch["labels"][:, 1:]
     kept = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
-    logits = model(
-        input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False, logits_to_keep=kept
-    ).logits
+    inputs = {name: batch[name] for name in ("input_ids", "position_ids", "attention_mask") if name in batch}
+    logits = model(**inputs, use_cache=False, logits_to_keep=kept).logits
     wanted = targets[:, kept]
     flat = functional.cross_entropy(
         logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none"
@@ -127,9 +126,19 @@ def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     return flat.view_as(wanted), kept + 1
 
 
-def mean_token_loss(model: PeftModel, batch: Batch, trained_tokens: Any) -> Tensor:
-    """Cross entropy summed over the batch, divided by the labelled tokens of the whole optimizer step."""
-    return token_nll(model, batch)[0].sum() / trained_tokens
+def token_loss(turn_start_weight: float = 1.0) -> LossOf:
+    """The mean cross entropy of the labelled tokens of an optimizer step, as a loss for `Objective`.
+
+    turn_start_weight: how much more the first token of each turn counts. It decides between words and a tool call.
+    """
+
+    def loss_of(model: PeftModel, batch: Batch, trained_tokens: Any) -> Tensor:
+        nll, positions = token_nll(model, batch)
+        labels = batch["labels"]
+        starts = (labels[:, positions] != IGNORED) & (labels[:, positions - 1] == IGNORED)
+        return (nll * torch.where(starts, turn_start_weight, 1.0)).sum() / trained_tokens
+
+    return loss_of
 
 
 @torch.no_grad()

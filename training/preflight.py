@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from training.config import Stage
 from training.rows import Loaded, TokenRow
@@ -27,7 +28,16 @@ class Plan:
     too_long: int  # samples left out
 
 
-def plan(settings: Stage, loaded: Loaded, token_rows: Sequence[TokenRow], packed_rows: int) -> Plan:
+class Counted(Protocol):
+    """A row whose tokens can be counted."""
+
+    @property
+    def ids(self) -> list[int]: ...
+    @property
+    def trained(self) -> int: ...
+
+
+def plan(settings: Stage, loaded: Loaded, token_rows: Sequence[Counted], packed_rows: int) -> Plan:
     """Count rows, tokens and optimizer steps of a stage."""
     batches = math.ceil(packed_rows / settings.micro_batch)
     epoch_steps = math.ceil(batches / settings.accumulation)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from training import engine, preflight, record, rows
+from training import engine, preflight, record, retention, rows
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -50,7 +50,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     report(f"{STAGE}: {planned.steps} steps on {planned.rows} dialogues, validation loss {before:.4f} before")
     objective = engine.Objective(
         collate=lambda batch: engine.collate(batch, pad_id),
-        loss_of=engine.mean_token_loss,
+        loss_of=engine.token_loss(settings.turn_start_weight),
         scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),
     )
@@ -58,7 +58,11 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     fitted = engine.fit(model, lines, settings, planned, objective, this_run)
 
     # record
-    metrics = {"validation_loss_before": before, "validation_loss_after": fitted.best_loss}
+    metrics = {
+        "validation_loss_before": before,
+        "validation_loss_after": fitted.best_loss,
+        **retention.earlier_losses(model, STAGE, recipe, arguments.data, tokenizer, template, pad_id),
+    }
     return record.publish(model, arguments.out, record.compose(parents, planned, fitted, metrics))
 
 

@@ -19,14 +19,18 @@ from resources.tracking import Tracker
 from resources.trainer import Trainer
 from twainbot_assets import (
     adapters,
+    automation,
     base,
+    boundaries,
     chunks,
     corpora,
     curated,
     dedupe,
     dialogues,
     evals,
+    release,
     screened,
+    sensors,
     sources,
     splits,
     warehouse,
@@ -48,13 +52,31 @@ folders = Folders(
     ratings=str(home.ratings),
     warehouse=str(home.warehouse),
 )
-stages = (sources, base, corpora, chunks, screened, dedupe, curated, dialogues, splits, adapters, evals, warehouse)
+lake = LakeResource(base=home.lake)
+stages = (
+    sources,
+    base,
+    corpora,
+    chunks,
+    screened,
+    dedupe,
+    curated,
+    dialogues,
+    splits,
+    adapters,
+    evals,
+    release,
+    warehouse,
+)
 
 defs = dg.Definitions(
     assets=[asset for stage in stages for asset in stage.assets],
+    asset_checks=boundaries.checks,
+    jobs=automation.jobs,
+    sensors=sensors.sensors,
     resources={
         "io_manager": LakeIOManager(base=home.lake),
-        "lake": LakeResource(base=home.lake),
+        "lake": lake,
         "harvest": harvest,
         "folders": folders,
         "trainer": Trainer(mode=profile.trainer),

@@ -13,6 +13,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 
 from twainbot_assets import keys
+from twainbot_assets.automation import SLICES
 
 # Seeds freeze what a batch is written from, so that new passages never re-buy old dialogues: the edge is lineage only.
 LINEAGE_ONLY = {(keys.key("dialogues/seeds"), keys.key("curated/passages"))}
@@ -141,4 +142,6 @@ def selected(defs: dg.Definitions, selection: str | None) -> Sequence[dg.AssetKe
         text = f'key:"{selection}"'
     elif selection in keys.STAGES:
         text = f"group:{selection}"
+    elif selection in SLICES:
+        text = SLICES[selection]
     return sorted(dg.AssetSelection.from_string(text).resolve(graph), key=keys.table)

@@ -83,6 +83,13 @@ class Volume(Strict):
     at_least: int = Field(ge=0)
     at_most: int = Field(ge=1)
 
+    @model_validator(mode="after")
+    def in_order(self) -> Volume:
+        """The bounds leave room."""
+        if self.at_least > self.at_most:
+            raise ValueError(f"at_least={self.at_least} exceeds at_most={self.at_most}")
+        return self
+
 
 class Profile(Strict):
     """Everything that makes one profile differ from another."""

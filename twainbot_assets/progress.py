@@ -84,6 +84,7 @@ class Live:
 
     def finished(self, items: Sequence[Item], seconds: float, faults: Sequence[Fault]) -> None:
         """One line with the time it took."""
+        del items  # `current` names them already
         mark = "[red]failed[/red]" if faults else "[green]done[/green]"
         self.console.print(f"{mark} {self.current} [dim]{seconds:.1f} s[/dim]")
         for fault in faults:

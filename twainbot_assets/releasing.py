@@ -1,15 +1,86 @@
-"""When and under which name a release is cut. What a bundle holds is the release stage's."""
+"""When and under which name a release is cut, and what a run says at its end. What a bundle holds is release.py's."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from twainbot.errors import BadUse, UnknownName
+from twainbot_assets.freshness import Item
+from twainbot_assets.partitions import DATA_VERSIONS, MODEL_VERSIONS
+from twainbot_assets.profile import current
+from twainbot_assets.release import RECIPE_TAG, STAGE
 
 if TYPE_CHECKING:
     from resources.home import Home
     from twainbot_assets.runner import Report, Runner
 
+PREFIXES = {"data-v": ("release/dataset", DATA_VERSIONS), "twainbot-lora-v": ("release/model", MODEL_VERSIONS)}
 
-def cut_if_new(work: Runner, home: Home, report: Report) -> None: ...
-def cut(work: Runner, version: str, recipe: str | None) -> Report: ...
+
+def cut(work: Runner, version: str, recipe: str | None) -> Report:
+    """Cut one version. Raises BadUse on a name of no kind or a version cut before, UnknownName on a recipe."""
+    kind = next((kind for prefix, kind in PREFIXES.items() if version.startswith(prefix)), None)
+    if kind is None:
+        raise BadUse(
+            f"{version!r} is no version. Versions read data-v1.0 or twainbot-lora-v0.1, with -rehearsal for one."
+        )
+    if recipe is not None and recipe not in current().recipes:
+        raise UnknownName(f"No recipe {recipe!r}. Recipes of this profile: {', '.join(current().recipes)}.")
+    table, partitions = kind
+    from twainbot_assets.definitions import lake
+
+    if lake.open().exists(table, version):
+        raise BadUse(f"{version} was cut before and stays as it is. Choose the next version.")
+    name = partitions.name or ""
+    known = work.instance.get_dynamic_partitions(name)
+    if version not in known:
+        work.instance.add_dynamic_partitions(name, [version])
+    work.execute([Item(table, version)], {RECIPE_TAG: recipe or current().recipes[0]})
+    if work.report.faults and version not in known:
+        work.instance.delete_dynamic_partition(name, version)  # nothing was cut, so the name stays free
+    return work.report
+
+
+def cut_if_new(work: Runner, report: Report) -> None:
+    """Cut the next rehearsal of each recipe whose adapter no bundle holds yet; a real release is cut by hand only."""
+    if not current().rehearsal:
+        return
+    from twainbot_assets.definitions import lake
+
+    opened = lake.open()
+    cuts = {
+        json.loads(opened.read("release/model", key)["parents"][0])["adapter_sha256"]
+        for key in opened.keys("release/model")
+    }
+    for recipe in current().recipes:
+        adapter = opened.read(f"adapters/{STAGE}", recipe)["adapter_sha256"][0]
+        if adapter not in cuts:
+            number = len(opened.keys("release/model")) + 1
+            for version in (f"data-v0.{number}-rehearsal", f"twainbot-lora-v0.{number}-rehearsal"):
+                cut(work, version, recipe)
+            cuts.add(adapter)
+    report.made += work.report.made
+    report.faults += work.report.faults
+
+
 def closing_lines(home: Home, failed: bool) -> list[str]:
-    return []
+    """Where the report and the adapter are, and what to do next."""
+    from twainbot_assets.definitions import lake
+
+    opened, lines = lake.open(), []
+    for recipe in current().recipes:
+        report = home.reports / f"scorecard-{recipe}.html"
+        if report.is_file():
+            lines.append(f"report   {report}")
+        if opened.exists(f"adapters/{STAGE}", recipe):
+            folder = opened.read(f"adapters/{STAGE}", recipe)["folder"][0]
+            lines.append(f"adapter  {Path(opened.base) / folder if opened.is_local else f'{opened.base}/{folder}'}")
+    for version in opened.keys("release/model")[-1:]:
+        folder = opened.read("release/model", version)["folder"][0]
+        lines.append(
+            f"bundle   {Path(opened.base) / folder if opened.is_local else f'{opened.base}/{folder}'}  ({version})"
+        )
+    lines.append("next     mend what failed, then run again" if failed else f"next     make ui PROFILE={home.profile}")
+    return lines

@@ -24,7 +24,7 @@ from resources.home import Home
 from twainbot.errors import BadUse, UnknownName
 from twainbot_assets import keys, sources
 from twainbot_assets.freshness import Freshness, Item
-from twainbot_assets.partitions import MODEL_VERSIONS, UNITS, register
+from twainbot_assets.partitions import UNITS, register
 from twainbot_assets.profile import SOURCES
 
 PID_TAG, HOST_TAG = "twainbot/pid", "twainbot/host"
@@ -367,13 +367,3 @@ def followers(defs: dg.Definitions, instance: dg.DagsterInstance, stale: Sequenc
 def different(freshness: Freshness, parent: Item, child: dg.AssetKey) -> bool:
     """Whether parent and child have different partition sets, so that any parent partition reaches every child one."""
     return freshness.graph.get(parent.key).partitions_def != freshness.graph.get(child).partitions_def
-
-
-def next_version(instance: dg.DagsterInstance, rehearsal: bool) -> str:
-    """The first free model version: twainbot-lora-v0.1, v0.2, ..., with `-rehearsal` where it is one."""
-    taken = set(instance.get_dynamic_partitions(MODEL_VERSIONS.name or ""))
-    suffix = "-rehearsal" if rehearsal else ""
-    number = 1
-    while f"twainbot-lora-v0.{number}{suffix}" in taken:
-        number += 1
-    return f"twainbot-lora-v0.{number}{suffix}"

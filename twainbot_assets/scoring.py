@@ -24,8 +24,8 @@ from twainbot_assets.json_lines import read_objects
 if TYPE_CHECKING:
     from twainbot.evals.grounding import Claim
     from twainbot.evals.statistics import Interval, PairedGain
-    from twainbot.evals.style import StyleExample, StyleReport
-    from twainbot.evals.tool_calls import CallRow, CallSummary
+    from twainbot.evals.style import Ceiling, Overlap, StyleExample, StyleReport
+    from twainbot.evals.tool_calls import CallRow, CallScore, CallSummary
 
 SAMPLES = PROJECT / "samples"
 REFERENCE_SOURCES = ("local", "satire")  # prose; jokes are shorter than any reply
@@ -134,25 +134,26 @@ def score_tool_calls(file: Path, lines: Sequence[Line]) -> Scored:
     checked(CallLine, file, lines)
     rows = [CallRow.from_record(record) for _, record in lines]
     summary = summarise(rows)
-    judged = [{"line": number, **verdict_on(row)} for (number, _), row in zip(lines, rows, strict=True)]
-    wrong = [f"line {row['line']}: {'; '.join(row['errors'])}" for row in judged if row["errors"]]
+    verdicts = [verdict_on(row) for row in rows]
+    judged = [{"line": number, **asdict(verdict)} for (number, _), verdict in zip(lines, verdicts, strict=True)]
+    wrong = [
+        f"line {number}: {'; '.join(verdict.errors)}"
+        for (number, _), verdict in zip(lines, verdicts, strict=True)
+        if verdict.errors
+    ]
     head = f"{summary.n} replies: {summary.positives} need a call, {summary.negatives} need none."
     text = [head, *call_rates(summary), *shown("Not right as they stand", wrong)]
     return Scored(text, {"summary": asdict(summary), "rows": judged})
 
 
-def verdict_on(row: CallRow) -> dict[str, Any]:
-    """Whether one line's calls are right, and why not."""
-    from twainbot.evals.tool_calls import score
+def verdict_on(row: CallRow) -> CallScore:
+    """Whether one line's calls are right, faults of form included, and why not."""
+    from twainbot.evals.tool_calls import CallScore, score
 
-    lost = [fault for fault in row.format_errors if fault.lost]
+    lost = any(fault.lost for fault in row.format_errors)
     found = score(row.predicted, row.expected, row.tools)
     faults = [f"{fault.kind}: {fault.text!r}" for fault in row.format_errors]
-    return {
-        "strict": found.strict and not lost,
-        "normalised": found.normalised and not lost,
-        "errors": [*faults, *found.errors],
-    }
+    return CallScore(found.strict and not lost, found.normalised and not lost, [*faults, *found.errors])
 
 
 def call_rates(summary: CallSummary) -> list[str]:
@@ -187,7 +188,7 @@ def score_grounding(file: Path, lines: Sequence[Line]) -> Scored:
         {"line": number, "forecast": leans, "claims": [asdict(claim) for claim in found]}
         for (number, _), found, leans in zip(lines, claims, leaning, strict=True)
     ]
-    upper = f"at most {with_forecast.upper:.1%} with 95 % confidence"
+    upper = f"at most {with_forecast.upper:.1%} with 95% confidence"
     text = [
         f"{len(forms)} replies: {with_forecast.replies} had a forecast to go by, {without.replies} had none.",
         share("replies with a weather error", with_forecast.error_rate, with_forecast.replies) + f"; {upper}",
@@ -235,35 +236,55 @@ def score_style(file: Path, lines: Sequence[Line]) -> Scored:
     """The share that a classifier fitted on the sample corpus takes for the default persona, and copying from it."""
     from twainbot.dialogues.prompts import personas
     from twainbot.evals.style import ceiling, fit, longest_overlaps, report
-    from twainbot.evals.verdicts import COPYING_BOUND
 
     forms = checked(StyleLine, file, lines)
     persona = personas()[0]
     texts, examples = reference_texts(persona)
-    limit = ceiling(examples, seed=SEED)
     replies = [form.reply for form in forms]
     odds = [float(value) for value in fit(examples)(replies)]
-    rate = sum(value >= 0.5 for value in odds) / len(odds)
     overlaps = longest_overlaps(replies, texts)
-    over, longest = sum(found.words > COPYING_BOUND for found in overlaps), max(overlaps, key=lambda found: found.words)
     pairs = [(form.baseline, form.reply) for form in forms if form.baseline is not None]
     gain = report(examples, [base for base, _ in pairs], [own for _, own in pairs], seed=SEED) if pairs else None
-    text = [
-        f"{len(forms)} replies against the sample corpus: {limit.target_works} works in the manner of `{persona}`, "
-        f"{limit.works - limit.target_works} others.",
-        share(f"taken for `{persona}`", rate, len(forms)),
-        f"  beside it: {limit.target_rate:.1%} of unseen `{persona}` passages pass, {limit.other_rate:.1%} of others'",
-        *(baseline_lines(gain) if gain else ["  no line has a `baseline`, so there is no gain to report"]),
-        share(f"share more than {COPYING_BOUND} words in a row", over / len(forms), len(forms)),
-        f"  the longest run is {longest.words} words: {longest.text!r}",
-        "A model that was trained on the sample corpus is flattered here; `evals/style` holds works out.",
-    ]
+    limit = ceiling(examples, seed=SEED)
     rows = [
         {"line": number, "probability": value, "longest_overlap": asdict(found)}
         for (number, _), value, found in zip(lines, odds, overlaps, strict=True)
     ]
-    summary = {"persona": persona, "n": len(forms), "rate": rate, "ceiling": asdict(limit), "over_bound": over}
+    text = [
+        *rate_lines(persona, odds, limit),
+        *(baseline_lines(gain) if gain else ["  no line has a `baseline`, so there is no gain to report"]),
+        *overlap_lines(overlaps),
+        "A model that was trained on the sample corpus is flattered here; `evals/style` holds works out.",
+    ]
+    summary = {"persona": persona, "n": len(odds), "rate": passed(odds), "ceiling": asdict(limit)}
     return Scored(text, {"summary": summary, "gain": asdict(gain) if gain else None, "rows": rows})
+
+
+def passed(odds: Sequence[float]) -> float:
+    """The share of probabilities from one half on, 0..1."""
+    return sum(value >= 0.5 for value in odds) / len(odds)
+
+
+def rate_lines(persona: str, odds: Sequence[float], limit: Ceiling) -> list[str]:
+    """The replies' rate, and beside it what unseen passages of the persona and of others reach."""
+    others = limit.works - limit.target_works
+    mine = f"{limit.target_rate:.1%} of unseen passages of `{persona}` pass, {limit.other_rate:.1%} of others'"
+    return [
+        f"{len(odds)} replies against {limit.target_works} sample works of `{persona}` and {others} others.",
+        share(f"taken for `{persona}`", passed(odds), len(odds)),
+        f"  {'beside it':<38} {mine}",
+    ]
+
+
+def overlap_lines(overlaps: Sequence[Overlap]) -> list[str]:
+    """How many replies copy, and the longest run."""
+    from twainbot.evals.verdicts import COPYING_BOUND
+
+    over, longest = sum(found.words > COPYING_BOUND for found in overlaps), max(overlaps, key=lambda run: run.words)
+    return [
+        share(f"share over {COPYING_BOUND} words in a row", over / len(overlaps), len(overlaps)),
+        f"  {'longest run':<38} {longest.words} words: {longest.text!r}",
+    ]
 
 
 def baseline_lines(found: StyleReport) -> list[str]:
@@ -288,7 +309,8 @@ def reference_texts(persona: str) -> tuple[list[str], list[StyleExample]]:
     """
     from twainbot.evals.style import StyleExample
 
-    texts, examples = [], []
+    texts: list[str] = []
+    examples: list[StyleExample] = []
     for work in sample_works():
         mine = work["style"] == persona
         texts += [work["text"]] if mine else []
@@ -301,7 +323,7 @@ def sample_works() -> Iterator[dict[str, Any]]:
     from twainbot.corpora.works import Sidecar, works_from_unit
 
     for entry in yaml.safe_load((SAMPLES / "manifest.yaml").read_text(encoding="utf-8"))["files"]:
-        if entry["source"] in REFERENCE_SOURCES and not entry["canaries"]:
+        if entry["source"] in REFERENCE_SOURCES and not entry.get("canaries"):
             raw = (SAMPLES / entry["path"]).read_bytes()
             works = works_from_unit(entry["source"], entry["unit"], raw, Sidecar.from_mapping(entry))
             yield from works.filter(works["reject_reason"].is_null()).iter_rows(named=True)
@@ -342,7 +364,7 @@ def named(tool: Mapping[str, Any]) -> Any:
 
 
 def share(name: str, rate: float | None, n: int) -> str:
-    """`  name  75.0%  (90 of 120, 95 % interval 66.3% to 82.5%)`; the interval is exact."""
+    """`  name  75.0%  (90 of 120, 95% interval 66.3% to 82.5%)`; the interval is exact."""
     from twainbot.evals.statistics import clopper_pearson
 
     if rate is None:

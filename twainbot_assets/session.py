@@ -39,7 +39,7 @@ class Session:
     def cut_rehearsal(self, report: runner.Report) -> None:
         """Cut the next bundle if the newest one is not of the present adapter and scorecard."""
         with watcher() as progress:
-            releasing.cut_if_new(runner.Runner(defs, self.instance, progress), self.home, report)
+            releasing.cut_if_new(runner.Runner(defs, self.instance, progress), report)
 
     def cut(self, version: str, recipe: str | None) -> runner.Report:
         """Cut one named version."""

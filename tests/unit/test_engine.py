@@ -45,7 +45,7 @@ def fitted(work, stage=STAGE, *, model=None, score=None, callbacks=()):
     planned = preflight.plan(stage, Loaded(token_rows()), token_rows(), len(lines))
     objective = engine.Objective(
         collate=lambda batch: engine.collate(batch, PAD),
-        loss_of=engine.mean_token_loss,
+        loss_of=engine.token_loss(),
         scaled=True,
         score=score or (lambda: engine.mean_nll(model, lines, PAD)),
     )
@@ -121,6 +121,20 @@ def test_the_loss_at_kept_positions_equals_the_whole_cross_entropy():
         nll, positions = engine.token_nll(model, batch)
     assert float(nll.sum()) == pytest.approx(float(whole), rel=1e-6)
     assert len(positions) < batch["input_ids"].shape[1] / 2  # prompts are skipped by the LM head
+
+
+def test_the_first_token_of_a_turn_can_count_more():
+    model = model_with().eval()
+    row = token_rows()[0]  # two assistant turns: a call and an answer
+    batch = engine.collate([[row]], PAD)
+    with torch.no_grad():
+        nll, positions = engine.token_nll(model, batch)
+        plain, weighted = (float(engine.token_loss(weight)(model, batch, row.trained)) for weight in (1.0, 5.0))
+    starts = [place for place in range(1, len(row.ids)) if row.labels[place] != IGNORED == row.labels[place - 1]]
+    extra = sum(float(nll[0, positions.tolist().index(place)]) for place in starts)
+    assert len(starts) == 2
+    assert plain == pytest.approx(float(nll.sum()) / row.trained, rel=1e-6)
+    assert weighted == pytest.approx(plain + 4 * extra / row.trained, rel=1e-5)
 
 
 def test_evaluation_weighs_tokens_not_rows():

@@ -107,26 +107,30 @@ def test_a_fan_in_of_nothing_has_the_tables_columns(lake):
 
 
 def test_a_partition_that_was_never_made_is_named_with_the_command_that_makes_it(lake):
-    with pytest.raises(BadInput, match=r"chunks/local \[river\] was never materialized.*twainbot run --select chunks/local"):
+    with pytest.raises(
+        BadInput, match=r"chunks/local \[river\] was never materialized.*twainbot run --select chunks/local"
+    ):
         lake.scan("chunks/local", "river")
 
 
 def test_a_file_of_another_schema_version_is_refused_with_the_repair(lake):
     path = lake.write("things/t", "k", numbers(1))
     numbers(1).write_parquet(str(path), metadata={SCHEMA_KEY: "0"}, storage_options=lake.options)
-    with pytest.raises(StaleSchema, match=rf"schema version 0, .* version {SCHEMA_VERSION}.*--select things/t --partition k"):
+    with pytest.raises(
+        StaleSchema, match=rf"schema version 0, .* version {SCHEMA_VERSION}.*--select things/t --partition k"
+    ):
         lake.scan("things/t", "k")
 
 
 def test_a_file_that_is_no_parquet_is_refused_with_the_repair(lake):
     path = lake.write("things/t", None, numbers(1))
     path.write_bytes(b"half a fi")
-    with pytest.raises(BadInput, match="not a readable Parquet file.*twainbot run --force --select things/t"):
+    with pytest.raises(BadInput, match=r"not a readable Parquet file.*twainbot run --force --select things/t"):
         lake.scan("things/t")
 
 
 def test_rows_that_break_their_tables_schema_are_not_written(lake):
-    with pytest.raises(BadInput, match="chunks/local lacks the columns"):
+    with pytest.raises(BadInput, match=r"chunks/local lacks the columns"):
         lake.write("chunks/local", "river", numbers(1))
     assert lake.keys("chunks/local") == []
 
@@ -159,7 +163,7 @@ def test_a_published_folder_comes_back_whole_and_is_named_by_its_digest(lake, tm
 
 
 def test_a_folder_that_was_never_published_is_refused(lake, tmp_path):
-    with pytest.raises(BadInput, match="no folder adapters/sft/files/none"):
+    with pytest.raises(BadInput, match=r"no folder adapters/sft/files/none"):
         lake.fetch_folder("adapters/sft/files/none", tmp_path / "cache")
 
 
@@ -220,7 +224,7 @@ def test_a_disk_that_is_full_at_the_fsync_leaves_the_old_file_and_no_rest(folder
 
     with monkeypatch.context() as patch:
         patch.setattr(lake_module.os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=r"No space left"):
             folder.write("things/t", None, numbers(2))
     assert folder.read("things/t")["n"].to_list() == [1]
     assert files(folder) == ["things/t/part-0.parquet"]
@@ -248,7 +252,7 @@ def test_a_half_copied_folder_is_not_published(folder, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(lake_module.shutil, "copytree", torn)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=r"No space left"):
             folder.publish_folder("adapters/sft", source, "abc")
     assert files(folder) == []
     with pytest.raises(BadInput):
@@ -381,7 +385,7 @@ def test_only_a_run_that_is_starting_or_started_may_commit(status):
 
 
 def test_a_run_that_nobody_knows_may_not_commit():
-    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(Fenced, match="is gone"):
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(Fenced, match=r"is gone"):
         fence(StepOf(instance, "0000"))  # type: ignore[arg-type]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
+import stamina
 
 from resources.polite_client import USER_AGENT, Passing, PoliteClient, is_private, request_headers
 from resources.raw_store import RawStore
@@ -21,10 +23,10 @@ def store(tmp_path) -> RawStore:
 
 
 @pytest.fixture
-def client(store, monkeypatch) -> PoliteClient:
-    """No delay, and retries without their pauses."""
-    monkeypatch.setattr("stamina._core._compute_backoff", lambda *_: 0.0, raising=False)
-    return PoliteClient(store, delay_s=0.0, attempts=2, timeout_s=5.0)
+def client(store) -> Iterator[PoliteClient]:
+    """No delay between requests, and two attempts without a pause between them."""
+    with stamina.set_testing(True, attempts=2, cap=True):
+        yield PoliteClient(store, delay_s=0.0, timeout_s=5.0)
 
 
 def stored_files(store: RawStore) -> list[str]:
@@ -69,7 +71,10 @@ def test_bytes_that_were_deleted_are_asked_for_in_full_again(client, store):
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_refusal_is_final_after_one_request(client, store, status):
-    with serving({"/b": Answer(status)}) as site, pytest.raises(SourceUnavailable, match=f"/b answered {status}") as hit:
+    with (
+        serving({"/b": Answer(status)}) as site,
+        pytest.raises(SourceUnavailable, match=f"/b answered {status}") as hit,
+    ):
         client.fetch(f"{site.url}/b")
     assert not isinstance(hit.value, Passing)
     assert len(site.seen) == 1
@@ -84,7 +89,7 @@ def test_a_passing_fault_is_tried_again(client, store, status):
 
 
 def test_a_fault_that_stays_is_told_after_the_last_attempt(client):
-    with serving({"/b": Answer(500)}) as site, pytest.raises(Passing, match="/b answered 500. Try again later"):
+    with serving({"/b": Answer(500)}) as site, pytest.raises(Passing, match=r"/b answered 500. Try again later"):
         client.fetch(f"{site.url}/b")
     assert len(site.seen) == 2
 
@@ -92,7 +97,7 @@ def test_a_fault_that_stays_is_told_after_the_last_attempt(client):
 def test_half_a_file_is_no_file(client, store):
     with (
         serving({"/b": Answer(body=BOOK[:500], promised=len(BOOK))}) as site,
-        pytest.raises(Passing, match="could not be read: RemoteProtocolError"),
+        pytest.raises(Passing, match=r"could not be read: RemoteProtocolError"),
     ):
         client.fetch(f"{site.url}/b")
     assert stored_files(store) == []
@@ -110,7 +115,7 @@ def test_a_body_over_the_bound_is_refused_and_one_of_exactly_that_size_is_not(cl
         if stored:
             assert client.fetch(f"{site.url}/b").size == 1000
         else:
-            with pytest.raises(SourceUnavailable, match="sent more than 1000 bytes"):
+            with pytest.raises(SourceUnavailable, match=r"sent more than 1000 bytes"):
                 client.fetch(f"{site.url}/b")
             assert len(site.seen) == 1
             assert stored_files(store) == []
@@ -120,7 +125,7 @@ def test_silence_ends_at_the_time_limit(client):
     client.timeout_s = 0.2
     client.attempts = 1
     start = time.monotonic()
-    with serving({"/b": Answer(body=BOOK, pause_s=5.0)}) as site, pytest.raises(Passing, match="ReadTimeout"):
+    with serving({"/b": Answer(body=BOOK, pause_s=5.0)}) as site, pytest.raises(Passing, match=r"ReadTimeout"):
         client.fetch(f"{site.url}/b")
     assert time.monotonic() - start < 3
 
@@ -128,7 +133,7 @@ def test_silence_ends_at_the_time_limit(client):
 def test_a_port_where_nobody_listens_is_a_passing_fault(client):
     with serving({}) as site:
         pass
-    with pytest.raises(Passing, match="ConnectError"):
+    with pytest.raises(Passing, match=r"ConnectError"):
         client.fetch(f"{site.url}/b")
 
 
@@ -144,14 +149,17 @@ def test_a_redirect_to_a_private_address_of_another_host_is_not_followed(client)
         target = inside.url.replace("127.0.0.1", "localhost") + "/secret"
         with (
             serving({"/a": Answer(302, headers={"Location": target})}) as site,
-            pytest.raises(SourceUnavailable, match="redirects to the private address localhost"),
+            pytest.raises(SourceUnavailable, match=r"redirects to the private address localhost"),
         ):
             client.fetch(f"{site.url}/a")
     assert inside.seen == []
 
 
 def test_a_ring_of_redirects_ends(client):
-    with serving({"/a": Answer(302, headers={"Location": "/a"})}) as site, pytest.raises(Passing, match="TooManyRedirects"):
+    with (
+        serving({"/a": Answer(302, headers={"Location": "/a"})}) as site,
+        pytest.raises(Passing, match=r"TooManyRedirects"),
+    ):
         client.fetch(f"{site.url}/a")
     assert len(site.seen) <= 2 * 6  # two attempts of one request and five redirects
 

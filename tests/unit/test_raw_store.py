@@ -7,7 +7,7 @@ import json
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.raw_store import RawStore
@@ -61,7 +61,7 @@ def test_an_answer_whose_bytes_are_gone_is_forgotten(store):
 def test_damaged_bytes_are_refused_with_the_repair(store):
     found = store.put(b"whole", URL)
     store.path(found.sha256).write_bytes(b"wh")
-    with pytest.raises(BadInput, match="is damaged. Delete it and observe the source again"):
+    with pytest.raises(BadInput, match=r"is damaged. Delete it and observe the source again"):
         store.get(found.sha256)
 
 
@@ -83,6 +83,7 @@ def test_a_sidecar_is_plain_json_for_people(store):
     assert kept["license"] == "CC0-1.0"
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.binary(max_size=30), max_size=6))
 def test_whatever_was_put_is_got(tmp_path_factory, contents):
     store = RawStore(tmp_path_factory.mktemp("raw"))

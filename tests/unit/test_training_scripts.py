@@ -79,6 +79,21 @@ def test_perplexity_is_exp_of_the_loss(trained):
     assert metrics["validation_perplexity_after"] == pytest.approx(math.exp(metrics["validation_loss_after"]))
 
 
+def test_what_earlier_stages_taught_is_measured_again_after_each_stage(trained):
+    _, done = trained
+    kept = {
+        stage: sorted(name for name in done[stage]["metrics"] if name.startswith(("dapt", "sft"))) for stage in done
+    }
+    assert kept == {
+        "dapt": [],
+        "sft": ["dapt_validation_loss_after"],
+        "preference": ["dapt_validation_loss_after", "sft_validation_loss_after"],
+    }
+    # two random layers forget nothing they never knew: the loss stays near the one that dapt ended with
+    after = done["sft"]["metrics"]["dapt_validation_loss_after"]
+    assert after == pytest.approx(done["dapt"]["metrics"]["validation_loss_after"], rel=0.05)
+
+
 def test_training_again_gives_the_same_weights(trained, tmp_path):
     folder, done = trained
     again = dapt.main(Arguments(TINY, folder / "data", base(), tmp_path), quiet)
@@ -221,17 +236,34 @@ def test_policy_equal_to_reference_costs_ln_two():
     assert float(preference.dpo_loss(torch.zeros(3))) == pytest.approx(math.log(2))
 
 
-def test_reply_log_probabilities_are_those_of_each_reply_alone():
+LONG = TokenRow([5, 6, 7, 8, 9, PAD], [IGNORED, IGNORED, 7, 8, 9, PAD])
+SHORT = TokenRow([5, 6, 4, PAD], [IGNORED, IGNORED, 4, PAD])
+
+
+def test_a_folded_pair_holds_the_prompt_once_and_its_last_token_twice():
+    folded = preference.fold(PairRow(LONG, SHORT))
+    assert folded.ids == [5, 6, 7, 8, 9, PAD, 6, 4, PAD]
+    assert folded.positions == [0, 1, 2, 3, 4, 5, 1, 2, 3]
+    assert folded.segments == [0, 1, 1, 1, 1, 1, 2, 2, 2]
+    assert folded.labels == [IGNORED, IGNORED, 7, 8, 9, PAD, IGNORED, 4, PAD]
+
+
+def test_replies_that_begin_alike_keep_their_own_labels():
+    alike = preference.fold(PairRow(LONG, TokenRow([5, 6, 7, PAD], [IGNORED, IGNORED, 7, PAD])))
+    assert alike.trained == 4 + 2  # the common first word 7 is trained in both
+
+
+def test_folded_replies_have_the_log_probabilities_that_they_have_alone():
     recipe = load_recipe(TINY)
     model = engine.with_adapter(engine.load_base(base(), recipe.preference, 1), recipe.lora, recipe.preference, None)
-    long = TokenRow([5, 6, 7, 8, 9, PAD], [IGNORED, IGNORED, 7, 8, 9, PAD])
-    short = TokenRow([5, 6, 4, PAD], [IGNORED, IGNORED, 4, PAD])
-    first, second = preference.with_reference(model, [PairRow(long, short), PairRow(short, long)], PAD)
-    assert first.chosen == pytest.approx(second.rejected, rel=1e-5)
-    assert first.chosen == pytest.approx(-engine.evaluate(model, [[long]], PAD)[0], rel=1e-5)
-    assert first.rejected == pytest.approx(-engine.evaluate(model, [[short]], PAD)[0], rel=1e-5)
-    batch = preference.collate([first, second], PAD)  # padded to one width, so padding must count for no reply
-    assert preference.margins(model, batch, 0.1).abs().max() < 1e-5
+    pairs = [preference.fold(PairRow(LONG, SHORT)), preference.fold(PairRow(SHORT, LONG))]
+    first, second = preference.with_reference(model, pairs, PAD)
+    alone = [-engine.evaluate(model, [[row]], PAD)[0] for row in (LONG, SHORT)]
+    assert first.reference == pytest.approx(alone, rel=1e-5)
+    assert second.reference == pytest.approx(alone[::-1], rel=1e-5)
+    wide = preference.fold(PairRow(TokenRow([5, 6] * 9 + [PAD], [IGNORED] * 9 + [6, 5] * 4 + [6, PAD]), SHORT))
+    batch = preference.collate([first, second, wide], PAD)  # padded to the widest, so padding must count for no reply
+    assert preference.margins(model, batch, 0.1)[:2].abs().max() < 1e-5
 
 
 # the door

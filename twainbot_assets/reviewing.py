@@ -1,0 +1,155 @@
+"""The review queue: what waits for a person, and what people decided. What a decision changes is twainbot/curation's.
+
+Decisions are JSON lines of chunk_id, decision, reviewer, decided_at and note in the profile's reviews.jsonl, one line
+each, added at the end: the latest on a chunk holds. The graph sees the file as `sources/reviews`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.lake import Lake, replace_file
+from twainbot.errors import BadInput, BadUse
+from twainbot_assets.json_lines import read_objects
+from twainbot_assets.profile import SOURCES
+
+if TYPE_CHECKING:
+    from resources.home import Home
+
+DECISIONS = ("keep", "reject")  # `review` is what a person ends
+SHOWN = 5  # faults of a file, named at once
+
+
+@dataclass(frozen=True)
+class Review:
+    """One decision of a person. `decided_at`: ISO 8601, UTC."""
+
+    chunk_id: str
+    decision: str
+    reviewer: str
+    decided_at: str
+    note: str = ""
+
+
+def open_queue(lake: Lake) -> str:
+    """JSON lines of the passages that wait for a person: chunk_id, decision null, note, reasons and the text.
+
+    Empty where nothing waits. Raises BadInput where curated/rejects was never built.
+    """
+    import polars as pl
+
+    waiting = lake.scan("curated/rejects").filter(pl.col("decision") == "review").collect().sort("sample_id")
+    texts = texts_of(lake, waiting["sample_id"].to_list())
+    rows = (
+        {"chunk_id": row["sample_id"], "decision": None, "note": "", "reasons": row["reasons"],
+         "text": texts.get(row["sample_id"])}
+        for row in waiting.iter_rows(named=True)
+    )  # fmt: skip
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+
+
+def texts_of(lake: Lake, chunk_ids: Sequence[str]) -> dict[str, str]:
+    """The texts of these passages."""
+    import polars as pl
+
+    found: dict[str, str] = {}
+    for source in SOURCES:
+        rows = lake.scan_all(f"chunks/{source}").filter(pl.col("chunk_id").is_in(list(chunk_ids)))
+        found |= dict(rows.select("chunk_id", "text").collect().iter_rows())
+    return found
+
+
+def bring_back(file: Path, reviewer: str, home: Home) -> str:
+    """Add a file's decisions to the home's reviews, all or none; returns what was done and the next command.
+
+    A line whose decision is null was left undecided and is skipped. Raises BadInput naming the lines that are wrong.
+    """
+    if not reviewer.strip():
+        raise BadUse("Decisions need a reviewer. Say who decided with --by.")
+    lines = read_objects(file)
+    reasons = screening_reasons(Lake(home.lake))
+    faults = [f"line {number}: {fault}" for number, row in lines if (fault := fault_of(row, reasons))]
+    if faults:
+        more = f" And {len(faults) - SHOWN} more lines." if len(faults) > SHOWN else ""
+        raise BadInput(f"{file} was not taken, nothing is written. {' '.join(map(sentence, faults[:SHOWN]))}{more}")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    made = [
+        Review(row["chunk_id"], row["decision"], reviewer.strip(), now, row.get("note") or "")
+        for _, row in lines
+        if row["decision"] is not None
+    ]
+    if not made:
+        raise BadInput(f"{file} holds no decision. Write keep or reject for some of its {len(lines)} lines.")
+    append(home.reviews, made)
+    counts = Counter(review.decision for review in made)
+    told = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
+    left = f"; {len(lines) - len(made)} left undecided" if len(made) < len(lines) else ""
+    return (
+        f"{len(made)} decisions by {reviewer.strip()} added to {home.reviews} ({told}){left}. Next: `twainbot refresh`."
+    )
+
+
+def screening_reasons(lake: Lake) -> dict[str, list[str]]:
+    """The screen's reasons by chunk id, of every chunk that was screened."""
+    found: dict[str, list[str]] = {}
+    for source in SOURCES:
+        rows = lake.scan_all(f"screened/{source}").select("chunk_id", "reasons").collect()
+        found |= {chunk_id: list(reasons or []) for chunk_id, reasons in rows.iter_rows()}
+    return found
+
+
+def fault_of(row: Mapping[str, Any], reasons: Mapping[str, Sequence[str]]) -> str:
+    """What is wrong with one line and how to mend it; empty where it can be taken."""
+    from twainbot.curation import NEVER_OVERRULED
+
+    chunk_id, decision, note = row.get("chunk_id"), row.get("decision"), row.get("note")
+    if not isinstance(chunk_id, str) or not chunk_id:
+        return "it has no chunk_id; copy it from the queue that `twainbot decide -` writes"
+    if "decision" not in row:
+        return "it has no decision; write keep or reject, or null to leave it open"
+    if decision not in (*DECISIONS, None):
+        return f"decision {decision!r} is neither keep nor reject; write one of them, or null to leave it open"
+    if not isinstance(note, str | None):
+        return "its note is not text; write it as a string"
+    if chunk_id not in reasons:
+        near = difflib.get_close_matches(chunk_id, reasons, n=1)
+        return f"no screened passage is called {chunk_id!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    barred = [reason for reason in reasons[chunk_id] if reason in NEVER_OVERRULED]
+    if decision == "keep" and barred:
+        return (
+            f"{chunk_id!r} has {barred[0]}, and a reviewer cannot grant rights; "
+            "take the line out, or state the work's rights in its sidecar or manifest"
+        )
+    return ""
+
+
+def sentence(fault: str) -> str:
+    """A fault with a full stop or its question mark."""
+    return fault if fault.endswith("?") else f"{fault}."
+
+
+def append(path: Path, reviews: Sequence[Review]) -> None:
+    """Add lines to the reviews file: whole or not at all, and never over another process's lines."""
+    added = "".join(json.dumps(asdict(review), ensure_ascii=False) + "\n" for review in reviews)
+    with alone(path):
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        between = "" if before.endswith("\n") or not before else "\n"
+        replace_file(path, lambda file: file.write_text(before + between + added, encoding="utf-8"))
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock beside the file: reading, adding and renaming are three steps."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
