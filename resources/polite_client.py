@@ -21,10 +21,24 @@ USER_AGENT = "TwainBot/0.1 (+https://github.com/twainbot/twainbot; research corp
 DELAY_S = 2.0  # between two requests to one host: what Project Gutenberg's own sample command uses
 MAX_BYTES = 32 * 2**20  # the largest book of the catalogue is under 4 MB
 PASSING = (429, 500, 502, 503, 504)  # answers that a later try may change
+MAX_WAIT_S = (
+    60.0  # longer than a server may ask us to wait inside one run; past it the unit fails and is tried next time
+)
 
 
 class Passing(SourceUnavailable):
-    """A fault worth another try."""
+    """A fault worth another try, `wait_s` seconds later where the server said so."""
+
+    def __init__(self, text: str, wait_s: float | None = None) -> None:
+        super().__init__(text)
+        self.wait_s = wait_s
+
+
+def worth_another_try(error: Exception) -> bool | float:
+    """Whether to try again, and where the server named a time, after how many seconds."""
+    if not isinstance(error, Passing) or (error.wait_s or 0.0) > MAX_WAIT_S:
+        return False
+    return error.wait_s or True
 
 
 @dataclass
@@ -41,7 +55,9 @@ class PoliteClient:
 
     def fetch(self, url: str, license: str = "") -> RawFile:  # noqa: A002
         """The URL's current bytes, stored. A 304 answers from the store. Raises SourceUnavailable with URL and fault."""
-        for attempt in stamina.retry_context(on=Passing, attempts=self.attempts, wait_initial=0.5, wait_max=10.0):
+        for attempt in stamina.retry_context(
+            on=worth_another_try, attempts=self.attempts, wait_initial=0.5, wait_max=10.0
+        ):
             with attempt:
                 return self._once(url, license)
         raise AssertionError("stamina either returns or raises")
@@ -68,7 +84,9 @@ class PoliteClient:
 
     def _refuse(self, url: str, answer: httpx.Response) -> None:
         if answer.status_code in PASSING:
-            raise Passing(f"{url} answered {answer.status_code}. Try again later or use another mirror.")
+            asked = answer.headers.get("retry-after", "")
+            wait_s = float(asked) if asked.isdecimal() else None  # an HTTP date is left to our own pauses
+            raise Passing(f"{url} answered {answer.status_code}. Try again later or use another mirror.", wait_s)
         if answer.status_code != httpx.codes.OK:
             raise SourceUnavailable(
                 f"{url} answered {answer.status_code}. Check the URL or take the unit out of the catalogue."

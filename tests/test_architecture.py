@@ -47,7 +47,7 @@ print(json.dumps({{"heavy": heavy, "nodes": nodes}}))
 
 
 @cache
-def location(profile: str = "tiny") -> dict[str, Any]:
+def location(profile: str) -> dict[str, Any]:
     """What a fresh process sees that loads the code location: heavy modules, and all assets."""
     environment = {**os.environ, "TWAINBOT_PROFILE": profile}
     done = subprocess.run(
@@ -62,7 +62,13 @@ def location(profile: str = "tiny") -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def made() -> list[dict[str, Any]]:
     """The assets that are materialised, observed sources left out."""
-    return [node for node in location()["nodes"] if node["made"]]
+    return [node for node in location("tiny")["nodes"] if node["made"]]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """The module's syntax tree."""
+    return ast.parse(path.read_text())
 
 
 def name_of(path: Path) -> str:
@@ -79,12 +85,12 @@ def test_imports_point_down_and_the_pure_package_stays_pure():
 
 
 def test_loading_the_code_location_leaves_heavy_libraries_alone():
-    assert location()["heavy"] == []
+    assert location("tiny")["heavy"] == []
 
 
 @pytest.mark.parametrize("profile", ["sample", "laptop", "full"])
 def test_every_profile_loads_as_a_code_location_with_the_same_assets(profile):
-    assert {node["key"] for node in location(profile)["nodes"]} == {node["key"] for node in location()["nodes"]}
+    assert {node["key"] for node in location(profile)["nodes"]} == {node["key"] for node in location("tiny")["nodes"]}
 
 
 @pytest.mark.parametrize("field", ["group", "description", "code_version"])
@@ -102,13 +108,13 @@ def test_an_assets_group_is_its_stage_and_its_first_key(made):
 
 
 def test_observed_sources_are_described_and_grouped():
-    sources = [node for node in location()["nodes"] if not node["made"]]
+    sources = [node for node in location("tiny")["nodes"] if not node["made"]]
     assert sources
     assert [node["key"] for node in sources if not node["description"] or node["group"] != "sources"] == []
 
 
 def test_no_asset_depends_on_one_that_the_graph_does_not_know():
-    nodes = location()["nodes"]
+    nodes = location("tiny")["nodes"]
     known = {node["key"] for node in nodes}
     assert [node["key"] for node in nodes if not set(node["parents"]) <= known] == []
 
@@ -129,7 +135,7 @@ def test_no_module_is_longer_than_500_lines():
 
 
 def test_every_module_opens_with_its_charter():
-    bare = [path for path in MODULES if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))]
+    bare = [path for path in MODULES if path.read_text().strip() and not ast.get_docstring(tree(path))]
     assert [name_of(path) for path in bare] == []
 
 
@@ -137,7 +143,7 @@ def test_no_import_is_relative_since_code_versions_follow_full_names():
     found = [
         f"{name_of(path)}:{node.lineno}"
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert found == []
@@ -148,7 +154,7 @@ def test_heavy_libraries_are_never_imported_at_module_level_outside_training():
         f"{name_of(path)}:{node.lineno} {name}"
         for path in MODULES
         if path.relative_to(ROOT).parts[0] != "training"
-        for node in outermost_imports(ast.parse(path.read_text()).body)
+        for node in outermost_imports(tree(path).body)
         for name in imported(node)
         if name.split(".")[0] in LATE
     ]
@@ -168,7 +174,7 @@ def test_public_functions_and_classes_are_documented():
     bare = [
         f"{name_of(path)}:{node.name}"
         for path in MODULES
-        for node in ast.parse(path.read_text()).body
+        for node in tree(path).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
         and not ast.get_docstring(node)

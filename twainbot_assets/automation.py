@@ -25,7 +25,9 @@ SLICES = {  # name of a slice -> Dagster selection
 def harvest_job(source: str) -> Job:
     """Everything that one unit of a source goes through on its own."""
     chosen = dg.AssetSelection.assets(*(keys.key(f"{stage}/{source}") for stage in UNIT_STAGES))
-    return dg.define_asset_job(f"harvest_{source}", chosen, description=f"Units of {source}: clean, cut, screen, sketch.")
+    return dg.define_asset_job(
+        f"harvest_{source}", chosen, description=f"Units of {source}: clean, cut, screen, sketch."
+    )
 
 
 def slice_job(name: str, description: str, selection: str) -> Job:

@@ -263,7 +263,7 @@ def scorecard(context: dg.AssetExecutionContext, folders: Folders, **tables: Tab
 
         page = page_of(frames, current(), context.partition_key, context.run_id)
         replace_file(path, lambda file: file.write_text(page, encoding="utf-8"))
-        return verdict_table(frames, context.partition_key, str(path))
+        return verdict_table(frames, context.partition_key, path.name)
 
     yield from publish(
         context, make, gates.SCORECARD, lambda rows: {"report": dg.MetadataValue.path(str(path)), **verdicts_of(rows)}

@@ -91,7 +91,7 @@ def model(context: dg.AssetExecutionContext, lake: LakeResource, folders: Folder
         bundle = fresh(Path(folders.work) / "release" / version)
         shutil.copytree(adapter_folder(opened, folders, trained), bundle / "adapter")
         shutil.copy(folders.model(info["folder"]) / "chat_template.jinja", bundle / "chat_template.jinja")
-        shutil.copy(card["path"][0], bundle / "scorecard.html")
+        shutil.copy(Path(folders.reports) / card["page"][0], bundle / "scorecard.html")
         from twainbot.evals.verdicts import blockers
         from twainbot.release.cards import model_card
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from resources.lake import Lake, replace_file
 from twainbot.errors import BadInput, BadUse
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DECISIONS = ("keep", "reject")  # `review` is what a person ends
 SHOWN = 5  # faults of a file, named at once
+
+Reasons: TypeAlias = Mapping[str, Sequence[str]]  # the screen's, by chunk id
 
 
 @dataclass(frozen=True)
@@ -76,29 +78,36 @@ def bring_back(file: Path, reviewer: str, home: Home) -> str:
     if not reviewer.strip():
         raise BadUse("Decisions need a reviewer. Say who decided with --by.")
     lines = read_objects(file)
-    reasons = screening_reasons(Lake(home.lake))
-    faults = [f"line {number}: {fault}" for number, row in lines if (fault := fault_of(row, reasons))]
-    if faults:
-        more = f" And {len(faults) - SHOWN} more lines." if len(faults) > SHOWN else ""
-        raise BadInput(f"{file} was not taken, nothing is written. {' '.join(map(sentence, faults[:SHOWN]))}{more}")
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    made = [
-        Review(row["chunk_id"], row["decision"], reviewer.strip(), now, row.get("note") or "")
-        for _, row in lines
-        if row["decision"] is not None
-    ]
+    require_sound(file, lines, screening_reasons(Lake(home.lake)))
+    made = reviews_of(lines, reviewer.strip())
     if not made:
         raise BadInput(f"{file} holds no decision. Write keep or reject for some of its {len(lines)} lines.")
     append(home.reviews, made)
     counts = Counter(review.decision for review in made)
     told = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
-    left = f"; {len(lines) - len(made)} left undecided" if len(made) < len(lines) else ""
-    return (
-        f"{len(made)} decisions by {reviewer.strip()} added to {home.reviews} ({told}){left}. Next: `twainbot refresh`."
-    )
+    left = f", {len(lines) - len(made)} left undecided" if len(made) < len(lines) else ""
+    return f"Decisions by {reviewer.strip()} added to {home.reviews}: {told}{left}. Next: `twainbot refresh`."
 
 
-def screening_reasons(lake: Lake) -> dict[str, list[str]]:
+def require_sound(file: Path, lines: Sequence[tuple[int, Mapping[str, Any]]], reasons: Reasons) -> None:
+    """Raise BadInput naming the lines that cannot be taken."""
+    faults = [f"line {number}: {fault}" for number, row in lines if (fault := fault_of(row, reasons))]
+    if faults:
+        more = f" And {len(faults) - SHOWN} more lines." if len(faults) > SHOWN else ""
+        raise BadInput(f"{file} was not taken, nothing is written. {' '.join(map(sentence, faults[:SHOWN]))}{more}")
+
+
+def reviews_of(lines: Sequence[tuple[int, Mapping[str, Any]]], reviewer: str) -> list[Review]:
+    """The decisions of sound lines, in order, those left open skipped."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return [
+        Review(row["chunk_id"], row["decision"], reviewer, now, row.get("note") or "")
+        for _, row in lines
+        if row["decision"] is not None
+    ]
+
+
+def screening_reasons(lake: Lake) -> Reasons:
     """The screen's reasons by chunk id, of every chunk that was screened."""
     found: dict[str, list[str]] = {}
     for source in SOURCES:
@@ -107,7 +116,7 @@ def screening_reasons(lake: Lake) -> dict[str, list[str]]:
     return found
 
 
-def fault_of(row: Mapping[str, Any], reasons: Mapping[str, Sequence[str]]) -> str:
+def fault_of(row: Mapping[str, Any], reasons: Reasons) -> str:
     """What is wrong with one line and how to mend it; empty where it can be taken."""
     from twainbot.curation import NEVER_OVERRULED
 

@@ -42,8 +42,8 @@ def verdicts(frames: Mapping[str, pl.DataFrame]) -> list[Verdict]:
     return [found[gate] for gate in GATES if gate in found]
 
 
-def verdict_table(frames: Mapping[str, pl.DataFrame], recipe: str, path: str) -> pl.DataFrame:
-    """One row per verdict, with what the leaderboard compares and where the page lies."""
+def verdict_table(frames: Mapping[str, pl.DataFrame], recipe: str, page: str) -> pl.DataFrame:
+    """One row per verdict, with what the leaderboard compares and the page's file name."""
     import polars as pl
 
     given = verdicts(frames)
@@ -63,7 +63,7 @@ def verdict_table(frames: Mapping[str, pl.DataFrame], recipe: str, path: str) ->
                 "bound": verdict.bound,
                 "why": verdict.why,
                 **compared,
-                "path": path,
+                "page": page,
             }
             for verdict in given
         ],

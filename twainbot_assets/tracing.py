@@ -317,9 +317,9 @@ def parent_lines(tables: Tables, parent: str, seed: Row | None) -> Iterator[str]
         return
     chunk = tables.chunk(parent)
     yield from passage(tables, chunk) if chunk is not None else former_passage(tables, parent)
-    work = tables.work(chunk_span(parent)[0])
-    words = json.loads(seed["payload"]).get("text") if seed is not None else None
-    place = standing(words, work["text"], chunk_span(parent)[1]) if words and work is not None else None
+    work_id, *span = chunk_span(parent)
+    work, words = tables.work(work_id), json.loads(seed["payload"]).get("text") if seed is not None else None
+    place = standing(words, work["text"], *span) if words and work is not None else None
     if place is not None:
         yield f"  retold words: characters {place[0]:,} to {place[1]:,} of the work"
 
@@ -330,10 +330,10 @@ def whole_work_of_transcript(work: Row) -> Iterator[str]:
     yield from indented(work_lines(work))
 
 
-def standing(words: str, text: str, start: int) -> tuple[int, int] | None:
-    """The characters of `text`, from `start` on, where these words stand, white space aside; None where they do not."""
+def standing(words: str, text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The characters of `text` where these words stand inside a span, white space aside; None where they do not."""
     pattern = re.compile(r"\s+".join(map(re.escape, words.split())))
-    found = pattern.search(text, start)
+    found = pattern.search(text, start, end)
     return found.span() if found else None
 
 
@@ -390,14 +390,13 @@ def use_of(tables: Tables, row: Mapping[str, Any], stage: str, sample_id: str) -
     if record.get("data_sha256") not in (None, content_hash(rows)):
         return True, f"trained on another version of {SPLIT_TABLES[stage]}, rebuilt since"
     drawn = drawn_by(record, rows, stage)
-    if drawn is not None and sample_id not in drawn:
+    if drawn is None:
+        return True, "trained on this table by a recipe that changed since, so whether it drew this row is unknown"
+    if sample_id not in drawn:
         return False, f"not drawn by its recipe, which took {len(drawn)} rows"
     left_out = (record.get("plan") or {}).get("too_long") or 0
     doubt = f" (unless it is among {left_out} rows that were too long)" if left_out else ""
-    return (
-        True,
-        f"trained on it{doubt}" if drawn is not None else "trained on this table; what its recipe drew is unknown",
-    )
+    return True, f"trained on it{doubt}"
 
 
 def drawn_by(record: Mapping[str, Any], rows: pl.DataFrame, stage: str) -> set[str] | None:

@@ -86,6 +86,7 @@ def test_every_gate_runs_though_an_earlier_one_failed():
     assert len(faults) == 2
 
 
+@pytest.mark.filterwarnings("ignore::dagster.PreviewWarning")
 def test_specs_name_each_gate_and_block_where_it_blocks():
     units = dg.StaticPartitionsDefinition(["a"])
     made = specs(KEY, [BLOCKS, WARNS], units)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import stamina
 
-from resources.polite_client import USER_AGENT, Passing, PoliteClient, is_private, request_headers
+from resources.polite_client import USER_AGENT, Passing, PoliteClient, is_private, request_headers, worth_another_try
 from resources.raw_store import RawStore
 from tests.fakes import Answer, serving
 from twainbot.errors import SourceUnavailable
@@ -92,6 +92,34 @@ def test_a_fault_that_stays_is_told_after_the_last_attempt(client):
     with serving({"/b": Answer(500)}) as site, pytest.raises(Passing, match=r"/b answered 500. Try again later"):
         client.fetch(f"{site.url}/b")
     assert len(site.seen) == 2
+
+
+def test_a_server_that_names_a_time_is_left_alone_until_then(store):
+    start = time.monotonic()
+    with serving({"/b": [Answer(429, headers={"Retry-After": "2"}), Answer(body=BOOK)]}) as site:
+        PoliteClient(store, delay_s=0.0).fetch(f"{site.url}/b")  # of itself it would wait 0.5 to 1.5 s
+    assert time.monotonic() - start >= 2
+
+
+def test_a_server_that_wants_an_hour_is_not_waited_for(store):
+    with serving({"/b": Answer(503, headers={"Retry-After": "3600"})}) as site, pytest.raises(Passing):
+        PoliteClient(store, delay_s=0.0).fetch(f"{site.url}/b")
+    assert len(site.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (Passing("x"), True),
+        (Passing("x", 0.0), True),
+        (Passing("x", 7.0), 7.0),
+        (Passing("x", 61.0), False),
+        (SourceUnavailable("x"), False),
+        (OSError(), False),
+    ],
+)
+def test_only_passing_faults_are_worth_another_try(error, verdict):
+    assert worth_another_try(error) == verdict
 
 
 def test_half_a_file_is_no_file(client, store):

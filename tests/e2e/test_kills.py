@@ -1,0 +1,67 @@
+"""kill -9 in the middle of anything, then run again: it completes, nothing torn, nothing held."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from tests.e2e.conftest import Clone
+
+pytestmark = pytest.mark.xdist_group("kills")
+
+
+def kill_when(clone: Clone, condition: Callable[[], bool], limit_s: float = 300.0) -> bool:
+    """Start the main job, SIGKILL it as soon as the condition holds; False where it ended first."""
+    process = subprocess.Popen(
+        clone.command("run"), cwd=clone.root, env=clone.environment(), stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + limit_s
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            if condition():
+                process.kill()  # the run alone: its children must die by themselves
+                process.wait(30)
+                return True
+            time.sleep(0.05)
+        return False
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def children_of(clone: Clone) -> list[str]:
+    """Training processes that still work in this clone's home."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in listed if "training." in line and str(clone.home) in line]
+
+
+def test_a_killed_run_leaves_no_torn_file_and_the_next_one_completes(new_clone: Callable[[str], Clone]) -> None:
+    clone = new_clone("kills")
+    profile = clone.root / "profiles" / "tiny.yaml"
+    profile.write_text(profile.read_text().replace("trainer: inline", "trainer: subprocess"))
+    moments: list[Callable[[], bool]] = [
+        lambda: (clone.lake / "corpora").is_dir(),
+        lambda: (clone.lake / "dedupe" / "edges" / "part-0.parquet").is_file(),
+        lambda: bool(children_of(clone)),
+        lambda: (clone.lake / "adapters" / "dapt").is_dir() and bool(children_of(clone)),
+        lambda: (clone.lake / "evals").is_dir(),
+    ]
+    for moment in moments:
+        assert kill_when(clone, moment), "the run ended before the moment came"
+        time.sleep(1.0)
+        assert children_of(clone) == []
+        for path in clone.lake.rglob("part-0.parquet"):
+            pl.read_parquet(path)
+    output = clone.run("run")
+    assert "all gates passed" in output
+    assert list(clone.lake.rglob("*.tmp")) == [] or all(path.name.startswith(".") for path in clone.lake.rglob("*.tmp"))
+    ids = pl.read_parquet(clone.lake / "curated/passages/part-0.parquet")["chunk_id"]
+    assert ids.n_unique() == len(ids) > 0
+    assert "0 built" in clone.run("run")
