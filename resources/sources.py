@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -241,7 +242,7 @@ class MirrorSource:
             "retrieved_at": retrieved_at,
             "license": PG_LICENSE,
         }
-        return raw, Sidecar(style=style, **named, **known)
+        return raw, Sidecar.from_mapping({**named, **known, "style": style})
 
     def _style_by_header(self, unit: str, raw: bytes) -> str:
         from twainbot.corpora.boilerplate import strip_gutenberg
@@ -308,10 +309,8 @@ def url_is_file(url: str) -> bool:
 
 
 def as_text(known: Mapping[str, Any]) -> dict[str, Any]:
-    """The same entries with plain values as text: YAML reads the title `1601` as a number and a day as a date."""
-    return {
-        name: value if value is None or isinstance(value, dict | list) else str(value) for name, value in known.items()
-    }
+    """The same entries with numbers and dates as text: YAML reads the title `1601` as a number, `2026-01-02` as a date."""
+    return {name: str(value) if isinstance(value, int | float | date) else value for name, value in known.items()}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

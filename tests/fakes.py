@@ -24,13 +24,29 @@ class Answer:
 class FakeSite:
     """A site on 127.0.0.1. `pages`: path to its answers in turn, the last one repeated; other paths are 404.
 
-    A page with an ETag answers 304 to whoever sends it back. `seen`: (path, request headers) in order.
+    A page with an ETag answers 304 to whoever sends it back. `seen`: (path, request headers) in order. `busiest`: the
+    most requests that were being answered at one time.
     """
 
     pages: dict[str, Sequence[Answer]]
     url: str = ""
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    busiest: int = 0
+    _active: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count this request among those being answered."""
+        with self._lock:
+            self._active += 1
+            self.busiest = max(self.busiest, self._active)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._active -= 1
 
     def paths(self) -> list[str]:
         """What was asked for, in order."""
@@ -53,6 +69,10 @@ def handler(site: FakeSite) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            with site.busy():
+                self.reply()
+
+        def reply(self) -> None:
             page = site.answer(self.path, dict(self.headers.items()))
             self.send_response(page.status)
             for name, value in page.headers.items():

@@ -55,8 +55,11 @@ def caught(canary: Canary, rejects: "pl.DataFrame") -> bool:
     return any(text.startswith(reason) for reasons in found["reasons"].to_list() for text in reasons)
 
 
-@dg.asset_check(asset=PASSAGES, description="Every registered unit has a good screened version; in `full` a missing one blocks.",
-                blocking=current().name == "full")  # fmt: skip
+@dg.asset_check(
+    asset=PASSAGES,
+    description="Every registered unit has a good screened version; in `full` a missing one blocks.",
+    blocking=current().name == "full",
+)
 def every_unit_present(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
     """Registered units without a file: fan-ins went on without them."""
     opened, absent = lake.open(), list[str]()

@@ -116,7 +116,7 @@ def status(profile: str | None) -> None:
             click.echo(line)
 
 
-@main.command(epilog="Example: twainbot trace local/river/the-ferrymans-ledger:0-1874")
+@main.command(epilog="Example: twainbot trace b000/tool_calls/0007")
 @click.argument("sample_id")
 @profile_option
 def trace(sample_id: str, profile: str | None) -> None:
@@ -136,12 +136,14 @@ def clean(profile: str | None, yes: bool) -> None:
     """Delete what no fresh asset needs: old adapters and bundles, finished training work, temporary files."""
     home = prepared(profile)
     from twainbot_assets import retention
+    from twainbot_assets.runner import only_one
 
-    found = retention.unneeded(home)
-    for path, size in found:
-        click.echo(f"{size / 2**20:8.1f} MiB  {path}")
-    if found and (yes or click.confirm(f"Delete these {len(found)}?")):
-        retention.delete([path for path, _ in found])
+    with only_one(home):  # a run could publish again what is listed here
+        found = retention.unneeded(home)
+        for path, size in found:
+            click.echo(f"{size / 2**20:8.1f} MiB  {path}")
+        if found and (yes or click.confirm(f"Delete these {len(found)}?")):
+            retention.delete([path for path, _ in found])
     click.echo(f"{len(found)} unneeded, {sum(size for _, size in found) / 2**20:.1f} MiB.")
 
 
@@ -174,19 +176,22 @@ def score(what: str, file: Path, as_json: bool) -> None:
     click.echo(score_file(what, file, as_json))
 
 
-@main.command(epilog="Example: twainbot decide queue.jsonl --by 'A. Reviewer'")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--by", "reviewer", required=True, help="Who decided.")
+@main.command(epilog="Example: twainbot decide > queue.jsonl; edit it; twainbot decide queue.jsonl --by 'A. Reviewer'")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--by", "reviewer", help="Who decided; needed with FILE.")
 @profile_option
-def decide(file: Path, reviewer: str, profile: str | None) -> None:
-    """Bring a reviewed queue back: JSON lines of chunk_id and decision (keep or reject). `-` writes the open queue."""
+def decide(file: Path | None, reviewer: str | None, profile: str | None) -> None:
+    """Without FILE: the open review queue. With it: bring decisions back, JSON lines of chunk_id and keep or reject."""
     home = prepared(profile)
     from resources.lake import Lake
     from twainbot_assets import reviewing
 
-    click.echo(
-        reviewing.open_queue(Lake(home.lake)) if str(file) == "-" else reviewing.bring_back(file, reviewer, home)
-    )
+    if file is None:
+        click.echo(reviewing.open_queue(Lake(home.lake)))
+        return
+    if not reviewer:
+        raise BadUse("Decisions need a name: add --by 'WHO'.")
+    click.echo(reviewing.bring_back(file, reviewer, home))
 
 
 @main.command(epilog="Example: twainbot release twainbot-lora-v0.1-rehearsal")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from resources.folders import Folders
 from resources.home import current as current_home
@@ -85,6 +84,5 @@ defs = dg.Definitions(
             tracking_uri=os.environ["MLFLOW_TRACKING_URI"],
             experiment=f"twainbot-{profile.name}",
         ),
-        "duckdb": DuckDBResource(database=str(home.warehouse)),
     },
 )

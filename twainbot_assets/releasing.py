@@ -69,7 +69,7 @@ def closing_lines(home: Home, failed: bool) -> list[str]:
     """Where the report and the adapter are, and what to do next."""
     from twainbot_assets.definitions import lake
 
-    opened, lines = lake.open(), []
+    opened, lines = lake.open(), list[str]()
     for recipe in current().recipes:
         report = home.reports / f"scorecard-{recipe}.html"
         if report.is_file():

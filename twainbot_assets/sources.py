@@ -22,7 +22,10 @@ ABSENT = "none"
 
 # Files whose text is data to some stage. A folder counts with all its files.
 WATCHED = {
-    "prompts": ("twainbot/dialogues/prompts.yaml", "twainbot/dialogues/grammars", "twainbot/dialogues/places.yaml"),
+    "prompts": tuple(
+        f"twainbot/dialogues/{name}"
+        for name in ("grammars", "places.yaml", "prompts.yaml", "swaps.yaml", "topics.yaml")
+    ),
     "lexicon": ("twainbot/screening/lexicon.yaml",),
     "suites": ("samples/evals",),
     "templates": ("training/templates",),

@@ -10,7 +10,7 @@ import pytest
 from tests import builders as make
 from tests.fakes import FakeScorer
 from twainbot.dialogues import prompts
-from twainbot.dialogues.gather import from_work, gather_and_screen, lexical_flags, parents, with_parents
+from twainbot.dialogues.gather import from_work, gather_and_screen, parents, with_parents
 from twainbot.dialogues.rows import turn
 from twainbot.errors import BadInput
 from twainbot.records import SCREENED_DIALOGUE
@@ -112,10 +112,6 @@ def test_coarse_words_of_the_assistant_ask_for_review():
     )
     assert row["decision"] == "review"
     assert any(reason.startswith("lexical: ") for reason in row["reasons"])
-
-
-def test_plain_words_have_no_flags():
-    assert lexical_flags("It rained on Crow Bend.") == []
 
 
 def test_dialogues_without_their_columns_are_refused():

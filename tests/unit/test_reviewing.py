@@ -121,7 +121,7 @@ def test_a_reviewer_may_reject_what_has_no_rights(home):
 
 
 def test_all_wrong_lines_are_counted_and_the_first_five_named(home):
-    with pytest.raises(BadInput, match="line 5: .* And 2 more lines") as error:
+    with pytest.raises(BadInput, match=r"line 5: .* And 2 more lines") as error:
         reviewing.bring_back(queue(home, *[kept(decision="x")] * 7), "R", home)
     assert "line 6" not in str(error.value)
 

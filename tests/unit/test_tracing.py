@@ -210,12 +210,12 @@ def test_an_unknown_span_of_a_known_work_is_answered_with_its_passages(lake):
 
 
 def test_a_misspelt_id_is_answered_with_the_id_meant(lake):
-    with pytest.raises(UnknownName, match="Similar ids: .*tales/the-flood"):
+    with pytest.raises(UnknownName, match=r"Similar ids: .*tales/the-flood"):
         told(lake, "tales/the-floood")
 
 
 def test_an_empty_lake_says_what_to_run(tmp_path):
-    with pytest.raises(UnknownName, match="Nothing was built .*twainbot run"):
+    with pytest.raises(UnknownName, match=r"Nothing was built .*twainbot run"):
         told(Lake(str(tmp_path)), CHUNK_ID)
 
 

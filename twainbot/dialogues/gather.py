@@ -9,10 +9,9 @@ from typing import Any
 import polars as pl
 
 from twainbot.dialogues import prompts
-from twainbot.dialogues.quality import ToxicityScorer, screen_dialogues
-from twainbot.dialogues.tools import FORECAST_TOOL
+from twainbot.dialogues.quality import screen_dialogues
 from twainbot.records import DIALOGUE, SCREENED_DIALOGUE, conform, frame
-from twainbot.screening.lexical import find
+from twainbot.screening import ToxicityScorer
 
 PERSONA = "twain"  # speaks where a transcript names no persona of ours
 
@@ -27,15 +26,10 @@ def gather_and_screen(
     """
     logged = frame((from_work(work) for work in usable(transcripts)), DIALOGUE)
     rows = pl.concat([conform(written, DIALOGUE, "dialogues").select(list(DIALOGUE)), logged]).sort("conversation_id")
-    judged = screen_dialogues(rows, scorer, tool=FORECAST_TOOL, lexical_flags=lexical_flags)
+    judged = screen_dialogues(rows, scorer)
     chunks, works = set(passages["chunk_id"].to_list()), set(passages["work_id"].to_list())
     listed = [with_parents(row, chunks, works) for row in judged.to_dicts()]
     return frame(listed, SCREENED_DIALOGUE)
-
-
-def lexical_flags(text: str) -> list[str]:
-    """What the lexicon finds in the assistant's words: profanity, abuse, threats, period terms, personal data."""
-    return list(find(text).flags)
 
 
 def usable(transcripts: pl.DataFrame) -> Iterable[dict[str, Any]]:

@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -18,7 +18,7 @@ from twainbot.dialogues import figures, rows
 from twainbot.dialogues.tools import FORECAST_TOOL, call_arguments, stored_name
 from twainbot.errors import BadInput
 from twainbot.records import DIALOGUE, SCREENED_DIALOGUE, conform, frame
-from twainbot.screening import lexical
+from twainbot.screening import ToxicityScorer, lexical
 
 VOICE_MIN_WORDS = 7  # the shortest opening or closing of the shipped grammars holds 7 words beside the facts
 COPY_MAX_WORDS = 30  # longest run shared with the user's quotation; lines are at most 26 words long, see transfer.py
@@ -49,16 +49,6 @@ _FORECAST = re.compile(
 )
 
 Row: TypeAlias = Mapping[str, Any]
-
-
-class ToxicityScorer(Protocol):
-    """Scores texts 0 (civil) to 1 (toxic); None where no model ran. The implementations live in resources/."""
-
-    backend: str
-
-    def score(self, texts: list[str]) -> list[float | None]:
-        """One score for each text, in order."""
-        ...
 
 
 def problems(row: Row, tool: Mapping[str, Any]) -> list[str]:

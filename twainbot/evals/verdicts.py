@@ -85,7 +85,7 @@ def style(ratings: Sequence[Rating]) -> Verdict:
     means = _means(ratings, "adapter")
     n, good = len(means), sum(mean >= STYLE_GOOD for mean in means.values())
     if n == 0:
-        return _not_run("style", STYLE_BOUND, "No ratings yet: run `twainbot review` and report them.", better="higher")
+        return _not_run("style", STYLE_BOUND, "Nobody has rated the sample dialogues blind yet.", better="higher")
     state = _state(lower_bound(good, n) > STYLE_BOUND, upper_bound(good, n) < STYLE_BOUND)
     why = f"{good} of {n} replies rated {STYLE_GOOD:g} or better{_agreement(ratings)}{_rated_gain(ratings)}."
     if n < STYLE_ITEMS and state == "pass":
