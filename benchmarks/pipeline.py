@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("twainbot", "twainbot_assets", "resources", "checks", "training", "profiles", "samples", "benchmarks")
 ROUNDS = 5
 LOAD_BAR = 1.3  # times `import dagster`
 OVERHEAD_BAR = 1.25  # times the plain script
@@ -52,11 +54,21 @@ class Line:
     holds: bool | None = None
 
 
+def copied(folder: Path) -> Path:
+    """A copy of what is measured: an edit to the clone while it runs would make assets stale, and the second run busy."""
+    for part in PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dagster.yaml", folder / "dagster.yaml")
+    return folder
+
+
 def measured(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     """Run a command to its end. Raises SystemExit with its last lines where it failed."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         begun = time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=environment["PYTHONPATH"], env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
         _, status, usage = os.wait4(process.pid, 0)  # the usage of this child and its children alone, peak included
         wall = time.monotonic() - begun
         output.seek(0)
@@ -67,10 +79,10 @@ def measured(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
 
 
-def environment_of(profile: str, home: Path) -> dict[str, str]:
-    """This process's environment with a home of its own: nothing is read from or left in the user's."""
+def environment_of(profile: str, home: Path, code: Path) -> dict[str, str]:
+    """This process's environment with a home and code of its own: nothing is read from or left in the user's."""
     kept = {name: value for name, value in os.environ.items() if name not in HOME_OF_ITS_OWN}
-    own = {"TWAINBOT_PROFILE": profile, "TWAINBOT_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    own = {"TWAINBOT_PROFILE": profile, "TWAINBOT_HOME": str(home), "PYTHONPATH": str(code)}
     return {**kept, **QUIET, **own}
 
 
@@ -100,7 +112,7 @@ def running(profile: str, home: Path, environment: Mapping[str, str]) -> list[Li
     plain_folder = home / "plain"
     plain_folder.mkdir()
     graph = measured(graph_command, environment)
-    plain = measured([sys.executable, str(ROOT / "benchmarks" / "plain.py"), profile, str(plain_folder)], environment)
+    plain = measured([sys.executable, "benchmarks/plain.py", profile, str(plain_folder)], environment)
     again = measured(graph_command, environment)
     same = tables_of(home / profile / "lake", environment) == json.loads(plain.output.splitlines()[-1])
     runs = (("`twainbot run`, fresh home", graph), ("the plain script", plain), ("`twainbot run` again", again))
@@ -160,8 +172,10 @@ def main() -> None:
     arguments = parser.parse_args()
     before = machine()
     with tempfile.TemporaryDirectory(prefix="twainbot-bench-") as folder:
-        environment = environment_of(arguments.profile, Path(folder))
-        lines = [*loading(environment), *running(arguments.profile, Path(folder), environment)]
+        home = Path(folder) / "home"
+        home.mkdir()
+        environment = environment_of(arguments.profile, home, copied(Path(folder) / "code"))
+        lines = [*loading(environment), *running(arguments.profile, home, environment)]
     text = report(arguments.profile, before, lines)
     print(text, end="")
     if arguments.out:

