@@ -14,7 +14,7 @@ OWN_PACKAGES = ("twainbot", "training")
 # Read by pattern: the syntax trees of all modules would cost a third of Dagster's own loading time. A line of a docstring
 # that reads like an import adds a module to the hash, which errs on the safe side.
 _IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([\w.]+))", re.MULTILINE
+    r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\((?:#[^\n]*|[^)#])*\)|[^\n]*)|import[ \t]+([^\n]+))", re.MULTILINE
 )
 _COMMENT = re.compile(r"#[^\n]*")
 _CHUNK_ID = re.compile(r"^(?P<work>.+):(?P<start>\d+)-(?P<end>\d+)$")
@@ -56,12 +56,9 @@ def own_imports(module: str) -> tuple[str, ...]:
     """Own modules named in this module's import statements, wherever they stand in it."""
     named: list[str] = []
     for package, names, plain in _IMPORT.findall(source_bytes(module).decode()):
-        base = package or plain
-        if base.split(".")[0] not in OWN_PACKAGES:
-            continue
-        listed = _COMMENT.sub("", names).strip("()").split(",")
-        named += [base, *(f"{base}.{name.split()[0]}" for name in listed if name.strip())]
-    return tuple(name for name in named if is_module(name))
+        listed = [name.split()[0] for name in _COMMENT.sub("", names or plain).strip("()").split(",") if name.strip()]
+        named += [package, *(f"{package}.{name}" for name in listed)] if package else listed
+    return tuple(name for name in named if name.split(".")[0] in OWN_PACKAGES and is_module(name))
 
 
 @cache

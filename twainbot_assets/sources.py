@@ -126,19 +126,13 @@ def observe_recipe(stage: str) -> dg.SourceAsset:
     return observed
 
 
-external = [
-    dg.AssetSpec(
-        keys.source("reviews"),
-        group_name=GROUP,
-        description="What people decided on the review queue (`twainbot decide`).",
-    ),
-    dg.AssetSpec(keys.source("ratings"), group_name=GROUP, description="Blind ratings of sample dialogues, 1-5."),
-]
 observed = [
     *(observe_units(source) for source in SOURCES),
     *(observe_plain(f"settings_{name}", f"Section `{name}` of the profile.") for name in keys.SETTINGS),
     *(observe_plain(name, how) for name, how in WATCHED_HOW.items()),
+    observe_plain("reviews", "What people decided on the review queue (`twainbot decide`)."),
+    observe_plain("ratings", "Blind ratings of sample dialogues, 1 to 5, in ratings.jsonl of the home."),
     observe_plain("units", "The set of all registered units: fan-ins turn stale when one is added or removed."),
     *(observe_recipe(stage) for stage in keys.TRAINING_STAGES),
 ]
-assets = [*observed, *external]
+assets = observed
