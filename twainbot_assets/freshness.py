@@ -5,6 +5,7 @@ Everything here reads the instance; runner.py acts on it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCause, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from twainbot.errors import UnknownName
 from twainbot_assets import keys
 from twainbot_assets.automation import SLICES
 
@@ -133,15 +135,24 @@ def worded(cause: StaleCause) -> str:
 
 
 def selected(defs: dg.Definitions, selection: str | None) -> Sequence[dg.AssetKey] | None:
-    """The assets that a selection string names (Dagster's syntax: `chunks/local`, `group:splits`, `key:"x"+`)."""
+    """The assets that a selection names: stages, slices and tables, with Dagster's `+`, `and`, `or`, `not`; or its own syntax.
+
+    Raises UnknownName where it names nothing.
+    """
     if selection is None:
         return None
     graph = defs.resolve_asset_graph()
-    text = selection
-    if selection in {keys.table(key) for key in graph.materializable_asset_keys}:
-        text = f'key:"{selection}"'
-    elif selection in keys.STAGES:
-        text = f"group:{selection}"
-    elif selection in SLICES:
-        text = SLICES[selection]
-    return sorted(dg.AssetSelection.from_string(text).resolve(graph), key=keys.table)
+    tables = {keys.table(key) for key in graph.materializable_asset_keys}
+
+    def named(match: re.Match[str]) -> str:
+        word = match[0]
+        if word in SLICES:
+            return f"({SLICES[word]})"
+        return f'key:"{word}"' if word in tables else f"group:{word}" if word in keys.STAGES else word
+
+    text = selection if ":" in selection else re.sub(r"[\w/]+", named, selection)
+    try:
+        return sorted(dg.AssetSelection.from_string(text).resolve(graph), key=keys.table)
+    except dg.DagsterError as error:
+        known = f"stages ({', '.join(keys.STAGES[1:])}), slices ({', '.join(SLICES)}) and tables such as chunks/local"
+        raise UnknownName(f"Nothing can be selected by {selection!r}. Known: {known}.") from error
