@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from twainbot_assets.release import RECIPE_TAG, STAGE
 
 if TYPE_CHECKING:
     from resources.home import Home
+    from resources.lake import Lake
     from twainbot_assets.runner import Report, Runner
 
 PREFIXES = {"data-v": ("release/dataset", DATA_VERSIONS), "twainbot-lora-v": ("release/model", MODEL_VERSIONS)}
@@ -57,12 +59,19 @@ def cut_if_new(work: Runner, report: Report) -> None:
     for recipe in current().recipes:
         adapter = opened.read(f"adapters/{STAGE}", recipe)["adapter_sha256"][0]
         if adapter not in cuts:
-            number = len(opened.keys("release/model")) + 1
+            number = next_number(opened)
             for version in (f"data-v0.{number}-rehearsal", f"twainbot-lora-v0.{number}-rehearsal"):
                 cut(work, version, recipe)
             cuts.add(adapter)
     report.made += work.report.made
     report.faults += work.report.faults
+
+
+def next_number(lake: Lake) -> int:
+    """The first number that no bundle of either kind bears: a data bundle may have been cut before its model failed."""
+    taken = [*lake.keys("release/dataset"), *lake.keys("release/model")]
+    numbers = [int(found[1]) for version in taken if (found := re.search(r"-v0\.(\d+)", version))]
+    return max(numbers, default=0) + 1
 
 
 def closing_lines(home: Home, failed: bool) -> list[str]:
