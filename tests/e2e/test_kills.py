@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -38,8 +40,13 @@ def kill_when(clone: Clone, condition: Callable[[], bool], limit_s: float = 300.
 
 def children_of(clone: Clone) -> list[str]:
     """Training processes that still work in this clone's home."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in listed if "training." in line and str(clone.home) in line]
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if "training." in line and str(clone.home) in line:
+                found.append(line)
+    return found
 
 
 def test_a_killed_run_leaves_no_torn_file_and_the_next_one_completes(new_clone: Callable[[str], Clone]) -> None:
