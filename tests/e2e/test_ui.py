@@ -114,10 +114,12 @@ def test_the_graph_shows_and_a_partition_is_materialized_by_clicking(ui: Ui) -> 
         button.wait_for(timeout=90_000)
         time.sleep(3)  # the page settles after its first answers; an early click launches nothing
         button.click()
-        page.get_by_text("All", exact=True).first.wait_for(timeout=60_000)
-        box = page.locator("input[placeholder*='artition']").first
-        box.wait_for(timeout=60_000)
-        box.fill("river")
+        chooser = page.get_by_text("Select a partition or create one")
+        chooser.wait_for(timeout=60_000)
+        chooser.click()
+        entry = "li:has-text('river'), [role=menuitem]:has-text('river'), label:has-text('river')"
+        page.locator(entry).filter(visible=True).first.click()
+        page.keyboard.press("Escape")
         page.screenshot(path=ui.shots / "dialog.png")
         launch = page.locator("button:has-text('Launch')").last
         launch.wait_for(timeout=60_000)
