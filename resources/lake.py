@@ -227,7 +227,7 @@ class LakeResource(dg.ConfigurableResource[None]):
     """The lake for assets and checks that read tables beside their inputs. `base`: a folder or URL."""
 
     base: str
-    storage_options: dict[str, str] = Field(default_factory=dict)
+    storage_options: dict[str, str] = Field(default={})
 
     def open(self) -> Lake:
         """The lake itself."""
@@ -238,7 +238,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     """Stores polars frames as lake partitions and hands them back as LazyFrames; a fan-in is one stacked frame."""
 
     base: str
-    storage_options: dict[str, str] = Field(default_factory=dict)
+    storage_options: dict[str, str] = Field(default={})
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Commit one frame, fenced. Tells Dagster where it lies."""

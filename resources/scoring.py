@@ -38,14 +38,15 @@ def neutral() -> dict[str, str]:
 
 def losses(model: LanguageModel, texts: Mapping[str, str], bare: dict[str, float]) -> list[TextLoss]:
     """Summed nats of each text, adapter on and off. `bare` remembers the base's between adapters."""
-    found = []
-    for item, text in texts.items():
-        tuned = model.perplexity([text], adapter=True)
-        if item not in bare:
-            bare[item] = model.perplexity([text], adapter=False).nll
-        if tuned.tokens:
-            found.append(TextLoss(item, bare[item], tuned.nll, tuned.tokens, item.rsplit(":", 1)[0]))
-    return found
+    on = model.likelihoods(list(texts.values()))
+    unknown = [item for item in texts if item not in bare]
+    off = model.likelihoods([texts[item] for item in unknown], adapter=False)
+    bare.update({item: part.nll for item, part in zip(unknown, off, strict=True)})
+    return [
+        TextLoss(item, bare[item], tuned.nll, tuned.tokens, item.rsplit(":", 1)[0])
+        for item, tuned in zip(texts, on, strict=True)
+        if tuned.tokens
+    ]
 
 
 def code_losses(model: LanguageModel, limit: int | None) -> list[TextLoss]:

@@ -17,7 +17,6 @@ import dagster as dg
 from pydantic import Field
 
 from training.command import FAILURE, Arguments
-from training.config import STAGES
 from twainbot import errors
 
 _ROOT = Path(__file__).resolve().parent.parent  # holds the packages `training` and `resources`
@@ -31,7 +30,7 @@ class Trainer(dg.ConfigurableResource[None]):
     """
 
     mode: Literal["subprocess", "inline"] = "subprocess"
-    launcher: list[str] = Field(default_factory=list)
+    launcher: list[str] = Field(default=[])
     threads: int = 0
 
     def train(
@@ -50,6 +49,7 @@ class Trainer(dg.ConfigurableResource[None]):
         the error that the stage raised (BadInput, BadConfig, Diverged, ...), or dg.Failure where it died without one.
         """
         from training import record
+        from training.config import STAGES
 
         if stage not in STAGES:
             raise errors.UnknownName(f"Unknown training stage {stage!r}. Stages are: {', '.join(STAGES)}.")
@@ -87,8 +87,6 @@ class Trainer(dg.ConfigurableResource[None]):
             "PYTHONPATH": os.pathsep.join(paths),
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
-            # Waiting threads sleep: beside one other training on two cores, 72 tokens/s instead of 12.
-            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         }
         return {**found, "OMP_NUM_THREADS": str(self.threads)} if self.threads else found
 

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,11 +19,11 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PrinterCallback, Trainer, TrainingArguments
+from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 from typing_extensions import override
 
-from training import watch
+from training import attention, watch
 from training.config import Lora, Stage
 from training.preflight import Plan
 from training.render import IGNORED
@@ -135,8 +136,10 @@ def token_loss(turn_start_weight: float = 1.0) -> LossOf:
     def loss_of(model: PeftModel, batch: Batch, trained_tokens: Any) -> Tensor:
         nll, positions = token_nll(model, batch)
         labels = batch["labels"]
-        starts = (labels[:, positions] != IGNORED) & (labels[:, positions - 1] == IGNORED)
-        return (nll * torch.where(starts, turn_start_weight, 1.0)).sum() / trained_tokens
+        after = torch.cat([labels[:, 1:], labels.new_full((len(labels), 1), IGNORED)], dim=1)
+        bounds = (labels[:, positions - 1] == IGNORED) | (after[:, positions] == IGNORED)
+        bounds &= labels[:, positions] != IGNORED
+        return (nll * torch.where(bounds, turn_start_weight, 1.0)).sum() / trained_tokens
 
     return loss_of
 
@@ -151,6 +154,20 @@ def evaluate(model: torch.nn.Module, lines: Sequence[Packed], pad_id: int) -> tu
         total += float(token_nll(model, batch)[0].sum())
         count += int((batch["labels"] != IGNORED).sum())
     return total, count
+
+
+@torch.no_grad()
+def row_nll(model: torch.nn.Module, rows: Sequence[TokenRow], pad_id: int, length: int) -> list[float]:
+    """Summed negative log-likelihood in nats of each row's labelled tokens, in order; rows share lines of `length` tokens."""
+    model.eval()
+    found = dict.fromkeys(map(id, rows), 0.0)
+    for line in pack(rows, max(length, *(len(row.ids) for row in rows), 0)) if rows else []:
+        nll, positions = token_nll(model, on_device(collate([line], pad_id), model))
+        starts = torch.tensor([0, *accumulate(len(row.ids) for row in line)])
+        edges = torch.searchsorted(positions.cpu(), starts).tolist()
+        for row, (begin, end) in zip(line, pairwise(edges), strict=True):
+            found[id(row)] = float(nll[0, begin:end].sum())
+    return [found[id(row)] for row in rows]
 
 
 def mean_nll(model: torch.nn.Module, lines: Sequence[Packed], pad_id: int) -> float:
@@ -187,7 +204,7 @@ def load_base(folder: Path, settings: Stage, seed: int) -> torch.nn.Module:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **more)
+    model = attention.load(folder, dtype, **more)
     return model.to("cuda") if gpu and not more else model
 
 

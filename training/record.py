@@ -22,7 +22,14 @@ from twainbot import records
 from twainbot.errors import BadInput
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "polars")
-_CODE = ("config", "render", "rows", "engine", "preflight")  # modules whose text changes what an adapter becomes
+_CODE = (
+    "config",
+    "render",
+    "rows",
+    "engine",
+    "attention",
+    "preflight",
+)  # modules whose text changes what an adapter becomes
 
 
 def parents(stage: str, recipe: Recipe, table: pl.DataFrame, base: Path, init_adapter: Path | None) -> dict[str, Any]:

@@ -35,7 +35,8 @@ ABOUT = {
 def adapter(stage: str) -> dg.AssetsDefinition:
     """The adapter that one stage leaves, one row per recipe that says where it lies and what it came from."""
     key, before = keys.key(f"adapters/{stage}"), BEFORE[stage]
-    ins = {"rows": dg.AssetIn(keys.key(f"splits/{DATA[stage]}")), "model": dg.AssetIn(MODEL)}
+    read = [DATA[each] for each in keys.TRAINING_STAGES[: keys.TRAINING_STAGES.index(stage) + 1]]
+    ins = {name: dg.AssetIn(keys.key(f"splits/{name}")) for name in read} | {"model": dg.AssetIn(MODEL)}
 
     @dg.asset(
         key=key,
@@ -63,9 +64,11 @@ def adapter(stage: str) -> dg.AssetsDefinition:
         work = Path(folders.work) / recipe / stage
 
         def train() -> "pl.DataFrame":
-            data = written(tables["rows"].collect(), work / "data" / f"{DATA[stage]}.parquet")
+            data = work / "data"  # earlier stages' rows too: what the adapter still knows of them is measured again
+            for name in read:
+                written(tables[name].collect(), data / f"{name}.parquet")
             path = recipe_path(current().name, recipe)
-            record = trainer.train(context, stage, path, data.parent, base, work, start)
+            record = trainer.train(context, stage, path, data, base, work, start)
             return adapter_row(opened, base, work / "adapter", record, recipe, stage)
 
         def metadata(made: "pl.DataFrame") -> dict[str, Any]:
@@ -76,12 +79,11 @@ def adapter(stage: str) -> dg.AssetsDefinition:
     return trained
 
 
-def written(rows: "pl.DataFrame", path: Path) -> Path:
+def written(rows: "pl.DataFrame", path: Path) -> None:
     """The rows as a Parquet file for the training process."""
     from resources.lake import replace_file
 
     replace_file(path, rows.write_parquet)
-    return path
 
 
 def adapter_row(

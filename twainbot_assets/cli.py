@@ -19,7 +19,7 @@ from twainbot.errors import BadUse, TwainBotError
 if TYPE_CHECKING:
     import dagster as dg
 
-    from twainbot_assets.runner import Report
+    from twainbot_assets.runner import Fault, Report
 
 profile_option = click.option("--profile", help="tiny, sample, laptop or full. Default: TWAINBOT_PROFILE, else sample.")
 
@@ -244,12 +244,24 @@ def ui(profile: str | None, port: int) -> None:
     os.execv(sys.executable, [*command, "-w", str(PROJECT / "workspace.yaml")])  # noqa: S606 - becomes the UI itself
 
 
+def warning_lines(warnings: list[Fault]) -> list[str]:
+    """A line per warning; one that many partitions of a stage share is told once, with their number."""
+    alike: dict[tuple[str, str], list[Fault]] = {}
+    for fault in warnings:
+        alike.setdefault((fault.item.table.split("/")[0], fault.why.partition(":")[0]), []).append(fault)
+    lines = []
+    for (stage, _), found in alike.items():
+        more = f" (and {len(found) - 1} more of {stage})" if len(found) > 1 else ""
+        lines.append(f"warning {found[0].item}: {found[0].why}{more}")
+    return lines
+
+
 def tell(report: Report, home: Home, closing: list[str]) -> int:
     """Print what was done, and return the exit code."""
     for fault in report.skipped:
         click.echo(f"SKIPPED {fault.item}: {fault.why}", err=True)
-    for warning in report.warnings:
-        click.echo(f"warning {warning.item}: {warning.why}", err=True)
+    for line in warning_lines(report.warnings):
+        click.echo(line, err=True)
     verdict = f"{len(report.faults)} failed" if report.faults else "all gates passed"
     click.echo(f"{len(report.made)} built, {verdict}, {report.seconds:.0f} s (profile {home.profile})")
     for fault in report.faults:

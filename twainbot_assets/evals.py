@@ -38,11 +38,11 @@ CASES = [keys.source("suites"), keys.source("prompts"), keys.settings("evaluatio
 NO_GATES = gates.EVALUATED
 
 
-def loaded(folders: Folders, model: "pl.DataFrame", adapter: Path | None) -> "LanguageModel":
-    """The base, with an adapter if one is given."""
+def loaded(folders: Folders, model: "pl.DataFrame", adapter: Path | None, *, merged: bool = False) -> "LanguageModel":
+    """The base, with an adapter if one is given, `merged` into it where it need not be switched off."""
     from resources.language_model import LanguageModel
 
-    return LanguageModel.load(folders.model(model["folder"][0]), adapter)
+    return LanguageModel.load(folders.model(model["folder"][0]), adapter, merged=merged)
 
 
 def generated(model: "LanguageModel", arm: str, suites: Sequence[str]) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def generations(
         rows: list[dict[str, Any]] = []
         for stage, suites in SPOKEN_BY.items():
             folder = adapter_folder(lake.open(), folders, adapters[stage].collect())
-            rows += generated(loaded(folders, model.collect(), folder), stage, suites)
+            rows += generated(loaded(folders, model.collect(), folder, merged=True), stage, suites)
         return frame(rows, GENERATION)
 
     yield from publish(context, make, gates.GENERATIONS, dialogues_to_read)

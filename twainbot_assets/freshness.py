@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCause, StaleStatus
 from dagster._core.loader import LoadingContextForTest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from twainbot.errors import UnknownName
 from twainbot_assets import keys
@@ -67,19 +68,25 @@ class Freshness:
         return Verdict("stale", tuple(dict.fromkeys([*map(worded, causes), *failed])))
 
     def failed_checks(self, item: Item) -> list[str]:
-        """Blocking checks of an unpartitioned asset whose latest execution failed: the asset must be made again."""
+        """Blocking checks of an unpartitioned asset that failed or never ended: the asset must be made again."""
         if item.partition is not None:
             return []
         blocking = [
             key for key in self.graph.get_check_keys_for_assets({item.key}) if self.graph.get_check_spec(key).blocking
         ]
-        return sorted(f"its check {key.name} failed" for key in blocking if self.check_failed(key))
+        found = {key.name: self.check_trouble(key) for key in blocking}
+        return sorted(f"its check {name} {trouble}" for name, trouble in found.items() if trouble)
 
-    def check_failed(self, key: dg.AssetCheckKey) -> bool:
-        """Whether the latest execution of a check counts as an error."""
+    def check_trouble(self, key: dg.AssetCheckKey) -> str:
+        """What the latest execution of a check came to, where that was no good: "failed" as an error, or "never ended"."""
         record = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
-        evaluation = record.evaluation if record is not None else None
-        return evaluation is not None and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
+        if record is None:
+            return ""
+        if record.status is AssetCheckExecutionRecordStatus.PLANNED:  # its run was killed
+            return "never ended"
+        evaluation = record.evaluation
+        bad = evaluation is not None and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
+        return "failed" if bad else ""
 
     def items(self, key: dg.AssetKey) -> list[Item]:
         """All partitions of an asset, or the asset itself."""
@@ -147,7 +154,7 @@ def selected(defs: dg.Definitions, selection: str | None) -> Sequence[dg.AssetKe
     def named(match: re.Match[str]) -> str:
         word = match[0]
         if word in SLICES:
-            return f"({SLICES[word]})"
+            return f"({' or '.join(f'group:{group}' for group in SLICES[word])})"
         return f'key:"{word}"' if word in tables else f"group:{word}" if word in keys.STAGES else word
 
     text = selection if ":" in selection else re.sub(r"[\w/]+", named, selection)

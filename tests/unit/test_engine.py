@@ -103,8 +103,11 @@ def test_a_packed_row_has_the_logits_that_it_has_alone():
         start = len(first.ids)
         assert (packed[start : start + len(second.ids)] - single).abs().max() < 1e-5
         ones = torch.ones_like(together["input_ids"])
+        model.get_base_model().set_attn_implementation("sdpa")  # as on a GPU
+        on_gpu = model(**unlabelled(together), use_cache=False).logits[0]
         leaking = model(**unlabelled(together), use_cache=False, attention_mask=ones).logits[0]
         cached = model(**unlabelled(together), use_cache=True).logits[0]
+    assert (on_gpu - packed).abs().max() < 1e-5
     # why engine.token_nll passes no mask and asks for no cache
     assert (leaking[start : start + len(second.ids)] - single).abs().max() > 1e-3
     assert (cached[start : start + len(second.ids)] - single).abs().max() > 1e-3

@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny_training import TEXTS, base, small_talk, weather_talk
 
+from resources.decoding import greedy
 from resources.language_model import LanguageModel, Likelihood
 from resources.tokenizer import load_tokenizer
 from training import engine
@@ -51,6 +52,46 @@ def test_left_padding_leaves_every_reply_as_it_is_alone(plain):
     alone = [plain.generate([prompt], TOOLS, max_new_tokens=8)[0] for prompt in PROMPTS]
     assert together == alone
     assert plain.generate(list(reversed(PROMPTS)), TOOLS, max_new_tokens=8, batch_size=2) == alone[::-1]
+
+
+def test_every_reply_is_the_one_that_generate_gives(adapted):
+    prompts = [
+        adapted._ids("The river " * n) + adapted._ids(text) for n, text in ((1, TEXTS[0]), (1, TEXTS[1]), (4, "A"))
+    ]
+    found = greedy(adapted.model, prompts, eos_id=adapted.eos_id, max_new_tokens=12, batch_size=2)
+    for prompt, reply in zip(prompts, found, strict=True):
+        out = adapted.model.generate(
+            input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), do_sample=False,
+            max_new_tokens=12, eos_token_id=adapted.eos_id, pad_token_id=adapted.eos_id,
+        )[0, len(prompt):].tolist()  # fmt: skip
+        assert reply == (out[: out.index(adapted.eos_id)] if adapted.eos_id in out else out)
+
+
+def test_a_row_that_ends_leaves_its_batch_and_the_others_go_on(plain):
+    prompts = [plain._ids(text) for text in TEXTS]
+    whole = greedy(plain.model, prompts, eos_id=2, max_new_tokens=10, batch_size=3)
+    end = whole[1][4]  # as if this token ended a turn
+    expected = [reply[: reply.index(end)] if end in reply else reply for reply in whole]
+    assert greedy(plain.model, prompts, eos_id=end, max_new_tokens=10, batch_size=3) == expected
+    assert len(expected[1]) <= 4
+    assert greedy(plain.model, [], eos_id=2, max_new_tokens=4, batch_size=2) == []
+
+
+def test_a_merged_adapter_speaks_as_the_one_beside_its_base(adapter, adapted):
+    merged = LanguageModel.load(base(), adapter, merged=True)
+    assert merged.has_adapter is False
+    assert merged.generate(PROMPTS, TOOLS, max_new_tokens=8) == adapted.generate(PROMPTS, TOOLS, max_new_tokens=8)
+    assert merged.perplexity(TEXTS).nll == pytest.approx(adapted.perplexity(TEXTS).nll, rel=1e-4)
+
+
+def test_texts_scored_together_have_the_likelihoods_that_they_have_alone(adapted):
+    texts = [*TEXTS, "", "A"]
+    for on in (True, False):
+        together = adapted.likelihoods(texts, adapter=on, window=16)
+        alone = [adapted.likelihoods([text], adapter=on, window=16)[0] for text in texts]
+        for one, other in zip(together, alone, strict=True):
+            assert (one.tokens, one.bytes) == (other.tokens, other.bytes)
+            assert one.nll == pytest.approx(other.nll, rel=1e-4)
 
 
 def test_switching_the_adapter_off_gives_the_base_back(plain, adapted):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from twainbot.dialogues import preferences, quality, rows, seeds, talk
 from twainbot.dialogues.tools import FORECAST_TOOL
+from twainbot.evals.tool_calls import parse_calls
 from twainbot.records import PREFERENCE
 
 EXPECTED = {  # flaw -> a problem that the gate must name
@@ -20,11 +21,13 @@ EXPECTED = {  # flaw -> a problem that the gate must name
     "flat_voice": "flat_voice",
     "forecast_despite_failure": "forecast_despite_failure",
     "no_call": "no_call",
+    "needless_call": "argument_not_said",
 }
+ANSWERED = [rows.turn("tool", '{"error":"timeout"}'), rows.turn("assistant", "It does not answer.")]
 NO_PASSAGES = pl.DataFrame(schema={"chunk_id": pl.String, "style": pl.String, "text": pl.String})
 
 
-def made(seed: int, pairs: int = 18) -> tuple[pl.DataFrame, pl.DataFrame]:
+def made(seed: int, pairs: int = 21) -> tuple[pl.DataFrame, pl.DataFrame]:
     wanted = seeds.DialogueSettings(tool_calls=120, no_tool_share=0.1, style_transfer=0, contrastive=pairs)
     frozen = seeds.make_seeds(NO_PASSAGES, "b0", wanted, seed)
     dialogues = talk.tool_calls(frozen)
@@ -32,7 +35,10 @@ def made(seed: int, pairs: int = 18) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def ending(pair: dict[str, Any], reply: str) -> dict[str, Any]:
-    return {"kind": "tool_calls", "turns": [*pair["prompt"], rows.turn("assistant", reply)]}
+    """The prompt and the reply as a dialogue; a reply that is a call becomes one, answered."""
+    calls, _ = parse_calls(reply)
+    last = [rows.call(*calls[0]["arguments"].values()), *ANSWERED] if calls else [rows.turn("assistant", reply)]
+    return {"kind": "tool_calls", "turns": [*pair["prompt"], *last]}
 
 
 @settings(max_examples=6, deadline=None)
@@ -45,14 +51,14 @@ def test_the_gate_rejects_each_planted_flaw_and_passes_each_chosen_reply(seed):
             problem.partition(":")[0] for problem in quality.problems(ending(pair, pair["rejected"]), FORECAST_TOOL)
         ]
         assert EXPECTED[pair["flaw"]] in found, (pair["flaw"], pair["rejected"])
-        if pair["flaw"] != "no_call":
+        if not parse_calls(pair["chosen"])[0]:
             assert quality.problems(ending(pair, pair["chosen"]), FORECAST_TOOL) == []
 
 
 def test_there_is_a_pair_for_each_seed_and_no_dialogue_serves_one_flaw_twice():
     _, pairs = made(1)
     assert pairs.schema == pl.Schema(PREFERENCE)
-    assert len(pairs) == 18
+    assert len(pairs) == 21
     assert pairs.select("seed_id", "flaw").is_duplicated().any() is False
     assert pairs["preference_id"].is_sorted()
 
@@ -86,3 +92,11 @@ def test_without_a_dialogue_that_can_bear_the_flaw_there_is_no_pair():
     dialogues, _ = made(6)
     frozen = seeds.make_seeds(NO_PASSAGES, "b0", seeds.DialogueSettings(tool_calls=0, contrastive=6), 6)
     assert preferences.contrastive(frozen, dialogues.clear()).is_empty()
+
+
+def test_a_needless_call_stands_against_words_and_asks_for_a_place_that_nobody_named():
+    pairs = [pair for pair in made(7)[1].to_dicts() if pair["flaw"] == "needless_call"]
+    for pair in pairs:
+        call = parse_calls(pair["rejected"])[0][0]
+        assert parse_calls(pair["chosen"]) == ([], [])
+        assert call["arguments"]["location"] not in " ".join(turn["content"] or "" for turn in pair["prompt"])

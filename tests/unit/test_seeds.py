@@ -82,7 +82,9 @@ def test_a_place_stands_in_a_seed_as_a_user_writes_it_and_never_in_a_reserved_re
 
 
 def test_the_flaws_take_turns():
-    assert Counter(payload["flaw"] for payload in payloads(made(), "contrastive")) == dict.fromkeys(FLAWS, 2)
+    drawn = Counter(payload["flaw"] for payload in payloads(made(), "contrastive"))
+    assert set(drawn) == set(FLAWS)
+    assert max(drawn.values()) - min(drawn.values()) <= 1
 
 
 def test_sayings_leave_out_narrative_numbers_and_bulletins_in_capitals():

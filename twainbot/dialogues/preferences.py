@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from twainbot.dialogues import rows, speech
+from twainbot.dialogues import rows, speech, weather
 from twainbot.dialogues.rows import Turn
 from twainbot.dialogues.tools import call_arguments, served_name
 from twainbot.records import PREFERENCE, frame
@@ -25,6 +25,7 @@ FLAWS = (
     "flat_voice",
     "forecast_despite_failure",
     "no_call",
+    "needless_call",  # as often as no_call: alone that one taught a small model to call for everything
 )
 _ALERTS = ("Tornado Warning", "Blizzard Warning", "Flash Flood Warning", "Hurricane Watch", "Red Flag Warning")
 
@@ -42,7 +43,7 @@ def contrastive(seeds: pl.DataFrame, dialogues: pl.DataFrame) -> pl.DataFrame:
 
     The pair keeps the dialogue's seed_id, so both fall into one split. No dialogue serves one flaw twice.
     """
-    pool = dialogues.filter(pl.col("kind") == "tool_calls").sort("conversation_id").to_dicts()
+    pool = dialogues.filter(pl.col("kind").is_in(["tool_calls", "no_tool"])).sort("conversation_id").to_dicts()
     used: set[tuple[str, str]] = set()
     made: list[dict[str, Any]] = []
     for seed in rows.of_kind(seeds, "contrastive"):
@@ -148,10 +149,24 @@ def _despite_failure(row: Mapping[str, Any], rng: random.Random) -> Pair:
 
 
 def _no_call(row: Mapping[str, Any], rng: random.Random) -> Pair:
-    at = next(index for index, item in enumerate(row["turns"]) if item["tool_call"] is not None)
+    at = next((index for index, item in enumerate(row["turns"]) if item["tool_call"] is not None), None)
+    if at is None:
+        return None
     call = row["turns"][at]["tool_call"]
     rejected = speech.forecast_reply(row["style_tags"][0], _invention(call_arguments(call), rng), "general", rng)
     return row["turns"][:at], hermes(call), rejected
+
+
+def _needless_call(row: Mapping[str, Any], rng: random.Random) -> Pair:
+    """Where the sound first answer is words (small talk, or a question back), a call with a place nobody named."""
+    turns = row["turns"]
+    at = next(index for index, item in enumerate(turns) if item["role"] == "assistant")
+    if turns[at]["tool_call"] is not None:
+        return None
+    said = " ".join(item["content"] or "" for item in turns[1:at])
+    place = rng.choice([place for place in weather.places() if place.town not in said])
+    day = rng.choice(("today", "tomorrow", "tonight"))
+    return turns[:at], turns[at]["content"], hermes(rows.call(place.canonical, day)["tool_call"])
 
 
 def _invention(arguments: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
@@ -178,4 +193,5 @@ _MAKERS: Mapping[str, Callable[[Mapping[str, Any], random.Random], Pair]] = {
     "flat_voice": _grounded(_flat_voice),
     "forecast_despite_failure": _despite_failure,
     "no_call": _no_call,
+    "needless_call": _needless_call,
 }

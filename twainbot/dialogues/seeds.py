@@ -31,7 +31,9 @@ _DAY_WORDS: tuple[tuple[int, str | None], ...] = (
     (3, "tomorrow morning"), (2, "tomorrow night"), (18, "weekday"), (5, "date"), (9, None),
 )  # fmt: skip
 # of the dialogues that do call the tool
-_SCENARIOS = {"single": 60, "thanks": 4, "follow_up": 9, "two_days": 7, "two_places": 7, "clarify": 6, "failure": 7}
+_SCENARIOS = {"single": 52, "thanks": 4, "follow_up": 9, "two_days": 7, "two_places": 7, "clarify": 14, "failure": 7}
+# of the small talk: what small models took for a question to the tool comes more often than the rest (weight 1)
+_TOPICS = {"past": 5, "travel": 3, "errand": 3, "capital": 2, "time": 2, "mood": 2, "rain_why": 2, "snow_why": 2}
 _FAILURES = {"unknown_location": 5, "service_unavailable": 2, "timeout": 2, "no_data_for_date": 1}
 _AGAIN = ("low", "high", "wind", "rain", "coat")
 _CASUAL_SHARE = 0.08  # questions typed in a hurry
@@ -230,7 +232,7 @@ def _other_place(rng: random.Random, first: str) -> str:
 
 def _chat(rng: random.Random, today: date) -> dict[str, Any]:
     topics: Sequence[str] = grammar.load("chat").family("ask")
-    topic = rng.choice(topics)
+    topic = _pick(rng, {topic: _TOPICS.get(topic, 1) for topic in topics})
     country = rng.choice(sorted(_capitals()))
     a, b = rng.randrange(2, 60), rng.randrange(2, 60)
     place = _spelling(rng)

@@ -1,0 +1,69 @@
+"""Attention by row: the numbers of plain SDPA, for packed lines, padded batches, caches and whole masks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_training import base
+from transformers import GptOssConfig, LlamaConfig, Qwen2Config
+
+from training import attention
+
+
+@pytest.fixture(scope="module")
+def models():
+    """The tiny base with attention by row, and with SDPA."""
+    plain = attention.load(base(), torch.float32)
+    other = attention.load(base(), torch.float32)
+    other.set_attn_implementation("sdpa")
+    assert plain.config._attn_implementation == attention.NAME
+    return plain.eval(), other.eval()
+
+
+def difference(models, **inputs) -> float:
+    """Largest difference of logits between the two, in one forward pass."""
+    with torch.no_grad():
+        first, second = (model(use_cache=False, **inputs).logits for model in models)
+    return float((first - second).abs().max())
+
+
+def ids(*shape: int) -> torch.Tensor:
+    """Random token ids, the same at each call."""
+    return torch.randint(5, 200, shape, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("sizes", [[[5, 9, 2]], [[16]], [[7, 9], [1, 15]], [[1] * 16]])
+def test_packed_lines_have_the_logits_of_sdpa(models, sizes):
+    positions = torch.tensor([[place for size in line for place in range(size)] for line in sizes])
+    assert difference(models, input_ids=ids(len(sizes), 16), position_ids=positions) < 1e-5
+
+
+def test_unpacked_rows_padded_rows_and_whole_masks_have_the_logits_of_sdpa(models):
+    assert difference(models, input_ids=ids(2, 12)) < 1e-5
+    padded = torch.tensor([[0] * 3 + [1] * 9, [1] * 12])
+    assert difference(models, input_ids=ids(2, 12), attention_mask=padded) < 1e-5
+    whole = torch.ones(12, 12, dtype=torch.bool).tril()[None, None]
+    whole[..., 4:, 2] = False
+    assert difference(models, input_ids=ids(1, 12), attention_mask=whole) < 1e-5
+
+
+def test_gradients_are_those_of_sdpa(models):
+    positions = torch.tensor([[*range(6), *range(10)]])
+    found = []
+    for model in models:
+        weight = model.model.layers[0].self_attn.k_proj.weight
+        loss = model(input_ids=ids(1, 16), position_ids=positions, use_cache=False).logits.logsumexp(-1).sum()
+        found.append(torch.autograd.grad(loss, weight)[0])
+    assert (found[0] - found[1]).abs().max() < 1e-4 * found[1].abs().max()
+
+
+def test_rows_begin_where_positions_do_not_go_up_by_one():
+    assert attention.spans(torch.tensor([0, 1, 2, 0, 0, 1])) == [(0, 3), (3, 4), (4, 6)]
+    assert attention.spans(torch.tensor([4, 5, 6])) == [(0, 3)]
+
+
+def test_models_whose_layers_do_not_all_see_everything_keep_their_own_attention(monkeypatch):
+    assert attention.implementation(LlamaConfig()) == attention.implementation(Qwen2Config()) == attention.NAME
+    assert attention.implementation(GptOssConfig()) == "sdpa"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert attention.implementation(LlamaConfig()) == "sdpa"
