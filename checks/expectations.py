@@ -37,7 +37,7 @@ class Expectation(BaseModel):
     type: str
     says: str
     severity: str = Field(default="critical", pattern="^(critical|warning)$")  # critical blocks, warning warns
-    arguments: dict[str, Any] = Field(default={})
+    arguments: dict[str, Any] = {}
 
 
 class Suite(BaseModel):

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 import dagster as dg
-from pydantic import Field
 
 from twainbot.errors import BadInput, Fenced, StaleSchema
 
@@ -227,7 +226,7 @@ class LakeResource(dg.ConfigurableResource[None]):
     """The lake for assets and checks that read tables beside their inputs. `base`: a folder or URL."""
 
     base: str
-    storage_options: dict[str, str] = Field(default={})
+    storage_options: dict[str, str] = {}
 
     def open(self) -> Lake:
         """The lake itself."""
@@ -238,7 +237,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     """Stores polars frames as lake partitions and hands them back as LazyFrames; a fan-in is one stacked frame."""
 
     base: str
-    storage_options: dict[str, str] = Field(default={})
+    storage_options: dict[str, str] = {}
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Commit one frame, fenced. Tells Dagster where it lies."""

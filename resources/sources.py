@@ -316,7 +316,7 @@ def as_text(known: Mapping[str, Any]) -> dict[str, Any]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping. Raises BadConfig with the file's name on anything else."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not readable YAML: {error}") from error
     if not isinstance(found, dict):

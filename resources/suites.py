@@ -73,7 +73,7 @@ def read(name: str) -> dict[str, Any]:
     """A suite file. Raises BadConfig naming it where it is missing or not what it should be."""
     path = FOLDER / name
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (OSError, yaml.YAMLError) as error:
         raise BadConfig(f"The suite {path} cannot be read: {error}") from error
     if not isinstance(found, dict):

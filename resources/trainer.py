@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dagster as dg
-from pydantic import Field
 
 from training.command import FAILURE, Arguments
 from twainbot import errors
@@ -30,7 +29,7 @@ class Trainer(dg.ConfigurableResource[None]):
     """
 
     mode: Literal["subprocess", "inline"] = "subprocess"
-    launcher: list[str] = Field(default=[])
+    launcher: list[str] = []
     threads: int = 0
 
     def train(

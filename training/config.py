@@ -105,8 +105,8 @@ class Sft(Stage):
     max_rows: int | None = Field(None, ge=1)  # train on so many dialogues at most
     # Share of train dialogues without any tool call, reached by leaving out rows of the fuller side. None: as found.
     no_call_share: Share | None = None
-    # Loss weight of the first token of each assistant turn, where a model decides between words and a call.
-    turn_start_weight: float = Field(1.0, ge=1.0)
+    # Loss weight of an assistant turn's first token, which decides between words and a call, and of its last, which ends it.
+    turn_edge_weight: float = Field(1.0, ge=1.0)
 
 
 class Preference(Stage):

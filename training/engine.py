@@ -127,19 +127,18 @@ def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     return flat.view_as(wanted), kept + 1
 
 
-def token_loss(turn_start_weight: float = 1.0) -> LossOf:
+def token_loss(turn_edge_weight: float = 1.0) -> LossOf:
     """The mean cross entropy of the labelled tokens of an optimizer step, as a loss for `Objective`.
 
-    turn_start_weight: how much more the first token of each turn counts. It decides between words and a tool call.
+    turn_edge_weight: how much more a turn's first token counts, which decides between words and a tool call, and its
+    last, without which a small model never stops talking.
     """
 
     def loss_of(model: PeftModel, batch: Batch, trained_tokens: Any) -> Tensor:
         nll, positions = token_nll(model, batch)
-        labels = batch["labels"]
-        after = torch.cat([labels[:, 1:], labels.new_full((len(labels), 1), IGNORED)], dim=1)
-        bounds = (labels[:, positions - 1] == IGNORED) | (after[:, positions] == IGNORED)
-        bounds &= labels[:, positions] != IGNORED
-        return (nll * torch.where(bounds, turn_start_weight, 1.0)).sum() / trained_tokens
+        trained = functional.pad(batch["labels"] != IGNORED, (0, 1))
+        edges = trained[:, positions] & ~(trained[:, positions - 1] & trained[:, positions + 1])
+        return (nll * torch.where(edges, turn_edge_weight, 1.0)).sum() / trained_tokens
 
     return loss_of
 

@@ -50,7 +50,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     report(f"{STAGE}: {planned.steps} steps on {planned.rows} dialogues, validation loss {before:.4f} before")
     objective = engine.Objective(
         collate=lambda batch: engine.collate(batch, pad_id),
-        loss_of=engine.token_loss(settings.turn_start_weight),
+        loss_of=engine.token_loss(settings.turn_edge_weight),
         scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),
     )

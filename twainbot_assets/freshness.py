@@ -113,9 +113,16 @@ class Freshness:
             elif parent.partitions_def == node.partitions_def:
                 yield Item(keys.table(key), item.partition)
 
-    def materialized(self, item: Item) -> bool:
-        """Whether a good version of the item was ever committed."""
-        return self.resolver.get_status(item.key, item.partition) is not StaleStatus.MISSING
+    def materialized(self) -> set[Item]:
+        """Every item of which a good version was ever committed: a query per asset, where the resolver asks per item."""
+        found = set()
+        for key in self.ordered():
+            table = keys.table(key)
+            if self.graph.get(key).partitions_def is not None:
+                found |= {Item(table, part) for part in self.instance.get_materialized_partitions(key)}
+            elif self.instance.get_latest_materialization_event(key) is not None:
+                found.add(Item(table))
+        return found
 
     def ordered(self) -> list[dg.AssetKey]:
         """Materializable assets in the order of the stages, and inside a stage parents first."""

@@ -35,7 +35,7 @@ class SourceSettings(Strict):
     folder: str | None = None
     mirror: str | None = None
     works: tuple[int, ...] = ()
-    authors: dict[str, str] = Field(default={})  # surname as a header prints it -> style
+    authors: dict[str, str] = {}  # surname as a header prints it -> style
     only: tuple[str, ...] = ()  # unit keys; empty: all
     max_units: int = Field(default=99, ge=1, le=99)  # 100 keys and Dagster no longer checks fan-in staleness
     max_passages: int | None = Field(default=None, ge=1)  # per unit; None: all
@@ -62,7 +62,7 @@ class DialogueBatches(Strict):
 
     batches: int = Field(ge=1, le=99)
     seed: int = 1835
-    settings: dict[str, Any] = Field(default={})
+    settings: dict[str, Any] = {}
 
 
 class EvaluationSettings(Strict):
@@ -99,11 +99,11 @@ class Profile(Strict):
     rehearsal: bool  # its scorecard proves nothing, and its releases are named so
     base: BaseSettings
     sources: dict[str, SourceSettings]
-    chunking: dict[str, Any] = Field(default={})
-    screening: dict[str, Any] = Field(default={})
-    dedupe: dict[str, Any] = Field(default={})
+    chunking: dict[str, Any] = {}
+    screening: dict[str, Any] = {}
+    dedupe: dict[str, Any] = {}
     dialogues: DialogueBatches
-    splits: dict[str, Any] = Field(default={})
+    splits: dict[str, Any] = {}
     evaluation: EvaluationSettings
     recipes: tuple[str, ...]
     trainer: Literal["subprocess", "inline"] = "subprocess"

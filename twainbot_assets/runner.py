@@ -182,6 +182,7 @@ class Runner:
         self.job = defs.resolve_implicit_global_asset_job_def()
         self.report = Report()
         self.blocked: set[str] = set()  # tables whose blocking check failed: nothing is built on them
+        self.good: set[Item] = set()  # items of which a good version was ever committed
 
     def bring_up_to_date(
         self, wanted: Sequence[dg.AssetKey] | None = None, partition: str | None = None, force: bool = False
@@ -189,6 +190,7 @@ class Runner:
         """Materialize what is missing or stale (with `force`: everything) among the wanted assets, stage by stage."""
         begun = time.monotonic()
         chosen = self.chosen(wanted, partition)
+        self.good = Freshness(self.defs, self.instance).materialized()
         waiting = set(chosen)
         for item in chosen:
             if item in waiting:
@@ -232,33 +234,24 @@ class Runner:
         for parent in freshness.parents(item):
             if parent.table in self.blocked:
                 return f"waits for {parent}, whose blocking check failed"
-            if not freshness.materialized(parent):
+            if parent not in self.good:
                 return f"waits for {parent}, which has no good version"
         return ""
 
     def chain(self, freshness: Freshness, item: Item, waiting: set[Item]) -> list[Item]:
         """The item and the missing ones of the same partition that need nothing else: one run instead of many."""
         found = [item]
-        if item.partition is None:
-            return found
+        partitions = freshness.graph.get(item.key).partitions_def
         for key in freshness.ordered():
             node = freshness.graph.get(key)
             candidate = Item(keys.table(key), item.partition)
-            same = node.partitions_def == freshness.graph.get(item.key).partitions_def
-            if same and candidate in waiting and not freshness.materialized(candidate):
-                parents = [parent for parent in freshness.parents(candidate) if parent not in found]
-                if all(freshness.materialized(parent) for parent in parents) and self.is_simple(freshness, candidate):
+            if node.partitions_def == partitions and candidate in waiting and candidate not in self.good:
+                ready = all(parent in self.good or parent in found for parent in freshness.parents(candidate))
+                fan_in = {keys.table(parent) for parent in node.parent_keys
+                          if freshness.graph.get(parent).partitions_def not in (None, partitions)}  # fmt: skip
+                if ready and fan_in.isdisjoint(other.table for other in waiting):
                     found.append(candidate)
         return found
-
-    def is_simple(self, freshness: Freshness, item: Item) -> bool:
-        """Whether an item has no fan-in: a fan-in must wait until its whole upstream is done."""
-        node = freshness.graph.get(item.key)
-        upstream = [freshness.graph.get(key) for key in node.parent_keys]
-        return all(
-            parent.partitions_def in (None, node.partitions_def) or parent.is_external or not parent.is_materializable
-            for parent in upstream
-        )
 
     def execute(self, items: Sequence[Item], tags: dict[str, str] | None = None) -> None:
         """One Dagster run over items of one partition; its faults and warnings go to the report."""
@@ -279,7 +272,11 @@ class Runner:
                 if event.asset_key}  # fmt: skip
         faults = self.faults(result, items, made)
         self.report.made.extend(item for item in items if item in made)
+        self.good |= made
         self.report.faults.extend(faults)
+        at_fault = {fault.item for fault in faults}
+        left = [item for item in items if item not in made and item not in at_fault]
+        self.report.skipped.extend(Fault(item, "waits for what failed in its run") for item in left)
         self.progress.finished(items, time.monotonic() - begun, faults)
 
     def listen(self, entry: EventLogEntry) -> None:
