@@ -226,7 +226,7 @@ class LakeResource(dg.ConfigurableResource[None]):
     """The lake for assets and checks that read tables beside their inputs. `base`: a folder or URL."""
 
     base: str
-    storage_options: dict[str, str] = {}
+    storage_options: dict[str, str] = {}  # noqa: RUF012  (pydantic copies defaults)
 
     def open(self) -> Lake:
         """The lake itself."""
@@ -237,7 +237,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     """Stores polars frames as lake partitions and hands them back as LazyFrames; a fan-in is one stacked frame."""
 
     base: str
-    storage_options: dict[str, str] = {}
+    storage_options: dict[str, str] = {}  # noqa: RUF012  (pydantic copies defaults)
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Commit one frame, fenced. Tells Dagster where it lies."""

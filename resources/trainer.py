@@ -29,7 +29,7 @@ class Trainer(dg.ConfigurableResource[None]):
     """
 
     mode: Literal["subprocess", "inline"] = "subprocess"
-    launcher: list[str] = []
+    launcher: list[str] = []  # noqa: RUF012  (pydantic copies defaults)
     threads: int = 0
 
     def train(

@@ -42,7 +42,7 @@ def planted(harvest: Harvest) -> list[Canary]:
 
 
 def as_canary(source: str, unit: str, entry: dict[str, Any]) -> Canary:
-    """A manifest entry as a canary. `of` names a work as `<unit>/<heading or id>`."""
+    """A manifest entry as a canary. `of` names a work of the same source as `<unit>/<heading or id>`."""
     from twainbot.corpora.works import slug
 
     name = entry.get("heading") or entry.get("id")
@@ -50,8 +50,8 @@ def as_canary(source: str, unit: str, entry: dict[str, Any]) -> Canary:
     of_unit, _, of_name = str(entry.get("of") or "").partition("/")
     return Canary(
         kind=entry["kind"],
-        work="" if malformed or not name else f"{unit}/{slug(str(name))}",
-        of=f"{of_unit}/{slug(of_name)}" if entry["kind"] in COPIES else "",
+        work="" if malformed or not name else f"{source}/{unit}/{slug(str(name))}",
+        of=f"{source}/{of_unit}/{slug(of_name)}" if entry["kind"] in COPIES else "",
         source=source,
         unit=unit,
         caught_by=entry["caught_by"],
@@ -65,5 +65,5 @@ def copies(harvest: Harvest, chunks: pl.DataFrame) -> list[tuple[str, str]]:
     return [
         (canary.work, canary.of)
         for canary in planted(harvest)
-        if canary.kind in COPIES and (canary.source, canary.unit) in units and canary.of.partition("/")[0] in named
+        if canary.kind in COPIES and (canary.source, canary.unit) in units and canary.of.split("/")[1] in named
     ]

@@ -239,19 +239,29 @@ class Runner:
         return ""
 
     def chain(self, freshness: Freshness, item: Item, waiting: set[Item]) -> list[Item]:
-        """The item and the missing ones of the same partition that need nothing else: one run instead of many."""
+        """The item and the missing ones of the same partition that need nothing else: one run instead of many.
+
+        Items without partitions are joined only while they follow each other: nothing slow is done before its turn.
+        """
         found = [item]
-        partitions = freshness.graph.get(item.key).partitions_def
         for key in freshness.ordered():
-            node = freshness.graph.get(key)
             candidate = Item(keys.table(key), item.partition)
-            if node.partitions_def == partitions and candidate in waiting and candidate not in self.good:
-                ready = all(parent in self.good or parent in found for parent in freshness.parents(candidate))
-                fan_in = {keys.table(parent) for parent in node.parent_keys
-                          if freshness.graph.get(parent).partitions_def not in (None, partitions)}  # fmt: skip
-                if ready and fan_in.isdisjoint(other.table for other in waiting):
-                    found.append(candidate)
+            if candidate in waiting and self.fits(freshness, candidate, found, waiting):
+                found.append(candidate)
+            elif item.partition is None and any(other.table == candidate.table for other in waiting):
+                break
         return found
+
+    def fits(self, freshness: Freshness, candidate: Item, found: Sequence[Item], waiting: set[Item]) -> bool:
+        """Whether a missing item can join the run of these: same partition set, and all that it reads is done or among them."""
+        node = freshness.graph.get(candidate.key)
+        partitions = node.partitions_def
+        if candidate in self.good or partitions != freshness.graph.get(found[0].key).partitions_def:
+            return False
+        ready = all(parent in self.good or parent in found for parent in freshness.parents(candidate))
+        fan_in = {keys.table(key) for key in node.parent_keys
+                  if freshness.graph.get(key).partitions_def not in (None, partitions)}  # fmt: skip
+        return ready and fan_in.isdisjoint(other.table for other in waiting)
 
     def execute(self, items: Sequence[Item], tags: dict[str, str] | None = None) -> None:
         """One Dagster run over items of one partition; its faults and warnings go to the report."""

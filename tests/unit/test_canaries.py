@@ -43,7 +43,7 @@ def test_a_copy_is_named_by_its_work_and_by_the_work_that_it_copies():
         "local", "canaries", entry("near_duplicate", heading="Dry Season, Reprinted", of="plains/Dry Season")
     )
     assert made == Canary(
-        "near_duplicate", "canaries/dry-season-reprinted", "plains/dry-season", "local", "canaries", "dedupe/clusters"
+        "near_duplicate", "local/canaries/dry-season-reprinted", "local/plains/dry-season", "local", "canaries", "dedupe/clusters"
     )
 
 
@@ -53,7 +53,7 @@ def test_a_row_that_cannot_be_parsed_becomes_no_work():
 
 def test_what_is_no_copy_copies_nothing():
     made = as_canary("local", "canaries", entry("offensive", heading="The Quarrel"))
-    assert (made.work, made.of) == ("canaries/the-quarrel", "")
+    assert (made.work, made.of) == ("local/canaries/the-quarrel", "")
 
 
 def test_all_canaries_of_the_harvested_units_are_found(drop):
@@ -64,7 +64,7 @@ def test_all_canaries_of_the_harvested_units_are_found(drop):
 
 
 def test_only_copies_are_looked_for_in_the_clusters(drop):
-    assert copies(drop, chunks_of("one", "two")) == [("two/two-001", "one/one-001")]
+    assert copies(drop, chunks_of("one", "two")) == [("jokes/two/two-001", "jokes/one/one-001")]
 
 
 @pytest.mark.parametrize("units", [("one",), ("two",), ()])
@@ -88,7 +88,7 @@ def test_every_planted_work_of_the_sample_and_whatever_it_copies_exists(name, tm
     assert {canary.kind for canary in found} >= {"exact_duplicate", "near_duplicate", "malformed", "unknown_rights"}
     wanted = {work for canary in found for work in (canary.work, canary.of) if work}
     units = {canary.unit for canary in found} | {
-        canary.of.partition("/")[0] for canary in found if canary.kind in COPIES
+        canary.of.split("/")[1] for canary in found if canary.kind in COPIES
     }
     works = {
         work_id

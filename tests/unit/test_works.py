@@ -104,21 +104,21 @@ def test_unusable_bytes_raise_with_unit_and_source(source, raw):
 @pytest.mark.parametrize(
     ("source", "work_id"),
     [
-        ("gutenberg", "pg99"),
-        ("satire", "messenger/rain"),
-        ("jokes", "dry/j1"),
-        ("weather", "HNB-2026/zfphnb-20260102-021745"),
-        ("transcripts", "log/c-1"),
-        ("local", "tales/the-flood"),
+        ("gutenberg", "gutenberg/pg99"),
+        ("satire", "satire/messenger/rain"),
+        ("jokes", "jokes/dry/j1"),
+        ("weather", "weather/HNB-2026/zfphnb-20260102-021745"),
+        ("transcripts", "transcripts/log/c-1"),
+        ("local", "local/tales/the-flood"),
     ],
 )
-def test_work_ids_name_unit_and_work(source, work_id):
+def test_work_ids_name_source_unit_and_work(source, work_id):
     assert works(source)["work_id"][0] == work_id
 
 
 def test_a_second_work_of_the_same_id_becomes_a_reject():
     frame = works("satire")
-    assert frame["work_id"].to_list() == ["messenger/rain", "messenger/rain~2", "messenger/picture"]
+    assert frame["work_id"].to_list() == ["satire/messenger/rain", "satire/messenger/rain~2", "satire/messenger/picture"]
     assert frame["reject_reason"].to_list() == [None, "duplicate_work_id", "no_body"]
     assert frame["text"].to_list()[1:] == ["", ""]
 
@@ -190,7 +190,7 @@ def test_aphorisms_are_works_of_their_own():
     frame = works_from_unit(
         "local", "a", b"# Sayings\n\n- Mud keeps what it is given.\n- Rain pays no rent.\n", sidecar
     )
-    assert frame["work_id"].to_list() == ["a/0001", "a/0002"]
+    assert frame["work_id"].to_list() == ["local/a/0001", "local/a/0002"]
     assert frame["title"].to_list() == ["Mud keeps what it is given.", "Rain pays no rent."]
 
 
@@ -248,5 +248,5 @@ def test_every_sample_file_of_the_manifest_gives_usable_works(root):
 @pytest.mark.shared
 def test_real_books_keep_their_unit_key_whatever_they_print(shared_data):
     frame = works_from_unit("gutenberg", "pg3189", (shared_data / "gutenberg" / "pg3189.txt").read_bytes(), Sidecar())
-    assert frame["work_id"].to_list() == ["pg3189"]
+    assert frame["work_id"].to_list() == ["gutenberg/pg3189"]
     assert "header_prints_etext=3198" in frame["warnings"].to_list()[0]

@@ -264,7 +264,7 @@ def _row(source: str, unit: str, item: _Item, sidecar: Sidecar, digest: str) -> 
     own_title = item.title if source != "gutenberg" else ""
     licence = said["license"] or item.license
     return {
-        "work_id": item.key,
+        "work_id": f"{source}/{item.key}",
         "source": source,
         "unit": unit,
         "title": item.overrides.get("title") or own_title or said["title"] or item.title or unit,
