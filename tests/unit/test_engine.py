@@ -126,16 +126,19 @@ def test_the_loss_at_kept_positions_equals_the_whole_cross_entropy():
     assert len(positions) < batch["input_ids"].shape[1] / 2  # prompts are skipped by the LM head
 
 
-def test_the_first_token_of_a_turn_can_count_more():
+def test_the_first_and_the_last_token_of_a_turn_can_count_more():
     model = model_with().eval()
     row = token_rows()[0]  # two assistant turns: a call and an answer
     batch = engine.collate([[row]], PAD)
     with torch.no_grad():
         nll, positions = engine.token_nll(model, batch)
         plain, weighted = (float(engine.token_loss(weight)(model, batch, row.trained)) for weight in (1.0, 5.0))
-    starts = [place for place in range(1, len(row.ids)) if row.labels[place] != IGNORED == row.labels[place - 1]]
-    extra = sum(float(nll[0, positions.tolist().index(place)]) for place in starts)
-    assert len(starts) == 2
+    trained = [label != IGNORED for label in [*row.labels, IGNORED]]
+    places = range(1, len(row.ids))
+    edges = [place for place in places if trained[place] and not (trained[place - 1] and trained[place + 1])]
+    extra = sum(float(nll[0, positions.tolist().index(place)]) for place in edges)
+    assert [row.ids[place] for place in edges[1::2]] == [PAD, PAD]  # each turn ends with the end-of-turn token
+    assert len(edges) == 4
     assert plain == pytest.approx(float(nll.sum()) / row.trained, rel=1e-6)
     assert weighted == pytest.approx(plain + 4 * extra / row.trained, rel=1e-5)
 
