@@ -43,8 +43,9 @@ def test_a_copy_is_named_by_its_work_and_by_the_work_that_it_copies():
         "local", "canaries", entry("near_duplicate", heading="Dry Season, Reprinted", of="plains/Dry Season")
     )
     assert made == Canary(
-        "near_duplicate", "local/canaries/dry-season-reprinted", "local/plains/dry-season", "local", "canaries", "dedupe/clusters"
-    )
+        "near_duplicate", "local/canaries/dry-season-reprinted", "local/plains/dry-season",
+        "local", "canaries", "dedupe/clusters",
+    )  # fmt: skip
 
 
 def test_a_row_that_cannot_be_parsed_becomes_no_work():
