@@ -88,9 +88,7 @@ def test_every_planted_work_of_the_sample_and_whatever_it_copies_exists(name, tm
     found = planted(harvest)
     assert {canary.kind for canary in found} >= {"exact_duplicate", "near_duplicate", "malformed", "unknown_rights"}
     wanted = {work for canary in found for work in (canary.work, canary.of) if work}
-    units = {canary.unit for canary in found} | {
-        canary.of.split("/")[1] for canary in found if canary.kind in COPIES
-    }
+    units = {canary.unit for canary in found} | {canary.of.split("/")[1] for canary in found if canary.kind in COPIES}
     works = {
         work_id
         for source in settings

@@ -118,7 +118,11 @@ def test_work_ids_name_source_unit_and_work(source, work_id):
 
 def test_a_second_work_of_the_same_id_becomes_a_reject():
     frame = works("satire")
-    assert frame["work_id"].to_list() == ["satire/messenger/rain", "satire/messenger/rain~2", "satire/messenger/picture"]
+    assert frame["work_id"].to_list() == [
+        "satire/messenger/rain",
+        "satire/messenger/rain~2",
+        "satire/messenger/picture",
+    ]
     assert frame["reject_reason"].to_list() == [None, "duplicate_work_id", "no_body"]
     assert frame["text"].to_list()[1:] == ["", ""]
 
