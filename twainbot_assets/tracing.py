@@ -49,7 +49,7 @@ class Tables:
         return found.row(0, named=True) if found.height else None
 
     def in_unit(self, stage: str, column: str, value: str) -> Row | None:
-        """The row of a chunk or work id; such an id begins with its unit, which is its partition."""
+        """The row of a chunk or work id; such an id names its unit, which is its partition."""
         unit = unit_of(value)
         found = (self.row(f"{stage}/{source}", column, value, unit) for source in SOURCES)
         return next((row for row in found if row is not None), None)
@@ -87,8 +87,8 @@ class Tables:
 
 
 def unit_of(sample_id: str) -> str:
-    """The unit in a chunk or work id: all before the first slash; a book is its own unit (`pg76`, `pg76:0-900`)."""
-    unit, slash, _ = sample_id.partition("/")
+    """The unit in a chunk or work id, after the source; a book is its own unit (`gutenberg/pg76:0-900`)."""
+    unit, slash, _ = without_source(sample_id).partition("/")
     return unit if slash else SPAN.sub("", unit)
 
 

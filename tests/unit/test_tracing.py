@@ -14,7 +14,7 @@ from tests import builders
 from twainbot.errors import UnknownName
 from twainbot.records import ASSIGNMENT, DAPT_ROW, REJECT, content_hash, frame
 from twainbot_assets import tracing
-from twainbot_assets.tracing import trace
+from twainbot_assets.tracing import trace, unit_of
 
 CHUNK_ID = builders.chunk()["chunk_id"]
 DIALOGUE_ID = "b000/style_transfer/0000"
@@ -225,3 +225,17 @@ def test_words_are_found_where_they_stand_whatever_the_white_space(text, start, 
     found = tracing.standing(words, text, 0, len(text))
     assert found is not None
     assert text[slice(*found)].split() == words.split()
+
+
+@pytest.mark.parametrize(
+    ("sample_id", "unit"),
+    [
+        ("local/tales/the-flood:0-90", "tales"),
+        ("gutenberg/pg76", "pg76"),
+        ("gutenberg/pg76:0-900", "pg76"),
+        ("jokes/local/one", "local"),
+        ("tales/the-flood", "tales"),
+    ],
+)
+def test_an_id_names_its_unit_after_its_source(sample_id, unit):
+    assert unit_of(sample_id) == unit
