@@ -116,13 +116,6 @@ class Preference(Stage):
     max_rows: int | None = Field(None, ge=1)  # train on so many pairs at most
 
 
-class Generation(Section):
-    """How evaluations let the model speak: greedy, so that equal weights give equal replies."""
-
-    max_new_tokens: int = Field(96, ge=1)
-    batch_size: int = Field(8, ge=1)  # prompts decoded at once
-
-
 class Recipe(Section):
     """One recipe file. `name` and `profile` come from its path."""
 
@@ -134,7 +127,6 @@ class Recipe(Section):
     dapt: Dapt
     sft: Sft
     preference: Preference
-    generation: Generation
 
     def stage(self, stage: str) -> Stage:
         """The section of `dapt`, `sft` or `preference`; UnknownName for another."""
@@ -144,12 +136,7 @@ class Recipe(Section):
         return section
 
     def stage_hash(self, stage: str) -> str:
-        """64 hex digits over what that stage reads: its own section, and for training also seed, base and lora.
-
-        Takes `dapt`, `sft`, `preference` or `generation`. Editing one section changes only that section's hash.
-        """
-        if stage == "generation":
-            return digest({"generation": self.generation.model_dump(mode="json")})
+        """64 hex digits over what `dapt`, `sft` or `preference` reads: its own section, seed, base and lora."""
         shared = self.model_dump(mode="json", include={"seed", "base", "lora"})
         return digest({**shared, stage: self.stage(stage).model_dump(mode="json")})
 

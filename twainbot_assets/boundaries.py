@@ -51,7 +51,7 @@ def caught(canary: Canary, rejects: "pl.DataFrame") -> bool:
     if canary.work:
         found = found.filter(found["work_id"] == canary.work)
     else:
-        found = found.filter(found["work_id"].str.contains(f"{canary.unit}/", literal=True))
+        found = found.filter(found["work_id"].str.starts_with(f"{canary.source}/{canary.unit}/"))
     return any(text.startswith(reason) for reasons in found["reasons"].to_list() for text in reasons)
 
 

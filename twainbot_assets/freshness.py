@@ -82,8 +82,9 @@ class Freshness:
         record = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
         if record is None:
             return ""
-        if record.status is AssetCheckExecutionRecordStatus.PLANNED:  # its run was killed
-            return "never ended"
+        if record.status is AssetCheckExecutionRecordStatus.PLANNED:
+            run = self.instance.get_run_by_id(record.run_id)
+            return "never ended" if run is None or run.is_finished else ""  # killed, or still at work
         evaluation = record.evaluation
         bad = evaluation is not None and not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
         return "failed" if bad else ""

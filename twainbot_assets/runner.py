@@ -258,7 +258,10 @@ class Runner:
         partitions = node.partitions_def
         if candidate in self.good or partitions != freshness.graph.get(found[0].key).partitions_def:
             return False
-        ready = all(parent in self.good or parent in found for parent in freshness.parents(candidate))
+        ready = all(
+            parent in found or (parent in self.good and parent.table not in self.blocked)
+            for parent in freshness.parents(candidate)
+        )
         fan_in = {keys.table(key) for key in node.parent_keys
                   if freshness.graph.get(key).partitions_def not in (None, partitions)}  # fmt: skip
         return ready and fan_in.isdisjoint(other.table for other in waiting)

@@ -53,4 +53,6 @@ def test_a_check_whose_run_was_killed_before_it_ended_makes_its_asset_stale(defs
             event_specific_data=planned, step_key="table",
         )  # fmt: skip
         instance.report_dagster_event(event, run.run_id)
+        assert Freshness(defs, instance).failed_checks(Item("table")) == []  # at work, as far as anyone knows
+        instance.report_run_failed(run)
         assert Freshness(defs, instance).failed_checks(Item("table")) == [f"its check {NAME} never ended"]
