@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from checks import thresholds
 from checks.gates import Finding, Gate
+from twainbot.release.contract import MERGE_TOLERANCE
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,7 +36,7 @@ def entitled(rows: pl.DataFrame) -> Finding:
 
 def loads(rows: pl.DataFrame) -> Finding:
     """Logits of the bundle's adapter against its merged copy, loaded from the bundle alone."""
-    difference, bound = rows["merge_difference"][0], thresholds.MAX_LOGIT_DIFFERENCE
+    difference, bound = rows["merge_difference"][0], MERGE_TOLERANCE
     why = f"loaded from the bundle, merged logits differ by {difference:.1e}"
     return Finding(difference <= bound, why, difference, bound)
 

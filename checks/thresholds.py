@@ -22,6 +22,3 @@ MIN_STRATUM = 30  # strata with fewer samples cannot hit a share and are reporte
 # adapters
 MIN_IMPROVEMENT = 0.0  # validation loss must fall at all; how much is the scorecard's business
 MAX_LORA_RANK = 16  # vLLM's default
-
-# release
-MAX_LOGIT_DIFFERENCE = 1e-4  # adapter on, against merged, in fp32; measured 2e-5 on the 135M base

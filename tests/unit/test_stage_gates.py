@@ -10,7 +10,7 @@ from types import ModuleType
 import polars as pl
 import pytest
 
-from checks import base, chunks, corpora, curated, dedupe, dialogues, screened, splits, thresholds
+from checks import base, chunks, corpora, curated, dedupe, dialogues, release, screened, splits, thresholds
 from checks.gates import Finding, Gate, run_gate
 from resources.suites import neutral_text
 from tests import builders as make
@@ -400,3 +400,15 @@ def test_summaries_count_what_a_person_looks_for():
     assert chunks.summary(SPANS.clear())["weather_relevance_mean"] == 0.0
     counted = screened.summary(decision("review", "profanity"))
     assert (counted["keep"], counted["review"], counted["reject"]) == (0, 1, 1)
+
+
+# release
+
+
+@pytest.mark.parametrize(
+    ("difference", "passes"),
+    [(2e-5, True), (1.02e-4, True), (0.45, False), (float("nan"), False)],  # rounding, rounding, a wrong merge, no number
+)
+def test_a_bundle_may_differ_from_its_merged_copy_by_rounding_only(difference, passes):
+    found = release.loads(pl.DataFrame({"merge_difference": [difference]}))
+    assert found.passed is passes

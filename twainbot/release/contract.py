@@ -11,7 +11,9 @@ from typing import Any
 
 MAX_LORA_RANK = 16  # vLLM's default --max-lora-rank
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-MERGE_TOLERANCE = 1e-3  # largest absolute logit difference, adapter on against merged, in float32
+# Largest absolute logit difference, adapter on against merged, in float32. Rounding came to 2e-5, 8.4e-5, 8.9e-5 and
+# 1.02e-4 on four adapters of the 135M base, whose logits reach 30; a wrong way of merging came to 0.45 and more.
+MERGE_TOLERANCE = 1e-3
 _TENSOR = re.compile(
     r"^base_model\.model\.(?P<module>.*?\.(?P<linear>[A-Za-z0-9_]+))\.lora_(?P<side>[AB])(?:\.[A-Za-z0-9_-]+)?\.weight$"
 )
