@@ -108,6 +108,45 @@ def long_enough(rows: pl.DataFrame) -> Finding:
     return Finding(shortest >= bound, f"the shortest work has {shortest} characters", shortest, bound)
 
 
+def uses_are_known(rows: pl.DataFrame) -> Finding:
+    """Every line of the matrix says what its rights allow, by a claim and a rule."""
+    said = ("claim", "rule", "train", "release_text", "excerpt")
+    blank = [row["license"] for row in rows.iter_rows(named=True) if not all(row[name] for name in said)]
+    return Finding(not blank, f"{len(blank)} lines say nothing of their uses", len(blank), 0, blank)
+
+
+def rights_are_held(rows: pl.DataFrame) -> Finding:
+    """No rights outside the trainable ones are marked for training."""
+    from twainbot.records import TRAINABLE_RIGHTS
+
+    wrong = rows.filter((rows["train"] == "yes") & ~rows["rights"].is_in(list(TRAINABLE_RIGHTS)))
+    return Finding(wrong.is_empty(), f"{wrong.height} lines allow training without the rights", wrong.height, 0)
+
+
+def states_have_reasons(rows: pl.DataFrame) -> Finding:
+    """Whatever gave no work says why."""
+    silent = rows.filter((rows["state"] != "works") & (rows["reasons"].list.len() == 0))
+    listed = [f"{source}/{unit}" for source, unit in silent.select("source", "unit").iter_rows()]
+    return Finding(not listed, f"{len(listed)} units gave no work and no reason", len(listed), 0, listed)
+
+
+def units_have_versions(rows: pl.DataFrame) -> Finding:
+    """Registered units of which no good version was ever committed."""
+    bare = rows.filter(rows["state"] == "no good version")
+    listed = [f"{source}/{unit}" for source, unit in bare.select("source", "unit").iter_rows()]
+    return Finding(not listed, f"{len(listed)} units have no good version", len(listed), 0, listed)
+
+
+RIGHTS = [
+    Gate("uses_are_known", "Every line has a claim, a rule and its uses.", uses_are_known),
+    Gate("only_trainable_rights_train", "Training needs rights.", rights_are_held),
+]
+AUDIT = [
+    Gate("every_gap_has_a_reason", "A unit without a work says why.", states_have_reasons),
+    Gate("every_unit_has_a_version", "All registered units were read.", units_have_versions, blocking=False),
+]
+
+
 def summary(rows: pl.DataFrame) -> dict[str, Any]:
     """Numbers that a person looks for first in the UI."""
     works = usable(rows)

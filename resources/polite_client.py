@@ -1,39 +1,65 @@
-"""One HTTP client for every source: named, slow on purpose, conditional, bounded. What to fetch is sources.py's business."""
+"""One HTTP client for every source: named, slow on purpose, cached, bounded. What to fetch is the doors' business.
+
+robots.txt is robots.py's, addresses and sizes are network.py's, RFC 9111 is hishel's (http_cache.py).
+"""
 
 from __future__ import annotations
 
 import fcntl
-import ipaddress
-import socket
+import json
+import logging
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.utils import formatdate, parsedate_to_datetime
+from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from typing_extensions import override
+
+from resources.lake import replace_file
 from resources.raw_store import RawFile, RawStore
+from resources.robots import AGENT, Barred, Robots
 from twainbot.errors import SourceUnavailable
 
 if TYPE_CHECKING:
     import httpx  # in functions below: it takes a fifth of the time that the code location may take to load
 
-USER_AGENT = "TwainBot/0.1 (+https://github.com/twainbot/twainbot; research corpus builder)"
+PROJECT_PAGE = "https://github.com/twainbot/twainbot"
 DELAY_S = 2.0  # between two requests to one host: what Project Gutenberg's own sample command uses
 MAX_BYTES = 32 * 2**20  # the largest book of the catalogue is under 4 MB
+FAULT_BYTES = 64 * 2**10  # of an answer that is no success: enough for its reason
 PASSING = (429, 500, 502, 503, 504)  # answers that a later try may change
-MAX_WAIT_S = (
-    60.0  # longer than a server may ask us to wait inside one run; past it the unit fails and is tried next time
-)
+MAX_WAIT_S = 60.0  # longer than a server may ask us to wait inside one run; past it the host is left alone until then
+COOL_DOWN_S = 60.0  # a host that failed all attempts is not asked again for so long
+LONGEST_COOL_DOWN_S = 6 * 3600.0
+RECHECK_S = 300.0  # an answer whose server names no lifetime is taken as fresh for so long
+REDIRECTS = 5
+
+logger = logging.getLogger(__name__)
 
 
 class Passing(SourceUnavailable):
-    """A fault worth another try, `wait_s` seconds later where the server said so."""
+    """A fault worth another try, `wait_s` seconds later where the server said so. `status`: its answer, if any."""
 
-    def __init__(self, text: str, wait_s: float | None = None) -> None:
+    def __init__(self, text: str, wait_s: float | None = None, status: int | None = None, body: bytes = b"") -> None:
         super().__init__(text)
         self.wait_s = wait_s
+        self.status = status
+        self.body = body
+
+
+class Refused(SourceUnavailable):
+    """An answer that a later try will not change. `status` and `body` are the server's."""
+
+    def __init__(self, text: str, status: int, body: bytes = b"") -> None:
+        super().__init__(text)
+        self.status = status
+        self.body = body
 
 
 def worth_another_try(error: Exception) -> bool | float:
@@ -43,117 +69,230 @@ def worth_another_try(error: Exception) -> bool | float:
     return error.wait_s or True
 
 
+def user_agent() -> str:
+    """Who we are and, where TWAINBOT_CONTACT says so, whom to write to: api.weather.gov asks for that."""
+    contact = os.environ.get("TWAINBOT_CONTACT", "").strip()
+    return f"{AGENT}/0.1 (+{PROJECT_PAGE}; {contact or 'research corpus builder'})"
+
+
 @dataclass
 class PoliteClient:
     """Fetches into the raw store, `attempts` times per URL. One request at a time to a host and `delay_s` between two,
-    also across the processes that share the store.
+    also across the processes that share the store. A URL's own host may redirect to itself, its subdomains and `hosts`.
     """
 
     store: RawStore
     delay_s: float = DELAY_S
     attempts: int = 3
-    timeout_s: float = 30.0
+    timeout_s: float = 30.0  # of silence
+    limit_s: float = 300.0  # of one connection, however busy
     max_bytes: int = MAX_BYTES
+    hosts: frozenset[str] = frozenset()
+    private: bool = False  # whether host names may lead to private addresses; written-out ones always may
+    exempt: Mapping[str, str] = field(default_factory=dict)  # host -> why its robots.txt is not applied
+    recheck_s: float = RECHECK_S
 
-    def fetch(self, url: str, license: str = "") -> RawFile:  # noqa: A002
-        """The URL's current bytes, stored. A 304 answers from the store. Raises SourceUnavailable with URL and fault."""
+    def fetch(self, url: str, license: str = "", headers: Mapping[str, str] | None = None) -> RawFile:  # noqa: A002
+        """The URL's current bytes, stored; fresh and unchanged ones come from the store.
+
+        Raises SourceUnavailable with URL and fault: Passing where a later try may succeed, Barred by robots.txt.
+        """
         import stamina
 
-        for attempt in stamina.retry_context(
-            on=worth_another_try, attempts=self.attempts, wait_initial=0.5, wait_max=10.0
-        ):
-            with attempt:
-                return self._once(url, license)
+        self._refuse_while_down(url)
+        try:
+            for attempt in stamina.retry_context(
+                on=worth_another_try, attempts=self.attempts, wait_initial=0.5, wait_max=10.0
+            ):
+                with attempt:
+                    return self._once(url, license, dict(headers or {}))
+        except Passing as fault:
+            self._leave_alone(url, fault)
+            raise
         raise AssertionError("stamina either returns or raises")
 
-    def _once(self, url: str, license: str) -> RawFile:  # noqa: A002
+    def read(self, url: str, license: str = "", headers: Mapping[str, str] | None = None) -> bytes:  # noqa: A002
+        """The URL's current bytes themselves."""
+        return self.store.get(self.fetch(url, license, headers).sha256)
+
+    def rules(self, url: str) -> Any:
+        """What robots.txt says for the URL's host. Raises SourceUnavailable where it cannot be read."""
+        return self.robots.rules(url)
+
+    @cached_property
+    def robots(self) -> Robots:
+        """The hosts' robots.txt."""
+        return Robots(self.store.root / "robots", self._ask_robots)
+
+    def _once(self, url: str, license: str, headers: dict[str, str]) -> RawFile:  # noqa: A002
+        from hishel.httpx import CacheTransport
+
+        from resources.http_cache import KEPT, RawCache
+
+        said = self._robots_word(url)
+        cache = RawCache(self.store, license, said)
+        answer = self._get(url, headers, CacheTransport(guarded(self, url), cache, rfc={"shared": False}))
+        self._refuse(url, answer)
+        kept = {name: answer.headers[name] for name in KEPT if name in answer.headers}
+        return self.store.put(answer.content, url, license, kept, said)
+
+    def _get(self, url: str, headers: dict[str, str], transport: httpx.BaseTransport) -> httpx.Response:
         import httpx
 
-        known = self.store.latest(url)
-        hooks = {"request": [stay_public(url)]}
         try:
-            with (
-                self._turn(urlsplit(url).netloc),
-                httpx.Client(
-                    timeout=self.timeout_s, follow_redirects=True, max_redirects=5, event_hooks=hooks
-                ) as client,
-                client.stream("GET", url, headers=request_headers(known)) as answer,
-            ):
-                if answer.status_code == HTTPStatus.NOT_MODIFIED and known is not None:
-                    return self.store.describe(known[0])
-                self._refuse(url, answer)
-                content = self._body(url, answer)
-                kept = {name: answer.headers[name] for name in ("etag", "last-modified") if name in answer.headers}
+            with httpx.Client(
+                transport=transport, timeout=self.timeout_s, follow_redirects=True, max_redirects=REDIRECTS,
+                headers={"User-Agent": user_agent(), "Accept-Encoding": "gzip"},
+            ) as client:  # fmt: skip
+                return client.get(url, headers=headers)
+        except (httpx.TooManyRedirects, httpx.DecodingError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise Refused(f"{url} cannot be used: {type(error).__name__}: {error}. Check the URL.", 0) from error
         except httpx.HTTPError as error:
             raise Passing(f"{url} could not be read: {type(error).__name__}: {error}. Try again later.") from error
-        return self.store.put(content, url, license, kept)
+
+    def _ask_robots(self, address: str) -> tuple[int, bytes]:
+        answer = self._get(address, {}, guarded(self, address, robots=False))
+        if answer.status_code in PASSING or answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._refuse(address, answer)
+        return answer.status_code, answer.content
+
+    def _robots_word(self, url: str) -> str:
+        """What stands in the sidecar: `allowed`, or why robots.txt is not applied. Raises Barred."""
+        host = urlsplit(url).hostname or ""
+        if host in self.exempt:
+            logger.info("robots.txt of %s is not applied: %s", host, self.exempt[host])
+            return f"not applied: {self.exempt[host]}"
+        if not self.robots.rules(url).allows(url):
+            raise Barred(f"robots.txt of {host} keeps {AGENT} out of {url}. Take the unit out, or name a mirror.")
+        return "allowed"
+
+    def permit(self, url: str, asked: str, robots: bool = True) -> None:
+        """Raise unless a request for `asked` may go on to `url`: its host known, its scheme no weaker, robots.txt open."""
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
+        own = urlsplit(asked).hostname or ""
+        if scheme not in ("http", "https") or (scheme == "http" and urlsplit(asked).scheme == "https"):
+            raise Refused(f"{asked} redirects to {url}, which is not encrypted. Check the source's URL.", 0)
+        if not any(host == known or host.endswith(f".{known}") or known.endswith(f".{host}")
+                   for known in {own, *self.hosts}):  # fmt: skip
+            raise Refused(f"{asked} redirects to another host, {host}. If that is meant, list it under `hosts:`.", 0)
+        if robots and url != asked:  # asked itself has been looked up
+            self._robots_word(url)
+
+    def private_hosts(self, url: str) -> frozenset[str]:
+        """Hosts that may lie on private addresses: those written as such in the configured URL, all with `private`."""
+        from resources.network import is_literal_private
+
+        named = {urlsplit(url).hostname or "", *self.hosts}
+        return frozenset(host for host in named if self.private or is_literal_private(host))
 
     def _refuse(self, url: str, answer: httpx.Response) -> None:
-        if answer.status_code in PASSING:
-            asked = answer.headers.get("retry-after", "")
-            wait_s = float(asked) if asked.isdecimal() else None  # an HTTP date is left to our own pauses
-            raise Passing(f"{url} answered {answer.status_code}. Try again later or use another mirror.", wait_s)
-        if answer.status_code != HTTPStatus.OK:
-            raise SourceUnavailable(
-                f"{url} answered {answer.status_code}. Check the URL or take the unit out of the catalogue."
+        status, body = answer.status_code, answer.content[:FAULT_BYTES]
+        if status in PASSING:
+            wait_s = asked_wait_s(answer.headers.get("retry-after", ""))
+            raise Passing(f"{url} answered {status}. Try again later or use another mirror.", wait_s, status, body)
+        if status != HTTPStatus.OK:
+            raise Refused(
+                f"{url} answered {status}. Check the URL or take the unit out of the catalogue.", status, body
             )
 
-    def _body(self, url: str, answer: httpx.Response) -> bytes:
-        """The decoded body, at most `max_bytes`; httpx raises where it is shorter than its Content-Length."""
-        parts: list[bytes] = []
-        size = 0
-        for part in answer.iter_bytes():
-            size += len(part)
-            if size > self.max_bytes:
-                raise SourceUnavailable(f"{url} sent more than {self.max_bytes} bytes. It is no text of ours; skip it.")
-            parts.append(part)
-        return b"".join(parts)
-
     @contextmanager
-    def _turn(self, host: str) -> Iterator[None]:
-        """Hold the host's lock for one request, begun no sooner than `delay_s` after the last one began."""
-        path = self.store.root / "hosts" / quote(host, safe="")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+") as file:
+    def turn(self, url: str, robots: bool = True) -> Iterator[None]:
+        """Hold the host's lock for one request, begun no sooner than the host's delay after the last one began."""
+        asked_s = self._asked_delay_s(url) if robots else 0.0  # before the lock: it may have to ask the same host
+        delay_s = max(self.delay_s, asked_s)
+        with self._host_file(url).open("a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # freed when the file is closed, also by a kill
             file.seek(0)
             since = time.time() - float(file.read() or 0.0)
-            time.sleep(min(self.delay_s, max(0.0, self.delay_s - since)))
+            time.sleep(min(delay_s, max(0.0, delay_s - since)))
             file.truncate(0)
             file.write(repr(time.time()))
             file.flush()
             yield
 
+    def _asked_delay_s(self, url: str) -> float:
+        """The host's Crawl-delay, where its robots.txt has been read and is applied."""
+        return 0.0 if urlsplit(url).hostname in self.exempt else self.robots.rules(url).delay_s()
 
-def stay_public(url: str) -> Callable[[httpx.Request], None]:
-    """A request hook: whoever answers for `url` may not redirect us to a private address of another host."""
-    configured = urlsplit(url).hostname
+    def _host_file(self, url: str, end: str = "") -> Any:
+        path = self.store.root / "hosts" / (quote(urlsplit(url).netloc, safe="") + end)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
-    def refuse(request: httpx.Request) -> None:
-        if request.url.host != configured and is_private(request.url.host):
-            raise SourceUnavailable(
-                f"{url} redirects to the private address {request.url.host}. Check the source's URL."
+    def _leave_alone(self, url: str, fault: Passing) -> None:
+        """Remember that the whole host is down or has had enough; a fault of one page says nothing about the others."""
+        whole = fault.status in (None, 429, 502, 504) or fault.wait_s is not None
+        if whole:
+            until = time.time() + min(max(fault.wait_s or 0.0, COOL_DOWN_S), LONGEST_COOL_DOWN_S)
+            text = json.dumps({"until": until, "why": str(fault)})
+            replace_file(self._host_file(url, ".down"), lambda file: file.write_text(text))
+
+    def _refuse_while_down(self, url: str) -> None:
+        try:
+            known = json.loads(self._host_file(url, ".down").read_text(encoding="utf-8"))
+            left = float(known["until"]) - time.time()
+        except (OSError, ValueError, KeyError):
+            return
+        if 0 < left <= LONGEST_COOL_DOWN_S:
+            why = str(known.get("why", "")).removesuffix(".")
+            raise Passing(f"{url} is not asked for another {left:.0f} s, since {why}.", left)
+
+
+def guarded(client: PoliteClient, asked: str, robots: bool = True) -> httpx.BaseTransport:
+    """The transport under the cache: every hop permitted, in its turn, bounded, and with a lifetime."""
+    import httpx
+
+    from resources.network import bounded_body, transport
+
+    inner = transport(client.private_hosts(asked), client.limit_s)
+
+    class Guard(httpx.BaseTransport):
+        @override
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            client.permit(str(request.url), asked, robots)
+            with client.turn(str(request.url), robots):
+                answer = inner.handle_request(request)
+                answer.request = request
+                try:
+                    content = body_of(answer)
+                finally:
+                    answer.close()
+            return httpx.Response(
+                answer.status_code, headers=with_lifetime(answer, client.recheck_s), content=content, request=request
             )
 
-    return refuse
+        @override
+        def close(self) -> None:
+            inner.close()
+
+    def body_of(answer: httpx.Response) -> bytes:
+        if answer.status_code == HTTPStatus.OK:
+            return bounded_body(answer, client.max_bytes)
+        try:
+            return bounded_body(answer, FAULT_BYTES)
+        except (SourceUnavailable, httpx.HTTPError):
+            return b""
+
+    return Guard()
 
 
-def is_private(host: str) -> bool:
-    """Whether a host name leads to an address that is not globally reachable. An unknown name does not."""
-    try:
-        found = socket.getaddrinfo(host, None)
-    except OSError:
-        return False
-    return any(not ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_global for entry in found)
-
-
-def request_headers(known: tuple[str, Mapping[str, str]] | None) -> dict[str, str]:
-    """User-Agent, and conditional headers where the last answer gave validators."""
-    headers = {"User-Agent": USER_AGENT}
-    if known is not None:
-        validators = known[1]
-        if "etag" in validators:
-            headers["If-None-Match"] = validators["etag"]
-        if "last-modified" in validators:
-            headers["If-Modified-Since"] = validators["last-modified"]
+def with_lifetime(answer: httpx.Response, recheck_s: float) -> list[tuple[str, str]]:
+    """The answer's headers for an unpacked body. One that names no lifetime gets ours: RFC 9111 would guess a week."""
+    packing = ("content-encoding", "content-length", "transfer-encoding")
+    headers = [(name, value) for name, value in answer.headers.multi_items() if name not in packing]
+    names = {name for name, _ in headers}
+    if "date" not in names:
+        headers.append(("date", formatdate(usegmt=True)))
+    if not names & {"cache-control", "expires"}:
+        headers.append(("cache-control", f"max-age={recheck_s:.0f}" if recheck_s > 0 else "no-cache"))
     return headers
+
+
+def asked_wait_s(header: str) -> float | None:
+    """Seconds of a Retry-After header, which is a number or a date; None where it is neither."""
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None

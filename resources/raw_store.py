@@ -12,6 +12,16 @@ from pathlib import Path
 from resources.lake import replace_file
 from twainbot.errors import BadInput
 
+UNAVAILABLE = "unavailable"  # the version of a unit that never answered: always the same, so that it stays stale once
+
+
+def digest(*parts: bytes) -> str:
+    """16 hex digits over the parts, in order."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        hasher.update(hashlib.sha256(part).digest())
+    return hasher.hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class RawFile:
@@ -23,6 +33,7 @@ class RawFile:
     size: int
     license: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    robots: str = ""  # "allowed", or why robots.txt was not applied; empty for files of this machine
 
 
 class RawStore:
@@ -31,14 +42,21 @@ class RawStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def put(self, content: bytes, url: str, license: str = "", headers: Mapping[str, str] | None = None) -> RawFile:  # noqa: A002
+    def put(
+        self,
+        content: bytes,
+        url: str,
+        license: str = "",  # noqa: A002
+        headers: Mapping[str, str] | None = None,
+        robots: str = "",
+    ) -> RawFile:
         """Store bytes under their hash and remember them as the URL's latest. Known bytes keep their first sidecar."""
         sha256 = hashlib.sha256(content).hexdigest()
         path = self.path(sha256)
         sidecar = path.with_suffix(".json")
         if not (path.exists() and sidecar.exists()):
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            found = RawFile(sha256, url, now, len(content), license, dict(headers or {}))
+            found = RawFile(sha256, url, now, len(content), license, dict(headers or {}), robots)
             replace_file(path, lambda file: file.write_bytes(content))
             replace_file(sidecar, lambda file: file.write_text(json.dumps(asdict(found), indent=1)))
         latest = {"url": url, "sha256": sha256, "headers": dict(headers or {})}

@@ -30,6 +30,15 @@ def harvest_job(source: str) -> Job:
     )
 
 
+def observe_job(source: str) -> Job:
+    """The observation of all units of a source: fetches what changed, records versions, builds nothing."""
+    return dg.define_asset_job(
+        f"observe_{source}",
+        dg.AssetSelection.assets(keys.source(source)),
+        description=f"Units of {source}: what is new, what changed.",
+    )
+
+
 def slice_job(name: str, description: str, *more: str) -> Job:
     """A slice whose assets share at most one partition set: its groups, or the named tables and groups in their stead."""
     return dg.define_asset_job(name, selection_of(*(more or SLICES[name])), description=description)
@@ -42,7 +51,9 @@ def selection_of(*names: str) -> dg.AssetSelection:
     return dg.AssetSelection.groups(*groups) | dg.AssetSelection.assets(*tables)
 
 
+observe_jobs = {source: observe_job(source) for source in SOURCES}
 jobs = [
+    *observe_jobs.values(),
     *(harvest_job(source) for source in SOURCES),
     slice_job("curate", "Near-duplicates over all sources, and what may be trained on.",
               "dedupe/edges", "dedupe/clusters", "curated"),

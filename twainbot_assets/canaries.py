@@ -29,15 +29,17 @@ class Canary:
 
 def planted(harvest: Harvest) -> list[Canary]:
     """All canaries of the units that this profile harvests from folders."""
-    from resources.sources import FolderSource
+    from resources.folder_source import FolderSource
+    from resources.sources import Joined
 
     found: list[Canary] = []
     for source in SOURCES:
-        door = harvest.door(source)
-        if isinstance(door, FolderSource):
-            for unit in harvest.units(source):
-                listed = door.known(unit).get("canaries") or []
-                found.extend(as_canary(source, unit, entry) for entry in listed)
+        door, wanted = harvest.door(source), set(harvest.units(source))
+        for folder in door.doors if isinstance(door, Joined) else [door]:
+            if isinstance(folder, FolderSource):
+                for unit in sorted(wanted.intersection(folder.units())):
+                    listed = folder.known(unit).get("canaries") or []
+                    found.extend(as_canary(source, unit, entry) for entry in listed)
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -29,23 +30,104 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Remote(Strict):
+    """One feed or collection by URL. `rights` and `license` are claims of whoever writes the profile."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")  # the unit's key
+    url: str = Field(pattern=r"^https?://")
+    enabled: bool = True
+    license: str = ""
+    rights: str = ""
+    language: str = ""
+    style: str = ""
+
+
+class Feed(Remote):
+    """An RSS, Atom or JSON feed. `articles`: fetch the items' pages too; `render`: in a browser where scripts build them."""
+
+    articles: bool = False
+    max_articles: int = Field(default=40, ge=1, le=200)
+    render: bool = False
+    headline_only: bool = False  # headline, link and date; nothing of it trains
+
+    @model_validator(mode="after")
+    def no_pages_of_headlines(self) -> Feed:
+        """Headlines alone need no pages; a browser needs pages."""
+        if self.headline_only and self.articles:
+            raise ValueError(f"feed {self.name!r}: headline_only and articles contradict each other")
+        if self.render and not self.articles:
+            raise ValueError(f"feed {self.name!r}: render needs articles: true")
+        return self
+
+
+class Collection(Remote):
+    """A joke file. `columns`: which column is what, as in a sidecar; `license_source`: where the licence was read."""
+
+    filename: str = ""  # where the URL's last part does not end in .csv, .tsv, .json or .jsonl
+    title: str = ""
+    license_source: str = ""
+    columns: dict[str, str] = {}
+
+
+class Office(Strict):
+    """What to gather of one forecast office, call sign of three letters."""
+
+    products: tuple[str, ...] = ("AFD", "ZFP", "HWO")
+    max_products: int = Field(default=10, ge=1, le=100)  # newest of each kind
+    points: tuple[str, ...] = ()  # "40.71,-74.01": forecasts there, at most four decimals
+    hourly: bool = False
+    alerts_area: str | None = Field(default=None, pattern=r"^[A-Z]{2}$")
+    years: tuple[int, ...] = ()  # past years, out of the archive
+    max_archived: int = Field(default=200, ge=1, le=5000)
+
+    @model_validator(mode="after")
+    def points_are_short(self) -> Office:
+        """The service redirects where a coordinate has more than four decimals."""
+        for point in self.points:
+            if not re.fullmatch(r"-?\d{1,2}(\.\d{1,4})?,-?\d{1,3}(\.\d{1,4})?", point):
+                raise ValueError(f"point {point!r} must read latitude,longitude with at most four decimals")
+        return self
+
+
 class SourceSettings(Strict):
-    """Where one source's units come from. `folder`: one file a unit. `mirror`: Gutenberg, by pinned works and authors."""
+    """Where one source's units come from; a folder goes together with feeds, collections or offices.
+
+    `folder`: one file a unit. `mirror`: Gutenberg, by pinned works and, through `catalogue`, by author and language.
+    """
 
     folder: str | None = None
     mirror: str | None = None
     works: tuple[int, ...] = ()
     authors: dict[str, str] = {}  # surname as a header prints it -> style
+    catalogue: str | None = None  # URL of pg_catalog.csv or its .gz
+    languages: tuple[str, ...] = ("en",)
+    feeds: tuple[Feed, ...] = ()
+    collections: tuple[Collection, ...] = ()
+    offices: dict[str, Office] = {}
+    service: str | None = None  # api.weather.gov
+    archive: str | None = None  # of its bulletins
     only: tuple[str, ...] = ()  # unit keys; empty: all
     max_units: int = Field(default=99, ge=1, le=99)  # 100 keys and Dagster no longer checks fan-in staleness
     max_passages: int | None = Field(default=None, ge=1)  # per unit; None: all
     delay_s: float = Field(default=2.0, ge=0.0)
+    recheck_s: float = Field(default=300.0, ge=0.0)  # how long an answer without a lifetime is taken as fresh
+    private: bool = False  # whether host names may lead to private addresses
+    hosts: tuple[str, ...] = ()  # further hosts that may be asked and redirected to
 
     @model_validator(mode="after")
     def one_place(self) -> SourceSettings:
         """A source is a folder or a mirror, never both."""
         if self.folder and self.mirror:
             raise ValueError(f"folder={self.folder!r} and mirror={self.mirror!r} cannot both hold one source's units")
+        return self
+
+    @model_validator(mode="after")
+    def names_differ(self) -> SourceSettings:
+        """Each feed and collection has a name of its own."""
+        names = [entry.name for entry in (*self.feeds, *self.collections)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the names {twice} stand twice; a name is a unit's key")
         return self
 
 
@@ -162,17 +244,38 @@ def parse(text: str, path: Path) -> Profile:
 
 
 def overridden(raw: dict[str, Any]) -> dict[str, Any]:
-    """The raw profile with TWAINBOT_GUTENBERG_URL and TWAINBOT_BASE_MODEL put in where the profile uses those doors."""
+    """The raw profile with what the environment replaces: mirror, weather service, feeds' URLs, base model.
+
+    A door that the profile does not open stays shut, except that TWAINBOT_SATIRE_FEEDS may name further feeds.
+    """
     changed = json.loads(json.dumps(raw, default=str))
-    mirror = os.environ.get("TWAINBOT_GUTENBERG_URL")
-    sources = changed.get("sources")
-    gutenberg = sources.get("gutenberg") if isinstance(sources, dict) else None
-    if mirror and isinstance(gutenberg, dict) and gutenberg.get("mirror"):
-        gutenberg["mirror"] = mirror
+    sources = changed.get("sources") if isinstance(changed.get("sources"), dict) else {}
+    for variable, source, needs, setting in (
+        ("TWAINBOT_GUTENBERG_URL", "gutenberg", "mirror", "mirror"),
+        ("TWAINBOT_NWS_URL", "weather", "offices", "service"),
+        ("TWAINBOT_NWS_ARCHIVE_URL", "weather", "offices", "archive"),
+    ):
+        door, value = sources.get(source), os.environ.get(variable)
+        if value and isinstance(door, dict) and door.get(needs):
+            door[setting] = value
+    if os.environ.get("TWAINBOT_SATIRE_FEEDS"):
+        satire = sources.setdefault("satire", {})
+        satire["feeds"] = replaced_feeds(satire.get("feeds") or [], os.environ["TWAINBOT_SATIRE_FEEDS"])
     base = os.environ.get("TWAINBOT_BASE_MODEL")
     if base:
         changed["base"] = {"name": base}
     return changed
+
+
+def replaced_feeds(feeds: list[dict[str, Any]], named: str) -> list[dict[str, Any]]:
+    """The profile's feeds with URLs from `name=url,name=url`. A name that the profile knows keeps its other settings."""
+    known = {feed.get("name"): feed for feed in feeds if isinstance(feed, dict)}
+    for pair in filter(None, (part.strip() for part in named.split(","))):
+        name, equals, url = pair.partition("=")
+        if not equals:
+            raise BadConfig(f"TWAINBOT_SATIRE_FEEDS holds {pair!r}. Write name=url, separated by commas.")
+        known[name] = {**known.get(name, {"name": name}), "url": url, "enabled": True}
+    return list(known.values())
 
 
 def current() -> Profile:

@@ -11,8 +11,9 @@ import dagster as dg
 
 from resources.home import Home
 from twainbot_assets import releasing, runner
-from twainbot_assets.definitions import defs
+from twainbot_assets.definitions import defs, harvest
 from twainbot_assets.freshness import Freshness, Item, selected
+from twainbot_assets.profile import SOURCES
 from twainbot_assets.progress import watcher
 
 
@@ -63,6 +64,9 @@ class Session:
             for item, verdict in verdicts.items():
                 if verdict.state == "stale":
                     yield f"    {item}: {'; '.join(verdict.reasons)}"
+        for source in SOURCES:
+            for what, why in sorted(harvest.looked_up(source)[1].items()):
+                yield f"{'not taken':32} {source}/{what}: {why}"
         for name, folder in (("lake", Path(self.home.lake)), ("models", self.home.models), ("raw", self.home.raw),
                              ("work", self.home.work), ("dagster", self.home.own / "dagster")):  # fmt: skip
             yield f"{name:32} {size_of(folder) / 2**20:.1f} MiB"

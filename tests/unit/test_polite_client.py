@@ -1,16 +1,24 @@
-"""The client is named, slow, conditional and bounded, and no half answer reaches the store."""
+"""The client is named, slow, cached and bounded, obeys robots.txt, and no half answer reaches the store."""
 
 from __future__ import annotations
 
+import gzip
+import json
+import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
+from email.utils import formatdate
 
 import pytest
 import stamina
 
-from resources.polite_client import USER_AGENT, Passing, PoliteClient, is_private, request_headers, worth_another_try
+from resources import network
+from resources.network import is_literal_private, is_private
+from resources.polite_client import Passing, PoliteClient, Refused, asked_wait_s, user_agent, worth_another_try
 from resources.raw_store import RawStore
+from resources.robots import Barred
 from tests.fakes import Answer, serving
 from twainbot.errors import SourceUnavailable
 
@@ -26,11 +34,12 @@ def store(tmp_path) -> RawStore:
 def client(store) -> Iterator[PoliteClient]:
     """No delay between requests, and two attempts without a pause between them."""
     with stamina.set_testing(True, attempts=2, cap=True):
-        yield PoliteClient(store, delay_s=0.0, timeout_s=5.0)
+        yield PoliteClient(store, delay_s=0.0, timeout_s=5.0, recheck_s=0.0)
 
 
 def stored_files(store: RawStore) -> list[str]:
-    return [path.name for path in store.root.rglob("*") if path.is_file() and path.parent.name != "hosts"]
+    beside = ("hosts", "robots")
+    return [path.name for path in store.root.rglob("*") if path.is_file() and path.parent.name not in beside]
 
 
 def test_an_answer_is_stored_with_its_url_licence_and_validators(client, store):
@@ -40,7 +49,14 @@ def test_an_answer_is_stored_with_its_url_licence_and_validators(client, store):
     assert store.get(found.sha256) == BOOK
     assert (found.url, found.license) == (f"{site.url}/pg76.txt", "Public domain")
     assert found.headers == {"etag": '"one"', "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
-    assert site.seen[0][1]["user-agent"] == USER_AGENT
+    assert site.seen[0][1]["user-agent"] == user_agent()
+    assert site.seen[0][1]["accept-encoding"] == "gzip"
+
+
+def test_the_client_names_whom_to_write_to(monkeypatch):
+    monkeypatch.setenv("TWAINBOT_CONTACT", "tests@example.org")
+    assert user_agent().startswith("TwainBot/")
+    assert "tests@example.org" in user_agent()
 
 
 def test_the_second_request_is_conditional_and_304_answers_from_the_store(client, store):
@@ -172,31 +188,81 @@ def test_a_redirect_on_the_same_host_is_followed_and_kept_under_the_asked_url(cl
     assert store.latest(f"{site.url}/a") is not None
 
 
-def test_a_redirect_to_a_private_address_of_another_host_is_not_followed(client):
+def test_a_redirect_to_another_host_is_not_followed(client):
     with serving({"/secret": Answer(body=b"metadata")}) as inside:
         target = inside.url.replace("127.0.0.1", "localhost") + "/secret"
         with (
             serving({"/a": Answer(302, headers={"Location": target})}) as site,
-            pytest.raises(SourceUnavailable, match=r"redirects to the private address localhost"),
+            pytest.raises(Refused, match=r"redirects to another host, localhost. If that is meant, list it"),
         ):
             client.fetch(f"{site.url}/a")
     assert inside.seen == []
 
 
+def test_a_listed_host_may_be_redirected_to(client, store):
+    client.hosts = frozenset({"localhost"})
+    with serving({"/b": Answer(body=BOOK)}) as other:
+        target = other.url.replace("127.0.0.1", "localhost") + "/b"
+        with serving({"/a": Answer(302, headers={"Location": target})}) as site:
+            assert store.get(client.fetch(f"{site.url}/a").sha256) == BOOK
+
+
+def resolving(monkeypatch, addresses: dict[str, str]) -> None:
+    """Host names that lead where the test says; numbers lead to themselves."""
+    real = socket.getaddrinfo
+
+    def lookup(host, *args, **kwargs):
+        return real(addresses.get(host, host), *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.8", "169.254.169.254", "::1", "fd00::1"])
+def test_a_name_that_leads_to_a_private_address_is_not_asked(client, monkeypatch, address):
+    resolving(monkeypatch, {"books.example.org": address})
+    with pytest.raises(network.NotPublic, match=rf"books.example.org leads to the private address {address}"):
+        client.fetch("http://books.example.org/a")
+
+
+def test_a_name_on_a_private_address_is_asked_where_the_source_says_private(client, store, monkeypatch):
+    resolving(monkeypatch, {"books.example.org": "127.0.0.1"})
+    client.private = True
+    with serving({"/b": Answer(body=BOOK)}) as site:
+        url = site.url.replace("127.0.0.1", "books.example.org") + "/b"
+        assert store.get(client.fetch(url).sha256) == BOOK
+
+
+def test_a_downgrade_from_https_is_not_followed(client):
+    with pytest.raises(Refused, match=r"is not encrypted"):
+        client.permit("http://books.example.org/b", "https://books.example.org/a")
+
+
+def test_the_pool_of_the_transport_is_ours():
+    # httpx offers no public door for a network backend: if this fails, addresses are no longer checked
+    made = network.transport(frozenset(), 1.0)
+    assert isinstance(made._pool._network_backend, network.CheckedBackend)
+
+
 def test_a_ring_of_redirects_ends(client):
     with (
         serving({"/a": Answer(302, headers={"Location": "/a"})}) as site,
-        pytest.raises(Passing, match=r"TooManyRedirects"),
+        pytest.raises(Refused, match=r"TooManyRedirects"),
     ):
         client.fetch(f"{site.url}/a")
-    assert len(site.seen) <= 2 * 6  # two attempts of one request and five redirects
+    assert len(site.seen) == 6  # one request and five redirects
+
+
+def test_a_redirect_leaves_nothing_empty_in_the_store(client, store):
+    with serving({"/a": Answer(301, headers={"Location": "/b"}), "/b": Answer(404)}) as site:
+        with pytest.raises(Refused, match=r"/a answered 404"):
+            client.fetch(f"{site.url}/a")
+        assert store.latest(f"{site.url}/a") is None
 
 
 def test_two_requests_to_one_host_lie_the_delay_apart_even_from_two_clients(store):
     with serving({"/a": Answer(body=b"a"), "/b": Answer(body=b"b")}) as site:
+        PoliteClient(store, delay_s=0.0).fetch(f"{site.url}/a")
         start = time.monotonic()
-        PoliteClient(store, delay_s=0.4).fetch(f"{site.url}/a")
-        assert time.monotonic() - start < 0.35  # nobody waits before the first
         PoliteClient(store, delay_s=0.4).fetch(f"{site.url}/b")
         assert time.monotonic() - start >= 0.4
 
@@ -216,14 +282,232 @@ def test_two_requests_to_one_host_never_run_at_once(store):
 
 
 @pytest.mark.parametrize(
-    ("host", "private"),
-    [("127.0.0.1", True), ("localhost", True), ("10.0.0.8", True), ("169.254.169.254", True), ("8.8.8.8", False)],
+    ("address", "private"),
+    [
+        ("127.0.0.1", True), ("10.0.0.8", True), ("169.254.169.254", True), ("8.8.8.8", False), ("::1", True),
+        ("::ffff:127.0.0.1", True), ("::ffff:8.8.8.8", False), ("2002:7f00:1::", True), ("0.0.0.0", True), ("100.64.0.1", True),
+    ],
+)  # fmt: skip
+def test_private_addresses_are_known(address, private):
+    assert is_private(address) is private
+
+
+@pytest.mark.parametrize(
+    ("host", "literal"), [("127.0.0.1", True), ("[::1]", True), ("localhost", True), ("8.8.8.8", False), ("lan", False)]
 )
-def test_private_addresses_are_known(host, private):
-    assert is_private(host) is private
+def test_a_private_address_written_out_is_consent(host, literal):
+    assert is_literal_private(host) is literal
 
 
-def test_a_first_request_is_named_and_unconditional():
-    assert request_headers(None) == {"User-Agent": USER_AGENT}
-    assert request_headers(("ab", {})) == {"User-Agent": USER_AGENT}
-    assert request_headers(("ab", {"last-modified": "x"}))["If-Modified-Since"] == "x"
+# lifetimes
+
+
+def test_an_answer_without_a_lifetime_is_asked_for_again_only_after_the_recheck_time(client, store):
+    client.recheck_s = 300.0
+    with serving({"/b": Answer(body=BOOK, headers={"Last-Modified": formatdate(0, usegmt=True)})}) as site:
+        first = client.fetch(f"{site.url}/b")
+        assert client.fetch(f"{site.url}/b") == first
+        assert len(site.seen) == 1  # RFC 9111 would let a library guess a week from Last-Modified
+        client.recheck_s = 0.0
+    kept = next((store.root / "http").glob("*.json"))
+    assert json.loads(kept.read_text())["headers"]["cache-control"] == "max-age=300"
+
+
+def test_a_lifetime_that_the_server_names_is_kept_to(client):
+    with serving({"/b": Answer(body=BOOK, headers={"Cache-Control": "max-age=3600"})}) as site:
+        client.fetch(f"{site.url}/b")
+        client.fetch(f"{site.url}/b")
+        assert len(site.seen) == 1
+
+
+def test_an_answer_that_may_not_be_cached_is_still_kept_as_evidence_and_asked_for_again(client, store):
+    with serving({"/b": Answer(body=BOOK, headers={"Cache-Control": "no-store"})}) as site:
+        assert store.get(client.fetch(f"{site.url}/b").sha256) == BOOK
+        client.fetch(f"{site.url}/b")
+        assert len(site.seen) == 2
+
+
+def test_after_a_304_with_a_new_lifetime_nothing_is_asked(client):
+    fresh = {"ETag": '"one"', "Cache-Control": "max-age=3600"}
+    pages = [Answer(body=BOOK, headers={"ETag": '"one"'}), Answer(304, headers=fresh)]
+    with serving({"/b": pages}) as site:
+        for _ in range(3):
+            client.fetch(f"{site.url}/b")
+        assert [dict(headers).get("if-none-match") for _, headers in site.seen] == [None, '"one"']
+
+
+# robots.txt
+
+
+def test_a_page_that_robots_txt_bars_is_not_asked_for(client):
+    rules = Answer(body=b"User-agent: *\nDisallow: /private\n")
+    with serving({"/robots.txt": rules, "/private/b": Answer(body=BOOK), "/b": Answer(body=BOOK)}) as site:
+        with pytest.raises(Barred, match=r"keeps TwainBot out of .*/private/b"):
+            client.fetch(f"{site.url}/private/b")
+        client.fetch(f"{site.url}/b")
+    assert site.paths() == ["/robots.txt", "/b"]  # asked once, for a day
+
+
+def test_a_group_of_our_own_name_outweighs_the_general_one(client):
+    rules = Answer(body=b"User-agent: *\nDisallow: /\n\nUser-agent: twainbot\nAllow: /\n")
+    with serving({"/robots.txt": rules, "/b": Answer(body=BOOK)}) as site:
+        assert client.fetch(f"{site.url}/b").robots == "allowed"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_host_that_refuses_its_robots_txt_has_no_rules(client, status):
+    with serving({"/robots.txt": Answer(status), "/b": Answer(body=BOOK)}) as site:
+        client.fetch(f"{site.url}/b")
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_robots_txt_that_cannot_be_read_closes_the_host(client, status):
+    with (
+        serving({"/robots.txt": Answer(status), "/b": Answer(body=BOOK)}) as site,
+        pytest.raises(Passing, match=r"robots.txt cannot be read, so nothing is fetched from there"),
+    ):
+        client.fetch(f"{site.url}/b")
+    assert set(site.paths()) == {"/robots.txt"}
+
+
+def test_a_documented_exception_is_logged_and_stands_in_the_sidecar(client, caplog):
+    client.exempt = {"127.0.0.1": "documented API"}
+    rules = Answer(body=b"User-agent: *\nDisallow: /\n")
+    with serving({"/robots.txt": rules, "/b": Answer(body=BOOK)}) as site, caplog.at_level("INFO"):
+        found = client.fetch(f"{site.url}/b")
+    assert found.robots == "not applied: documented API"
+    assert "robots.txt of 127.0.0.1 is not applied: documented API" in caplog.text
+    assert site.paths() == ["/b"]
+
+
+def test_robots_txt_counts_for_where_a_redirect_leads_too(client):
+    rules = Answer(body=b"User-agent: *\nDisallow: /deep\n")
+    pages = {"/robots.txt": rules, "/a": Answer(302, headers={"Location": "/deep/b"}), "/deep/b": Answer(body=BOOK)}
+    with serving(pages) as site, pytest.raises(Barred):
+        client.fetch(f"{site.url}/a")
+    assert site.paths() == ["/robots.txt", "/a"]
+
+
+def test_a_crawl_delay_is_kept(client):
+    rules = Answer(body=b"User-agent: *\nCrawl-delay: 0.4\n")
+    with serving({"/robots.txt": rules, "/a": Answer(body=b"a"), "/b": Answer(body=b"b")}) as site:
+        client.fetch(f"{site.url}/a")
+        start = time.monotonic()
+        client.fetch(f"{site.url}/b")
+        assert time.monotonic() - start >= 0.3  # 0.4 after the first began
+
+
+def test_agents_of_model_builders_that_are_barred_reserve_a_page(client):
+    rules = Answer(body=b"User-agent: GPTBot\nUser-agent: CCBot\nDisallow: /\n\nUser-agent: *\nDisallow: /api\n")
+    with serving({"/robots.txt": rules}) as site:
+        found = client.rules(site.url)
+        assert found.reserved_for(f"{site.url}/feed") == ["GPTBot", "CCBot"]
+        assert found.reserved_for(f"{site.url}/api") == []  # barred for everyone: no reservation, a bar
+        assert not found.allows(f"{site.url}/api")
+
+
+# bodies that lie
+
+
+def test_a_gzipped_body_is_kept_unpacked(client, store):
+    with serving({"/b": Answer(body=gzip.compress(BOOK), headers={"Content-Encoding": "gzip"})}) as site:
+        assert store.get(client.fetch(f"{site.url}/b").sha256) == BOOK
+
+
+def test_a_gzip_bomb_ends_at_the_bound(client, store):
+    client.max_bytes = 10_000
+    bomb = gzip.compress(b"0" * 50_000_000)  # 48 kB on the wire
+    with (
+        serving({"/b": Answer(body=bomb, headers={"Content-Encoding": "gzip"})}) as site,
+        pytest.raises(network.TooMuch, match=r"sent more than 10000 bytes"),
+    ):
+        client.fetch(f"{site.url}/b")
+    assert stored_files(store) == []
+
+
+@pytest.mark.parametrize(
+    ("packing", "body"),
+    [("br", b"x"), ("gzip, gzip", gzip.compress(gzip.compress(BOOK))), ("gzip", BOOK), ("gzip", gzip.compress(BOOK)[:40])],
+)  # fmt: skip
+def test_a_packing_that_was_not_asked_for_or_does_not_hold_is_refused(client, store, packing, body):
+    with (
+        serving({"/b": Answer(body=body, headers={"Content-Encoding": packing})}) as site,
+        pytest.raises(Refused, match=r"DecodingError"),
+    ):
+        client.fetch(f"{site.url}/b")
+    assert stored_files(store) == []
+
+
+def test_deflate_is_understood_though_not_asked_for(client, store):
+    with serving({"/b": Answer(body=zlib.compress(BOOK), headers={"Content-Encoding": "deflate"})}) as site:
+        assert store.get(client.fetch(f"{site.url}/b").sha256) == BOOK
+
+
+def test_a_stream_without_end_is_cut_at_the_bound_and_not_read_on(client, store):
+    client.max_bytes = 1000
+    with (
+        serving({"/b": Answer(body=b"x" * 5_000_000, promised=10 * 2**30)}) as site,
+        pytest.raises(network.TooMuch),
+    ):
+        client.fetch(f"{site.url}/b")
+    assert stored_files(store) == []
+
+
+@pytest.mark.parametrize(("cut", "whole"), [(False, True), (True, False)])
+def test_a_chunked_body_counts_only_with_its_last_chunk(client, store, cut, whole):
+    with serving({"/b": Answer(body=BOOK, chunked=True, cut=cut)}) as site:
+        if whole:
+            assert store.get(client.fetch(f"{site.url}/b").sha256) == BOOK
+        else:
+            with pytest.raises(Passing, match=r"RemoteProtocolError"):
+                client.fetch(f"{site.url}/b")
+            assert stored_files(store) == []
+
+
+def test_a_body_that_drips_ends_at_the_limit_of_the_whole(client, store):
+    client.limit_s, client.attempts = 0.5, 1  # each byte comes in time, the whole would take 65 s
+    start = time.monotonic()
+    with serving({"/b": Answer(body=BOOK, drip_s=0.05)}) as site, pytest.raises(Passing, match=r"ReadTimeout"):
+        client.fetch(f"{site.url}/b")
+    assert time.monotonic() - start < 3
+    assert stored_files(store) == []
+
+
+# hosts that have had enough
+
+
+def test_a_host_that_wants_an_hour_is_left_alone_by_the_next_unit_too(store):
+    with serving({"/a": Answer(429, headers={"Retry-After": "3600"}), "/b": Answer(body=BOOK)}) as site:
+        with pytest.raises(Passing, match=r"/a answered 429"):
+            PoliteClient(store, delay_s=0.0).fetch(f"{site.url}/a")
+        with pytest.raises(Passing, match=r"/b is not asked for another 3[56]\d\d s, since .*/a answered 429"):
+            PoliteClient(store, delay_s=0.0).fetch(f"{site.url}/b")
+    assert site.paths() == ["/a"]
+
+
+def test_a_fault_of_one_page_does_not_stop_the_others(client, store):
+    with serving({"/a": Answer(500), "/b": Answer(body=BOOK)}) as site:
+        with pytest.raises(Passing):
+            client.fetch(f"{site.url}/a")
+        assert store.get(client.fetch(f"{site.url}/b").sha256) == BOOK
+
+
+def test_the_reason_of_a_fault_comes_along(client):
+    body = b'{"type": "urn:noaa:nws:api:UnexpectedProblem"}'
+    with serving({"/a": Answer(500, body), "/b": Answer(404, body)}) as site:
+        with pytest.raises(Passing) as passing:
+            client.fetch(f"{site.url}/a")
+        with pytest.raises(Refused) as refused:
+            client.fetch(f"{site.url}/b")
+    assert (passing.value.status, passing.value.body) == (500, body)
+    assert (refused.value.status, refused.value.body) == (404, body)
+
+
+@pytest.mark.parametrize(("header", "wait_s"), [("7", 7.0), ("", None), ("soon", None), ("-3", None)])
+def test_a_time_to_wait_is_a_number(header, wait_s):
+    assert asked_wait_s(header) == wait_s
+
+
+def test_a_time_to_wait_is_a_date_as_well():
+    assert asked_wait_s(formatdate(time.time() + 100, usegmt=True)) == pytest.approx(100, abs=2)
+    assert asked_wait_s(formatdate(time.time() - 100, usegmt=True)) == 0.0

@@ -216,3 +216,11 @@ def test_every_chunk_gets_one_row_in_order_and_a_reason_unless_kept(texts, style
     for row in rows.iter_rows(named=True):
         assert row["decision"] in DECISIONS
         assert (row["decision"] == "keep") == (row["reasons"] == [])
+
+
+def test_a_joke_of_unknown_rights_waits_for_its_rights_and_prose_does_not():
+    joke = "Why did the almanac blush? It had seen the whole year coming."
+    waiting = judged(joke, style="joke", rights="unknown")
+    assert (waiting["decision"], waiting["reasons"]) == ("review", ["rights_unknown"])
+    assert judged(PROSE, rights="unknown")["decision"] == "reject"
+    assert judged(joke, style="joke", rights="restricted")["decision"] == "reject"

@@ -230,7 +230,7 @@ CASES = [
          decision(toxicity=0.3, toxicity_backend=None)),
     case("screened:untrainable_rights_never_pass", decision(),
          make.decisions(make.screened(A), make.screened(B, "keep")),
-         make.decisions(make.screened(A), make.screened(B, "review", "rights_unknown")),
+         make.decisions(make.screened(A), make.screened(B, "review", "profanity")),
          make.decisions(make.screened(A), make.screened(B, None))),
     case("screened:reasons_are_given", [decision(), decision("review", "profanity")], decision("reject"), decision("review"),
          decision(None), decision("review", reasons=None)),
@@ -407,7 +407,12 @@ def test_summaries_count_what_a_person_looks_for():
 
 @pytest.mark.parametrize(
     ("difference", "passes"),
-    [(2e-5, True), (1.02e-4, True), (0.45, False), (float("nan"), False)],  # rounding, rounding, a wrong merge, no number
+    [
+        (2e-5, True),
+        (1.02e-4, True),
+        (0.45, False),
+        (float("nan"), False),
+    ],  # rounding, rounding, a wrong merge, no number
 )
 def test_a_bundle_may_differ_from_its_merged_copy_by_rounding_only(difference, passes):
     found = release.loads(pl.DataFrame({"merge_difference": [difference]}))

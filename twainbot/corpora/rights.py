@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from twainbot.records import RIGHTS, TRAINABLE_RIGHTS
 
@@ -24,17 +25,21 @@ _GUTENBERG = re.compile(
     re.IGNORECASE,
 )
 
-# Licence wording, first match wins. Order matters: a non-commercial or no-derivatives clause outweighs "CC BY".
-LICENCE_RULES: tuple[tuple[str, str], ...] = (
-    (r"unclear|unknown|unspecified|research (?:use|purposes?) only|no ownership", "unknown"),
-    (r"all rights reserved|proprietary|copyrighted|\bby-nc\b|non-?commercial|\bby(?:-\w+)?-nd\b|no ?deriv", "restricted"),
-    (r"\bcc-?0\b|creative commons zero|\bunlicense\b", "cc0"),
-    (r"project gutenberg licen[cs]e|public domain in the (?:usa?|united states)|\bpd-us\b(?!gov)", "public_domain_us"),
-    (r"public domain|us government work|pd-?usgov|\bpublicdomain\b", "public_domain"),
-    (r"\bcc[- ]by|creative commons attribution|\bmit\b|\bapache|\bbsd\b|\bisc\b|\bgfdl\b|open ?data|\bodc\b", "open_license"),
-    (r"by permission|with permission|permission (?:of|from|granted)", "permission"),
+# Licence wording, first match wins: name of the rule, rights, pattern. Order matters: a non-commercial or no-derivatives
+# clause outweighs "CC BY".
+LICENCE_RULES: tuple[tuple[str, str, str], ...] = (
+    ("licence_is_unclear", "unknown", r"unclear|unknown|unspecified|research (?:use|purposes?) only|no ownership"),
+    ("licence_reserves", "restricted",
+     r"all rights reserved|proprietary|copyrighted|\bby-nc\b|non-?commercial|\bby(?:-\w+)?-nd\b|no ?deriv"),
+    ("licence_waives", "cc0", r"\bcc-?0\b|creative commons zero|\bunlicense\b"),
+    ("licence_is_pd_in_the_usa", "public_domain_us",
+     r"project gutenberg licen[cs]e|public domain in the (?:usa?|united states)|\bpd-us\b(?!gov)"),
+    ("licence_is_pd", "public_domain", r"public domain|us government work|pd-?usgov|\bpublicdomain\b"),
+    ("licence_is_open", "open_license",
+     r"\bcc[- ]by|creative commons attribution|\bmit\b|\bapache|\bbsd\b|\bisc\b|\bgfdl\b|open ?data|\bodc\b"),
+    ("licence_by_permission", "permission", r"by permission|with permission|permission (?:of|from|granted)"),
 )  # fmt: skip
-_LICENCE_RULES = tuple((re.compile(pattern, re.IGNORECASE), rights) for pattern, rights in LICENCE_RULES)
+_LICENCE_RULES = tuple((name, re.compile(pattern, re.IGNORECASE), rights) for name, rights, pattern in LICENCE_RULES)
 
 # What a source grants where neither sidecar nor header says more.
 SOURCE_DEFAULTS: dict[str, str] = {
@@ -58,22 +63,63 @@ def rights_of_header(header: str) -> str:
 
 def rights_of_licence(licence: str) -> str:
     """Rights by a licence's name or wording ("CC0-1.0", "MIT", "CC BY-NC 4.0"); "unknown" where no rule knows it."""
-    return next((rights for pattern, rights in _LICENCE_RULES if pattern.search(licence)), "unknown")
+    return _licence_rule(licence)[1]
 
 
-def resolve(source: str, declared: str = "", licence: str = "", header: str = "unknown") -> str:
-    """One of RIGHTS from all the evidence, the strictest first.
+def _licence_rule(licence: str) -> tuple[str, str]:
+    """Name of the first rule that knows the licence, and its rights."""
+    found = ((name, rights) for name, pattern, rights in _LICENCE_RULES if licence and pattern.search(licence))
+    return next(found, ("licence_is_not_known", "unknown"))
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """Rights with where they come from. `claim`: who says so; `rule`: why that decides; both are words of closed sets."""
+
+    rights: str  # one of records.RIGHTS
+    claim: str  # header | licence | declared | source | none
+    rule: str
+
+
+def ruling(source: str, declared: str = "", licence: str = "", header: str = "unknown") -> Ruling:
+    """Rights from all the evidence, the strictest first.
 
     A header or licence that restricts wins over anything declared. Else a declaration in RIGHTS, the header, the
     licence and the source's default are asked in that order; the first that knows decides. Rights declared "unknown"
     are cleared by a header only: a licence tag by an uploader cannot free a text whose owner is not known.
     """
-    by_licence = rights_of_licence(licence) if licence else "unknown"
-    if "restricted" in (header, by_licence):
-        return "restricted"
-    doubted = declared == "unknown"
-    evidence = (declared, header) if doubted else (declared, header, by_licence, SOURCE_DEFAULTS.get(source, "unknown"))
-    return next((found for found in evidence if found in RIGHTS and found != "unknown"), "unknown")
+    licence_rule, by_licence = _licence_rule(licence)
+    if header == "restricted":
+        return Ruling("restricted", "header", "header_restricts")
+    if by_licence == "restricted":
+        return Ruling("restricted", "licence", licence_rule)
+    by_source = SOURCE_DEFAULTS.get(source, "unknown")
+    evidence = [
+        Ruling(declared, "declared", "declared_by_whoever_listed_it"),
+        Ruling(header, "header", "header_frees"),
+        *([] if declared == "unknown" else [Ruling(by_licence, "licence", licence_rule)]),
+        *([] if declared == "unknown" else [Ruling(by_source, "source", "works_of_this_source_are_free")]),
+    ]
+    known = (found for found in evidence if found.rights in RIGHTS and found.rights != "unknown")
+    doubted = Ruling("unknown", "declared" if declared == "unknown" else "none", "nobody_knows")
+    return next(known, Ruling("unknown", "licence", licence_rule) if licence_rule == "licence_is_unclear" else doubted)
+
+
+def resolve(source: str, declared: str = "", licence: str = "", header: str = "unknown") -> str:
+    """The rights of `ruling` alone."""
+    return ruling(source, declared, licence, header).rights
+
+
+# What each kind of rights allows: to train on the text, to release the text itself, to show an excerpt with its source.
+USES: dict[str, dict[str, str]] = {
+    "public_domain": {"train": "yes", "release_text": "yes", "excerpt": "yes"},
+    "public_domain_us": {"train": "yes", "release_text": "in the USA", "excerpt": "yes"},
+    "cc0": {"train": "yes", "release_text": "yes", "excerpt": "yes"},
+    "open_license": {"train": "yes", "release_text": "with its notice", "excerpt": "with its notice"},
+    "permission": {"train": "yes", "release_text": "no", "excerpt": "no"},
+    "restricted": {"train": "no", "release_text": "no", "excerpt": "headline and link"},
+    "unknown": {"train": "no", "release_text": "no", "excerpt": "no"},
+}
 
 
 def trainable(rights: str) -> bool:

@@ -1,0 +1,91 @@
+"""What a host's robots.txt says of a URL. The rules' language is protego's; when to ask, and what silence means, is here.
+
+RFC 9309: an answer 4xx means no rules, 5xx or none at all means keep out; an answer holds for a day.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from resources.lake import replace_file
+from twainbot.errors import SourceUnavailable
+
+AGENT = "TwainBot"  # the name that robots.txt may use for us
+DAY_S = 86_400.0
+MAX_BYTES = 500 * 2**10  # RFC 9309 asks for at least 500 KiB; what follows is not read
+MAX_DELAY_S = 60.0  # of a Crawl-delay; more would be a refusal in other words
+# Agents that collect text for language models. A host that bars any of them from a page reserves that page.
+MODEL_AGENTS = (
+    "GPTBot", "ClaudeBot", "Claude-Web", "anthropic-ai", "CCBot", "Google-Extended", "Applebot-Extended", "Bytespider",
+    "PerplexityBot", "Meta-ExternalAgent", "cohere-ai", "Diffbot", "Amazonbot",
+)  # fmt: skip
+
+
+class Barred(SourceUnavailable):
+    """robots.txt keeps us out of a URL."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A host's robots.txt. `text`: empty where the host has none. `status`: how it answered."""
+
+    host: str
+    text: str
+    status: int
+
+    def allows(self, url: str, agent: str = AGENT) -> bool:
+        """Whether the agent may fetch the URL."""
+        from protego import Protego
+
+        return not self.text or bool(Protego.parse(self.text).can_fetch(url, agent))
+
+    def reserved_for(self, url: str) -> list[str]:
+        """The model builders' agents that are barred from the URL though another agent may read it."""
+        return [agent for agent in MODEL_AGENTS if not self.allows(url, agent)] if self.allows(url) else []
+
+    def delay_s(self) -> float:
+        """The pause that the host asks for between two requests; 0 where it asks for none."""
+        from protego import Protego
+
+        asked = Protego.parse(self.text).crawl_delay(AGENT) if self.text else None
+        return min(float(asked or 0.0), MAX_DELAY_S)
+
+
+class Robots:
+    """The rules of all hosts, kept for a day in `<raw>/robots`. `ask` fetches a robots.txt: its status and its bytes."""
+
+    def __init__(self, folder: Path, ask: Callable[[str], tuple[int, bytes]]) -> None:
+        self.folder = folder
+        self.ask = ask
+
+    def rules(self, url: str) -> Rules:
+        """The rules of the URL's host. Raises SourceUnavailable where they cannot be read: then nothing may be fetched."""
+        scheme, netloc = urlsplit(url)[:2]
+        path = self.folder / f"{quote(f'{scheme}_{netloc}', safe='')}.json"
+        known = _kept(path)
+        if known is not None:
+            return Rules(netloc, known["text"], known["status"])
+        address = f"{scheme}://{netloc}/robots.txt"
+        try:
+            status, content = self.ask(address)
+        except SourceUnavailable as fault:
+            raise type(fault)(f"{address} cannot be read, so nothing is fetched from there: {fault}") from fault
+        text = content[:MAX_BYTES].decode("utf-8", "replace") if status == 200 else ""
+        kept = {"url": address, "status": status, "text": text, "read_at": time.time()}
+        replace_file(path, lambda file: file.write_text(json.dumps(kept, indent=1)))
+        return Rules(netloc, text, status)
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    try:
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        age = time.time() - float(known["read_at"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return known if 0 <= age < DAY_S else None
