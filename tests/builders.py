@@ -43,6 +43,7 @@ def work(work_id: str = "tales/the-flood", **changes: Any) -> dict[str, Any]:
     return {
         "work_id": work_id, "source": "local", "unit": work_id.split("/")[0], "title": "The Flood",
         "author": "Amos Quill", "style": "twain", "language": "en", "rights": "cc0", "license": "CC0-1.0",
+        "rights_claim": "declared", "rights_rule": "declared_by_whoever_listed_it",
         "url": "samples/local/tales.md", "edition": "tales", "retrieved_at": "2026-01-02T03:04:05+00:00",
         "raw_sha256": "ab" * 32, "text": TEXT, "warnings": [], "reject_reason": None, "extra": "{}", **changes,
     }  # fmt: skip

@@ -36,6 +36,8 @@ WORK: Schema = {
     "language": pl.String,
     "rights": pl.String,
     "license": pl.String,
+    "rights_claim": pl.String,  # who says so: header | licence | declared | source | none
+    "rights_rule": pl.String,  # why that decides: a name of twainbot/corpora/rights.py
     "url": pl.String,
     "edition": pl.String,
     "retrieved_at": pl.String,  # ISO 8601, UTC; volatile: not part of the data version

@@ -14,6 +14,7 @@ from checks import base, chunks, corpora, curated, dedupe, dialogues, release, s
 from checks.gates import Finding, Gate, run_gate
 from resources.suites import neutral_text
 from tests import builders as make
+from twainbot.corpora.inventory import audit, matrix
 from twainbot.dedupe import DedupeSettings, signatures
 from twainbot.dedupe.shingles import words
 from twainbot.dialogues.rows import turn
@@ -131,6 +132,8 @@ STAGES: dict[str, list[Gate]] = {
     "base/model": base.MODEL,
     "base/tokenizer": base.TOKENIZER,
     "corpora": corpora.gates("gutenberg"),
+    "corpora/rights": corpora.RIGHTS,
+    "corpora/audit": corpora.AUDIT,
     "chunks": chunks.chunk_gates(WORKS, size=8),
     "screened": screened.screen_gates(BARRED, max_rejected_share=0.5, weights_required=True),
     "dedupe/signatures": dedupe.signature_gates(PAIR, HALF.scheme),
@@ -210,6 +213,14 @@ CASES = [
     case("corpora:rejects_are_few", rejected_rows(1, of=5), rejected_rows(2, of=9)),
     case("corpora:not_suspiciously_short", work(text="a" * BOUND), work(text="a" * (BOUND - 1)),
          make.works(make.work("t/1", text="a" * BOUND), make.work("t/2"))),
+    case("corpora/rights:uses_are_known", matrix(WORKS), matrix(WORKS).with_columns(rule=pl.lit("")),
+         matrix(WORKS).with_columns(train=pl.lit(None, pl.String))),
+    case("corpora/rights:only_trainable_rights_train", [matrix(WORKS), matrix(work(rights="unknown"))],
+         matrix(work(rights="unknown")).with_columns(train=pl.lit("yes"))),
+    case("corpora/audit:every_gap_has_a_reason", [audit(WORKS, {}, {}), audit(WORKS, {}, {"local": {"deep": "a folder"}})],
+         audit(WORKS, {"local": ["gone"]}, {}).with_columns(reasons=pl.lit([], pl.List(pl.String)))),
+    case("corpora/audit:every_unit_has_a_version", audit(WORKS, {"local": ["tales"]}, {}),
+         audit(WORKS, {"local": ["tales", "gone"]}, {})),
     case("chunks:spans_equal_text", SPANS, make.chunks(make.chunk("tales/a", 1, "It rained. ")),
          make.chunks(make.chunk("tales/nowhere", 0, "It rained."))),
     case("chunks:token_counts_in_bounds", [chunk(token_count=1), chunk(token_count=8), make.chunks().clear()],

@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import polars as pl
 
 from twainbot.corpora import boilerplate, bulletins, feeds, jokes, local, rights, transcripts
+from twainbot.corpora.material import Part, parts_of
 from twainbot.errors import BadUse, UnknownName, UnreadableSource
 from twainbot.records import RIGHTS, STYLES, WORK, frame
 
@@ -97,26 +98,43 @@ class _Item:
     reject_reason: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
+    part: int = 0  # which of the unit's documents it came out of
 
 
-def works_from_unit(source: str, unit: str, raw: bytes, sidecar: Sidecar | None = None) -> pl.DataFrame:
-    """The WORK rows of one unit, in the file's order, rejects included.
+def works_from_unit(
+    source: str, unit: str, raw: bytes | tuple[Part, ...], sidecar: Sidecar | None = None
+) -> pl.DataFrame:
+    """The WORK rows of one unit, in the order of its documents, rejects included.
 
     `source` is one of gutenberg, satire, jokes, weather, transcripts, local; `unit` its partition key ("pg245",
-    "OKX-2026"). Deterministic. Raises UnreadableSource for a unit that yields nothing, UnknownName for a source that
-    does not exist, BadUse for a contradictory sidecar.
+    "OKX-2026"); `raw` its one document or its parts. Deterministic. Raises UnreadableSource for a unit that yields
+    nothing, UnknownName for a source that does not exist, BadUse for a contradictory sidecar.
     """
     if source not in _PARSERS:
         raise UnknownName(f"There is no source {source!r}. Known sources: {', '.join(sorted(_PARSERS))}.")
     sidecar = sidecar or Sidecar()
     sidecar.check()
+    parts = parts_of(raw)
     try:
-        items = list(_PARSERS[source](unit, raw, sidecar))
+        items = list(_items(source, unit, parts, sidecar))
     except UnreadableSource as error:
         raise UnreadableSource(f"Unit {unit!r} of source {source!r}: {error}") from error
-    digest = hashlib.sha256(raw).hexdigest()
-    rows = [_row(source, unit, item, sidecar, digest) for item in items]
+    digests = [hashlib.sha256(part.raw).hexdigest() for part in parts]
+    rows = [_row(source, unit, item, sidecar, parts[item.part], digests[item.part]) for item in items]
     return frame(_without_duplicates(rows), WORK)
+
+
+def _items(source: str, unit: str, parts: Sequence[Part], sidecar: Sidecar) -> Iterator[_Item]:
+    """The items of all parts. One bad part among good ones is a reject of its own; of bad ones only, the first is raised."""
+    faults: list[UnreadableSource] = []
+    for number, part in enumerate(parts):
+        try:
+            yield from (replace(item, part=number) for item in _PARSERS[source](unit, part.raw, sidecar))
+        except UnreadableSource as error:
+            faults.append(error)
+            if len(faults) == len(parts):
+                raise faults[0] from None
+            yield _Item(key=f"{unit}/part-{number + 1}", text="", reject_reason=f"unreadable: {error}", part=number)
 
 
 def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
@@ -259,10 +277,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain)[:SLUG_CHARACTERS].strip("-")
 
 
-def _row(source: str, unit: str, item: _Item, sidecar: Sidecar, digest: str) -> dict[str, Any]:
+def _row(source: str, unit: str, item: _Item, sidecar: Sidecar, part: Part, digest: str) -> dict[str, Any]:
     said = {**{item.name: getattr(sidecar, item.name) for item in fields(sidecar)}, **item.overrides}
     own_title = item.title if source != "gutenberg" else ""
     licence = said["license"] or item.license
+    decided = rights.ruling(source, said["rights"], licence, item.header_rights)
     return {
         "work_id": f"{source}/{item.key}",
         "source": source,
@@ -271,11 +290,13 @@ def _row(source: str, unit: str, item: _Item, sidecar: Sidecar, digest: str) -> 
         "author": said["author"] or item.author,
         "style": said["style"] or STYLE_OF_SOURCE[source],
         "language": said["language"] or item.language or "en",
-        "rights": rights.resolve(source, said["rights"], licence, item.header_rights),
+        "rights": decided.rights,
         "license": licence or "unknown",
-        "url": item.url or said["url"],
+        "rights_claim": decided.claim,
+        "rights_rule": decided.rule,
+        "url": item.url or part.url or said["url"],
         "edition": said["edition"],
-        "retrieved_at": said["retrieved_at"] or None,
+        "retrieved_at": part.retrieved_at or said["retrieved_at"] or None,
         "raw_sha256": digest,
         "text": "" if item.reject_reason else item.text,
         "warnings": list(item.warnings),
