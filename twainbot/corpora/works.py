@@ -216,14 +216,21 @@ def _product_facts(product: bulletins.Product) -> dict[str, Any]:
     }
 
 
-def _transcripts(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
-    for talk in transcripts.parse_transcripts(raw):
+def _transcripts(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
+    for talk in transcripts.parse_transcripts(raw, sidecar.filename):
         yield _Item(
             key=f"{unit}/{slug(talk['id']) or talk['id']}",
             text=talk["text"],
             title=talk["id"],
             reject_reason=talk["reject_reason"],
-            extra={"conversation_id": talk["id"], "turns": talk["turns"], "style_tags": talk["style_tags"]},
+            extra={
+                "conversation_id": talk["id"],
+                "turns": talk["turns"],
+                "style_tags": talk["style_tags"],
+                "format": talk["format"],
+                "removed": talk["removed"],
+                "left_out": talk["left_out"],
+            },
         )
 
 
