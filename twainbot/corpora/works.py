@@ -240,10 +240,15 @@ def _local(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
     for number, passage in enumerate(passages, 1):
         heading = passage["title"]
         title = heading or (passage["text"][:ITEM_CHARACTERS].rstrip() if sidecar.split == "line" else "")
+        if suffix.lower() in (".epub", ".pdf") and len(passages) == 1:
+            title = sidecar.title or title  # what a file says of itself yields to the sidecar
         yield _Item(
             key=f"{unit}/{slug(heading) or f'{number:04d}'}" if len(passages) > 1 or heading else unit,
             text=passage["text"],
             title=title,
+            author=passage["author"],
+            language=passage["language"],
+            warnings=tuple(passage["warnings"]),
             reject_reason=passage["reject_reason"],
             extra=passage["extra"],
             overrides=sidecar.overrides.get(heading, {}),
