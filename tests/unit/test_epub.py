@@ -7,6 +7,8 @@ import json
 import zipfile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from twainbot.corpora import epub
 from twainbot.corpora.epub import read_epub
@@ -169,6 +171,8 @@ BROKEN = {
                              "leaves the archive"),
     "all chapters missing": (book(**{"OEBPS/a.xhtml": None, "OEBPS/b.xhtml": None}), "None of the 2 files"),
     "pictures only": (book(**{"OEBPS/a.xhtml": "<html><img src='1'/></html>", "OEBPS/b.xhtml": "<p> </p>"}), "no text"),
+    "markup that breaks off": (book(**{"OEBPS/a.xhtml": "<p>x</p><![what is this]"}), "no XHTML"),
+    "package that breaks off": (book(**{"OEBPS/book.opf": "<package><![what is this]"}), "no XML|no spine"),
     "cut short": (book()[:-200], "no whole zip"),
     "no zip": (b"It rained.", "no whole zip"),
     "empty": (b"", "no whole zip"),
@@ -187,6 +191,18 @@ def test_a_damaged_chapter_is_refused():
     raw[at : at + 20] = b"\xff" * 20
     with pytest.raises(UnreadableSource, match="cannot be unpacked"):
         read_epub(bytes(raw))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8), st.integers(0, 400))
+def test_any_damage_gives_a_book_or_a_plain_refusal(changes, lost):
+    raw = bytearray(book())
+    for at, byte in changes:
+        raw[at % len(raw)] = byte
+    try:
+        assert read_epub(bytes(raw[: len(raw) - max(0, lost - 300)])).chapters
+    except UnreadableSource:
+        return
 
 
 def test_a_password_on_a_chapter_is_refused():
@@ -230,7 +246,16 @@ def test_too_many_files_are_refused(monkeypatch):
 def test_entities_that_multiply_are_left_as_they_stand():
     laughs = '<!DOCTYPE p [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;"><!ENTITY f SYSTEM "file:///etc/passwd">]>'
     found = read_epub(book(**{"OEBPS/a.xhtml": f'<?xml version="1.0"?>{laughs}<p>Ho &b; &f;</p>'}))
-    assert found.chapters[0].text == "Ho &b &f"  # nothing is looked up, so nothing grows and no file is opened
+    assert found.chapters[0].text == "Ho &b; &f;"  # nothing is looked up, so nothing grows and no file is opened
+
+
+def test_verse_keeps_its_lines_prose_none_and_pictures_scripts_and_lists_of_contents_go():
+    page = (
+        "<body><nav><p>Contents</p></nav><p>It rained\n   for nine<br/>days.</p><pre>A verse\nof two</pre>"
+        "<figure><p>Map</p></figure><script>x()</script><style>p {}</style><p/>Loose &eacute;nd</body>"
+    )
+    found = read_epub(book(**{"OEBPS/a.xhtml": page})).chapters[0]
+    assert (found.title, found.text) == ("", "It rained for nine\ndays.\n\nA verse\nof two\n\nLoose énd")
 
 
 def test_a_book_is_one_passage_or_one_a_chapter():

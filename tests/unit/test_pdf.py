@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("pypdf")
 
@@ -196,6 +198,18 @@ def test_broken_protected_and_scanned_files_are_refused_in_plain_words(raw, why)
 
 def test_a_table_with_wrong_entries_is_repaired_where_every_page_is_found():
     assert read_pdf(wrong_offsets()).text == read_pdf(document(*STORY)).text
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8))
+def test_any_damage_gives_a_text_or_a_plain_refusal(changes):
+    raw = bytearray(document(*STORY))
+    for at, byte in changes:
+        raw[at % len(raw)] = byte
+    try:
+        assert read_pdf(bytes(raw)).text
+    except UnreadableSource:
+        return
 
 
 def test_too_many_real_pages_are_refused(monkeypatch):
