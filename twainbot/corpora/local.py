@@ -1,4 +1,4 @@
-"""Documents from a drop folder (txt, md, html, jsonl) to passages. Whose they are stands in the sidecar, not here."""
+"""Documents from a drop folder (txt, md, html, epub, pdf, jsonl) to passages. Whose they are stands in the sidecar."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from twainbot.corpora import epub, pdf
 from twainbot.corpora.decoding import decode, refuse_non_text
 from twainbot.corpora.feeds import html_to_text
 from twainbot.corpora.jokes import json_lines
 from twainbot.corpora.normalize import tidy
 from twainbot.errors import BadUse, UnreadableSource
 
-SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".jsonl")
+SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".epub", ".pdf", ".jsonl")
 SPLITS = ("heading", "line", "whole")
 
 _HEADING = re.compile(r"^##[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
@@ -25,11 +26,12 @@ _HTML_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTAL
 def parse_document(
     raw: bytes, suffix: str, split: str = "", topics: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
-    """Passages in order: title, text, extra, reject_reason. `suffix` is one of SUFFIXES.
+    """Passages in order: title, text, extra, reject_reason, author, language, warnings. `suffix` is one of SUFFIXES.
 
-    `split` "heading" gives one passage per "## " heading (the default for Markdown that has one), "line" one per list
-    item, "whole" the document. `topics` names a topic by heading. Raises BadUse for a suffix or split that does not
-    exist, UnreadableSource for bytes without text.
+    `split` "heading" gives one passage per "## " heading (the default for Markdown that has one) or chapter of an EPUB,
+    "line" one per list item, "whole" the document. `topics` names a topic by heading. Author and language are what an
+    EPUB or a PDF says of itself. Raises BadUse for a suffix or split that does not exist, UnreadableSource for bytes
+    without text.
     """
     suffix = suffix.lower()
     if suffix not in SUFFIXES:
@@ -38,6 +40,10 @@ def parse_document(
         raise BadUse(f"A sidecar's split must be one of {', '.join(SPLITS)}; got {split!r}.")
     if suffix == ".jsonl":
         passages = _json_passages(raw)
+    elif suffix == ".epub":
+        passages = _book_passages(epub.read_epub(raw), split)
+    elif suffix == ".pdf":
+        passages = _pdf_passages(pdf.read_pdf(raw), split)
     else:
         title, text = _document(raw, suffix)
         passages = _passages(text, title, suffix, split)
@@ -85,7 +91,34 @@ def _by_heading(text: str, headings: list[re.Match[str]], title: str) -> list[di
 
 
 def _passage(title: str, text: str) -> dict[str, Any]:
-    return {"title": title, "text": text, "extra": {}, "reject_reason": None}
+    return {
+        "title": title, "text": text, "extra": {}, "reject_reason": None, "author": "", "language": "", "warnings": ()
+    }  # fmt: skip
+
+
+def _book_passages(book: epub.Book, split: str) -> list[dict[str, Any]]:
+    """A book as one passage, by its chapters, or by its lines."""
+    if split == "heading":
+        titles = [chapter.title or f"Part {number}" for number, chapter in enumerate(book.chapters, 1)]
+        bodies = [tidy(chapter.text.removeprefix(chapter.title)) for chapter in book.chapters]
+        passages = [_passage(title, body) for title, body in zip(titles, bodies, strict=True)]
+    else:
+        text = tidy("\n\n\n".join(chapter.text for chapter in book.chapters))
+        passages = _passages(text, book.title, ".txt", split)
+    for passage in passages:
+        passage |= {"author": book.author, "language": book.language, "warnings": book.warnings}
+        passage["extra"] |= {"rights_statement": book.rights} if book.rights else {}
+    return passages
+
+
+def _pdf_passages(document: pdf.Document, split: str) -> list[dict[str, Any]]:
+    """A PDF as one passage or by its lines; it marks no headings."""
+    passages = _passages(document.text, document.title, ".txt", split)
+    done = {"pages": document.pages, "removed_lines": document.removed_lines, "hyphens_mended": document.hyphens_mended}
+    for passage in passages:
+        passage |= {"author": document.author, "warnings": document.warnings}
+        passage["extra"] |= done
+    return passages
 
 
 def _json_passages(raw: bytes) -> list[dict[str, Any]]:
@@ -95,14 +128,8 @@ def _json_passages(raw: bytes) -> list[dict[str, Any]]:
         text = record.get("text")
         bad = reason or (None if isinstance(text, str) else "no_text_column")
         extra = {key: value for key, value in record.items() if key not in ("text", "title")}
-        rows.append(
-            {
-                "title": str(record.get("title") or ""),
-                "text": "" if bad else tidy(str(text)),
-                "extra": extra,
-                "reject_reason": bad,
-            }
-        )
+        passage = _passage(str(record.get("title") or ""), "" if bad else tidy(str(text)))
+        rows.append(passage | {"extra": extra, "reject_reason": bad})
     if rows and all(row["reject_reason"] for row in rows):
         raise UnreadableSource(f"None of the {len(rows)} lines is a JSON object with a text. Expected one a line.")
     return rows

@@ -234,14 +234,21 @@ def _product_facts(product: bulletins.Product) -> dict[str, Any]:
     }
 
 
-def _transcripts(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
-    for talk in transcripts.parse_transcripts(raw):
+def _transcripts(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
+    for talk in transcripts.parse_transcripts(raw, sidecar.filename):
         yield _Item(
             key=f"{unit}/{slug(talk['id']) or talk['id']}",
             text=talk["text"],
             title=talk["id"],
             reject_reason=talk["reject_reason"],
-            extra={"conversation_id": talk["id"], "turns": talk["turns"], "style_tags": talk["style_tags"]},
+            extra={
+                "conversation_id": talk["id"],
+                "turns": talk["turns"],
+                "style_tags": talk["style_tags"],
+                "format": talk["format"],
+                "removed": talk["removed"],
+                "left_out": talk["left_out"],
+            },
         )
 
 
@@ -251,10 +258,15 @@ def _local(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
     for number, passage in enumerate(passages, 1):
         heading = passage["title"]
         title = heading or (passage["text"][:ITEM_CHARACTERS].rstrip() if sidecar.split == "line" else "")
+        if suffix.lower() in (".epub", ".pdf") and len(passages) == 1:
+            title = sidecar.title or title  # what a file says of itself yields to the sidecar
         yield _Item(
             key=f"{unit}/{slug(heading) or f'{number:04d}'}" if len(passages) > 1 or heading else unit,
             text=passage["text"],
             title=title,
+            author=passage["author"],
+            language=passage["language"],
+            warnings=tuple(passage["warnings"]),
             reject_reason=passage["reject_reason"],
             extra=passage["extra"],
             overrides=sidecar.overrides.get(heading, {}),
