@@ -47,8 +47,8 @@ def _event(event: Mapping[str, str]) -> str:
 def peer() -> Callable[[str], Reading] | None:
     """pyIEM's reader in the same form, or None where it is not installed."""
     try:
-        from pyiem.nws.product import TextProduct
-        from pyiem.nws.ugc import UGCProvider
+        from pyiem.nws.product import TextProduct  # pyrefly: ignore
+        from pyiem.nws.ugc import UGCProvider  # pyrefly: ignore
     except ImportError:
         return None
     logging.disable(logging.CRITICAL)
@@ -137,7 +137,9 @@ def main(folder: str, as_json: bool) -> None:
         print(json.dumps(report, indent=1))
         return
     for key, value in report.items():
-        print(key, *([f"\n  {row}" for row in value] if isinstance(value, list) else [value]), sep=": " if not isinstance(value, list) else "")
+        print(
+            f"{key}:", *(value if isinstance(value, list) else [value]), sep="\n  " if isinstance(value, list) else " "
+        )
 
 
 if __name__ == "__main__":

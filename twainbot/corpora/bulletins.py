@@ -40,6 +40,12 @@ _HEADING = re.compile(
 )
 _AWIPS = re.compile(r"^[ \t]*([A-Z][A-Z0-9]{3,5})[ \t]*$")
 _OFFICE_LINE = re.compile(r"^[ \t]*(?:NATIONAL WEATHER SERVICE|NWS|SERVICIO NACIONAL)\b", re.IGNORECASE)
+# One C scan finds the lines that may be code, time or table; the other nine of ten are prose without further tests.
+_SUSPECT = re.compile(
+    r"^(?:[ \t]*(?:[/&$!%@#*0-9.:=+_~|(-]|NNNN|ZCZC|LAT\.|TIME\.|ATTN\.|[A-Z]{2}[CZ](?:\d|ALL)|[A-Z]{4}\d\d[ ]"
+    r"|(?i:NOON|MIDNIGHT|ISSUED |UPDATED ))[^\n]*|[^\n]*?(?:\t|[^\s.!?:;,]  )[^\n]*)$",
+    re.MULTILINE,
+)
 _CALL = re.compile(
     r"^(?:(?:URGENTE?|BULLETIN)\b[ -]*)?(?:(?:IMMEDIATE|EAS)\b.{0,40}(?:BROADCAST|ACTIVATION) REQUESTED)?",
     re.IGNORECASE,
@@ -237,7 +243,7 @@ def _title(lines: list[str]) -> str:
         name = _CALL.sub("", line.strip(" .")).strip(" .-")
         if len(name) > 4 and not codelines.is_code(line) and not _OFFICE_LINE.match(line) and not _is_block_time(line):
             return name
-    return ""
+    return next((line.strip() for line in lines if _OFFICE_LINE.match(line)), "")
 
 
 def _best_time(block: _Block, ddhhmm: str, said: str) -> IssueTime:
@@ -291,7 +297,7 @@ class _Reader:
         """One segment with its codes as facts and its prose without them."""
         zone, whole, after = part
         areas, cities, lines = _segment_head(after.split("\n")) if zone else ("", (), after.split("\n"))
-        text = self._prose(lines, areas)
+        text = self._prose("\n".join(lines), areas)
         vtec = codelines.events(whole)
         codes = zone.codes if zone else ()
         self._note(zone, after)
@@ -313,18 +319,19 @@ class _Reader:
             is_test=bool(vtec) and all(event["class"] in "TE" for event in vtec),
         )
 
-    def _prose(self, lines: list[str], areas: str) -> str:
+    def _prose(self, told: str, areas: str) -> str:
         """A segment without codes and tables: its zones as one heading line, then what a reader would be told."""
         kept: list[str] = []
-        for line in lines:
-            # Two of three lines open with a letter and hold one blank at a time: prose, unless zones or a time.
-            if not line[:1].islower() and (codelines.is_code(line) or issue_times.opens_with_time(line)):
-                continue
-            if is_table_line(line):
-                self.table_lines += 1
-                continue
-            kept.append(line)
-        text = squeeze("\n".join(kept))
+        at = 0
+        for match in _SUSPECT.finditer(told):
+            line = match[0]
+            is_table = is_table_line(line)
+            if is_table or codelines.is_code(line) or issue_times.opens_with_time(line):
+                self.table_lines += is_table and not codelines.is_code(line)
+                kept.append(told[at : match.start()])
+                at = match.end() + 1
+        kept.append(told[at:])
+        text = squeeze("".join(kept))
         return f"{areas}\n\n{text}" if areas and text else text
 
     def _purge_time(self, zone: ZoneLine | None) -> str:
@@ -415,7 +422,8 @@ def _reject_reason(
         return "no_wmo_heading"
     vtec = [event for segment in segments for event in segment.vtec]
     opening = f"{title}\n" + "\n".join(segment.text[:1500] for segment in segments[:2])
-    if awips.startswith("TST") or _TEST.search(opening) or (vtec and all(event["class"] in "TE" for event in vtec)):
+    is_test = "TEST" in opening.upper() and _TEST.search(opening)
+    if awips.startswith("TST") or is_test or (vtec and all(event["class"] in "TE" for event in vtec)):
         return "test_message"
     if table_lines >= MIN_PROSE_LINES and _prose_lines(prose) < max(MIN_PROSE_LINES, table_lines // 12):
         return "tabular"

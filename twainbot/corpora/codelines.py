@@ -22,10 +22,9 @@ _EVENT = re.compile(
     rf"/([OTEX])\.(NEW|CON|EXT|EXA|EXB|UPG|CAN|EXP|COR|ROU)\.([A-Z]{{4}})\.([A-Z]{{2}})\.([A-Z])\.(\d{{4}})\.{_STAMP}-{_STAMP}/"
 )
 _RIVER = re.compile(rf"/([A-Z0-9]{{5}})\.([0-3NU])\.([A-Z]{{2}})\.{_STAMP}\.{_STAMP}\.{_STAMP}\.([A-Z]{{2}})/")
-_OUTLINE = re.compile(r"LAT\.\.\.LON[ \t]*([\d\s]*)", re.IGNORECASE)
-_TRACK = re.compile(
-    r"TIME\.\.\.MOT\.\.\.LOC[ \t]+(\d{3,4})Z[ \t]+(\d{1,3})DEG[ \t]+(\d{1,3})KTS?[ \t]*([\d\s]*)", re.IGNORECASE
-)
+_OUTLINE = re.compile(r"LAT\.\.\.LON[ \t]*([\d\s]*)")
+_TRACK = re.compile(r"TIME\.\.\.MOT\.\.\.LOC[ \t]+(\d{3,4})Z[ \t]+(\d{1,3})DEG[ \t]+(\d{1,3})KTS?[ \t]*([\d\s]*)")
+_MONTH = timedelta(days=25)  # reaches the next month and never the one after it
 _EVENT_KEYS = ("class", "action", "office", "phenomenon", "significance", "number", "begins", "ends")
 _RIVER_KEYS = ("gauge", "severity", "cause", "begins", "crest", "ends", "record")
 _CODE_LINE = re.compile(
@@ -33,7 +32,7 @@ _CODE_LINE = re.compile(
     r"(?:/[OTEX]\.[A-Z]{3}\.[A-Z]{4}\.[^/]*/[ \t]*)+"  # P-VTEC
     r"|/[A-Z0-9]{5}\.[0-9A-Z]\.[A-Z]{2}\.[^/]*/"  # H-VTEC
     r"|&&|\$\$|!!|%%|@@|##|\*\*|N{4}|ZCZC[^\n]*"
-    r"|LAT\.\.\.LON[^\n]*|TIME\.\.\.MOT\.\.\.LOC[^\n]*"
+    r"|LAT\.\.\.LON[^\n]*|TIME\.\.\.MOT\.\.\.LOC[^\n]*|ATTN\.\.\.(?:WFO|RFC)\.\.\.[A-Z.]*"
     r"|\d{4,8}(?:[ \t]+\d{4,8})*"  # an outline goes on
     r"|[A-Z]{4}\d{2}[ ][A-Z]{4}[ ]\d{6}(?:[ ][A-Z]{3})?"  # a second WMO heading
     r"|\.(?:[ABE]R?[ \t]+[A-Z0-9]{3,8}[ \t]+\d{2,8}\b[^\n]*|END)"  # SHEF, machine-read hydrology
@@ -137,11 +136,9 @@ def nearest(ddhhmm: str, around: datetime) -> datetime | None:
     extra = timedelta(days=1) if hour == 24 and minute == 0 else timedelta()  # 2400 is how some offices write midnight
     around = around.astimezone(UTC)
     found: list[datetime] = []
-    for month in {(around + timedelta(days=shift)).strftime("%Y-%m") for shift in (-25, 0, 25)}:
+    for year, month in {(near.year, near.month) for near in (around - _MONTH, around, around + _MONTH)}:
         try:
-            found.append(
-                datetime(int(month[:4]), int(month[5:]), day, 0 if extra else hour, minute, tzinfo=UTC) + extra
-            )
+            found.append(datetime(year, month, day, 0 if extra else hour, minute, tzinfo=UTC) + extra)
         except ValueError:
             continue
     return min(found, key=lambda instant: abs(instant - around), default=None)

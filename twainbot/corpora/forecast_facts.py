@@ -27,16 +27,16 @@ _SPAN = (
     rf"S?[ ](?:WILL BE[ ])?{_NEAR}({_FIGURE}(?:[ ]BELOW)?)(?:[ ]ZERO)?"
     rf"(?:(?:[ ](?:TO|AND)[ ]{_NEAR}|-)({_FIGURE}(?:[ ](?:BELOW|ABOVE))?))?"
 )
-_HIGH = re.compile(rf"\bHIGH{_SPAN}", re.IGNORECASE)
-_LOW = re.compile(rf"\bLOW{_SPAN}", re.IGNORECASE)
+_HIGH = re.compile(rf"\bHIGH{_SPAN}")
+_LOW = re.compile(rf"\bLOW{_SPAN}")
 # Fire weather: "MAX TEMPERATURE.....87-95." Humidity and wind have such lines too.
-_MAX = re.compile(r"\bMAX TEMP[A-Z]*[ .:]{1,60}(?:AROUND )?(\d{1,3})(?:(?:-| TO )(\d{1,3}))?\b", re.IGNORECASE)
-_MIN = re.compile(r"\bMIN TEMP[A-Z]*[ .:]{1,60}(?:AROUND )?(\d{1,3})(?:(?:-| TO )(\d{1,3}))?\b", re.IGNORECASE)
+_MAX = re.compile(r"\bMAX TEMP[A-Z]*[ .:]{1,60}(?:AROUND )?(\d{1,3})(?:(?:-| TO )(\d{1,3}))?\b")
+_MIN = re.compile(r"\bMIN TEMP[A-Z]*[ .:]{1,60}(?:AROUND )?(\d{1,3})(?:(?:-| TO )(\d{1,3}))?\b")
 _CHANCES = (
-    re.compile(r"(\d{1,3})[ ]PERCENT[ ]CHANCE", re.IGNORECASE),
-    re.compile(r"CHANCE[ ]OF[ ][A-Z ]{3,60}?[ ](?:NEAR[ ]|AROUND[ ]|ABOUT[ ])?(\d{1,3})[ ]PERCENT", re.IGNORECASE),
+    re.compile(r"(\d{1,3})[ ]PERCENT[ ]CHANCE"),
+    re.compile(r"CHANCE[ ]OF[ ][A-Z ]{3,60}?[ ](?:NEAR[ ]|AROUND[ ]|ABOUT[ ])?(\d{1,3})[ ]PERCENT"),
 )
-_KEYED_CHANCE = re.compile(r"CHANCE OF PRECIP[A-Z]*[. ]{1,60}(\d{1,3}) (?:PERCENT|PCT)", re.IGNORECASE)
+_KEYED_CHANCE = re.compile(r"CHANCE OF PRECIP[A-Z]*[. ]{1,60}(\d{1,3}) (?:PERCENT|PCT)")
 _CHANCES = (*_CHANCES, _KEYED_CHANCE)
 _COMPASS = {
     "NORTH": "N", "NORTHEAST": "NE", "EAST": "E", "SOUTHEAST": "SE", "SOUTH": "S", "SOUTHWEST": "SW", "WEST": "W",
@@ -49,11 +49,9 @@ _DIRECTION = (
 _WIND = re.compile(
     rf"\b(?:WINDS?[ ]BECOMING[ ]({_DIRECTION})|({_DIRECTION})(?:[ ]TO[ ](?:{_DIRECTION}))?[ ]WINDS?|WINDS?[ ]({_DIRECTION}))"
     r"(?:[ ](?:AROUND|NEAR|ABOUT|UP TO|OF|INCREASING TO|AT))*[ ](?:\d{1,3}[ ]TO[ ])?(\d{1,3})[ ](MPH|KTS?|KNOTS?)\b",
-    re.IGNORECASE,
 )
 _KEYED_WIND = re.compile(
     rf"\bWINDS?[ -]*\(?20[ -]F(?:EE)?T[^\d]{{1,40}}?\.({_DIRECTION})()()[ ](?:\d{{1,3}}[ ]TO[ ])?(\d{{1,3}})[ ](MPH)\b",
-    re.IGNORECASE,
 )
 _NOT_SKY = re.compile(
     r"^(?:HIGHS?|LOWS?|TEMPERATURES?|(?:[A-Z]+[ ](?:TO[ ][A-Z]+[ ])?)?WINDS?|CHANCE|NEAR STEADY|WIND CHILL|HEAT INDEX"
@@ -79,15 +77,16 @@ def period_facts(period: str, text: str) -> dict[str, Any]:
     Wind is the upper end of the first range named; knots become miles per hour. None where the text does not say.
     """
     flat = " ".join(text[:PERIOD_CHARACTERS].split())
-    wind = _WIND.search(flat) or _KEYED_WIND.search(flat)
-    chances = [int(found) for pattern in _CHANCES for found in pattern.findall(flat)]
+    loud = flat.upper()
+    wind = _WIND.search(loud) or _KEYED_WIND.search(loud)
+    chances = [int(found) for pattern in _CHANCES for found in pattern.findall(loud)]
     return {
         "period": " ".join(period.split()).title(),
         "condition": _condition(_LABEL.sub("", flat)),
-        "high_f": _degrees(_HIGH.search(flat) or _MAX.search(flat)),
-        "low_f": _degrees(_LOW.search(flat) or _MIN.search(flat)),
+        "high_f": _degrees(_HIGH.search(loud) or _MAX.search(loud)),
+        "low_f": _degrees(_LOW.search(loud) or _MIN.search(loud)),
         "precipitation_chance": max((chance for chance in chances if chance <= 100), default=None),
-        "wind_mph": round(int(wind[4]) * (1 if wind[5].upper() == "MPH" else MPH_PER_KNOT)) if wind else None,
+        "wind_mph": round(int(wind[4]) * (1 if wind[5] == "MPH" else MPH_PER_KNOT)) if wind else None,
         "wind_direction": compass(wind[1] or wind[2] or wind[3]) if wind else None,
         "text": flat,
     }

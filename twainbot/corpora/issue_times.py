@@ -75,7 +75,8 @@ def read_time(match: re.Match[str], ddhhmm: str) -> IssueTime:
         return _from_heading(date, ddhhmm, "clock_from_heading")
     local = date + timedelta(minutes=minutes)
     if zone is None:
-        return IssueTime(local.replace(tzinfo=None).isoformat(), "unknown_time_zone")
+        sent = _from_heading(date, ddhhmm, "unknown_time_zone")
+        return sent if sent.at else IssueTime(local.replace(tzinfo=None).isoformat(), "unknown_time_zone")
     return _without_half_day(local, ddhhmm)
 
 

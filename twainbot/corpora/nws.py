@@ -246,7 +246,8 @@ def read_alerts(document: Any) -> list[Alert]:
 
 
 def _alert(row: Any) -> Alert:
-    found = _mapping(row.get("properties")) if isinstance(row, dict) and "properties" in row else _mapping(row)
+    is_feature = isinstance(row, dict) and ("properties" in row or row.get("type") == "Feature")
+    found = _mapping(row.get("properties")) if is_feature else _mapping(row)
     geocode = _mapping(found.get("geocode"))
     parameters = _mapping(found.get("parameters"))
     zones = _texts(geocode.get("UGC")) or tuple(map(_last, _texts(found.get("affectedZones"))))

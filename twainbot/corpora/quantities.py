@@ -72,8 +72,8 @@ def quantity(found: Any, unit: str = "") -> Quantity:
     figure = number(value)
     if figure is None and isinstance(found, dict) and number(found.get("maxValue")) is not None:
         figure = number(found["maxValue"])  # wind with the quantitative feature flag: a range
-    name, convert = _TO.get(code, (code, lambda v: v))
-    return Quantity(None if figure is None else convert(figure), name, value, code)
+    name, convert = _TO.get(code, (code, None))
+    return Quantity(convert(figure) if convert and figure is not None else figure, name, value, code)
 
 
 def speed(found: Any) -> Quantity:

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any
 
 from twainbot.corpora import bulletins, nws
+from twainbot.corpora.decoding import decode
 from twainbot.corpora.forecast_tables import EMPTY_FACT
 from twainbot.corpora.normalize import tidy
 from twainbot.corpora.quantities import quantity
@@ -58,16 +59,15 @@ def weather_items(raw: bytes, url: str = "") -> Iterator[WeatherItem]:
 
 
 def _items(raw: bytes, url: str) -> Iterator[WeatherItem]:
-    start = raw.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start[:1] in (b"{", b"["):
-        yield from chain.from_iterable(_document(document, url) for document in _documents(start))
+    if decode(raw[:256]).text.lstrip()[:1] in ("{", "["):
+        yield from chain.from_iterable(_document(document, url) for document in _documents(decode(raw).text.lstrip()))
     else:
         yield from map(_bulletin, bulletins.split_products(raw))
 
 
-def _documents(raw: bytes) -> Iterator[Any]:
+def _documents(text: str) -> Iterator[Any]:
     """Every JSON document of a file: one, a list of them, or one after the other (JSON Lines)."""
-    text = raw.decode("utf-8", "replace")
+    has_surrogates = "\\ud" in text.lower()  # half a character, which no table can store
     decoder = json.JSONDecoder()
     at = 0
     while at < len(text):
@@ -77,6 +77,8 @@ def _documents(raw: bytes) -> Iterator[Any]:
             raise UnreadableSource(
                 f"The weather file starts like JSON but is not ({error}). Fetch it again."
             ) from error
+        if has_surrogates:
+            found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
         yield from found if isinstance(found, list) else [found]
         gap = re.compile(r"[\s\x01\x03\x1e,]*").match(text, at)
         at = gap.end() if gap else at
