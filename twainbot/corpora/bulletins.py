@@ -57,7 +57,9 @@ _TEST = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _INCLUDING = re.compile(r"INCLUDING(?: THE (?:CITY|CITIES|TOWNS?)(?: OF)?)?(?:\.\.\.|[ ])", re.IGNORECASE)
-_SECTION = re.compile(r"^\.([A-Z](?:[^\n.]|\n(?=[^\n. *])){1,160}?)[ ]?\.\.\.+", re.MULTILINE)
+_SECTION = re.compile(
+    r"\n\.([A-Z](?:[^\n.]|\n(?=[^\n. *])){1,160}?)[ ]?\.\.\.+"
+)  # on text behind a line end: a literal is found faster than ^
 _SECTION_WORD = re.compile(
     r"\b(?:SYNOPSIS|DISCUSSION|TERM|AVIATION|MARINE|FIRE WEATHER|HYDROLOGY|UPDATE|CLIMATE|OUTLOOK|WATCHES|WARNINGS"
     r"|MESSAGES?|SPOTTER|TIDES?|EQUIPMENT|REMARKS|DAYS? (?:ONE|TWO|\d)|TODAY|TONIGHT|OVERNIGHT"
@@ -241,7 +243,13 @@ def _title(lines: list[str]) -> str:
     """The product's name: the first line that is neither a call for attention, a code, the office nor the time."""
     for line in lines:
         name = _CALL.sub("", line.strip(" .")).strip(" .-")
-        if len(name) > 4 and not codelines.is_code(line) and not _OFFICE_LINE.match(line) and not _is_block_time(line):
+        if (
+            len(name) > 4
+            and not re.search(r"\d{6}", name)
+            and not codelines.is_code(line)
+            and not _OFFICE_LINE.match(line)
+            and not _is_block_time(line)
+        ):
             return name
     return next((line.strip() for line in lines if _OFFICE_LINE.match(line)), "")
 
@@ -407,8 +415,9 @@ def _sections(texts: list[str], kind: str) -> Iterator[Section]:
     sentences, which is no section."""
     offset = 0
     for text in texts:
-        found = [m for m in _SECTION.finditer(text) if kind in _SECTIONED_KINDS or _SECTION_WORD.search(m[1])]
-        ends = [*(match.start() for match in found[1:]), len(text)]
+        matches = _SECTION.finditer(f"\n{text}")
+        found = [m for m in matches if kind in _SECTIONED_KINDS or _SECTION_WORD.search(m[1])]
+        ends = [*(match.start() for match in found[1:]), len(text)]  # a match starts at the line end before its dot
         for match, end in zip(found, ends, strict=False):
             start = offset + match.start()
             yield Section(" ".join(match[1].split()), start, start + len(text[match.start() : end].rstrip()))

@@ -85,7 +85,7 @@ def _zone_block(text: str, start: int) -> tuple[int, list[str]]:
 def _looks_like_zones(line: str) -> bool:
     if len(line) > 400 or not _ZONE_CHARACTERS.fullmatch(line):
         return False
-    tokens = [token for token in re.split(r"[-\s]+", line) if token]
+    tokens = line.replace("-", " ").split()
     return bool(tokens) and all(token.endswith("ALL") or token[-1].isdigit() for token in tokens)
 
 
