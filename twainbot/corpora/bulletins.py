@@ -47,7 +47,7 @@ _SUSPECT = re.compile(
     re.MULTILINE,
 )
 _CALL = re.compile(
-    r"^(?:(?:URGENTE?|BULLETIN)\b[ -]*)?(?:(?:IMMEDIATE|EAS|EBS)\b.{0,40}(?:BROADCAST|ACTIVATION) REQUESTED)?",
+    r"^(?:(?:URGENTE?|BULLETIN)\b[ .-]*)?(?:(?:IMMEDIATE|EAS|EBS)\b.{0,40}(?:BROADCAST|ACTIVATION) REQUESTED)?",
     re.IGNORECASE,
 )
 _TEST = re.compile(
