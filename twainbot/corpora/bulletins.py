@@ -1,70 +1,87 @@
-"""National Weather Service text products: frames, headings, segments, prose and forecast facts.
+"""National Weather Service text products: frames, headings, segments, headlines, sections and prose.
 
 Products as teletype sent them: WMO heading, AWIPS id, mass-news block, UGC and VTEC lines, segments ended by `$$`.
-JSON of api.weather.gov is accepted where it wraps such a product. Nothing is fetched and no clock is read.
+Code lines are read in codelines.py, issue times in issue_times.py, forecasts in forecast_facts.py and
+forecast_tables.py; JSON of api.weather.gov in nws.py. Nothing is fetched and no clock is read.
+
+The prose of a product is its lines without those that are code, table rows or repeated time lines. Each line is judged
+by itself, so that parsing a product's own prose gives the same prose.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from twainbot.corpora import codelines, issue_times
+from twainbot.corpora.codelines import ZoneLine, expand_ugc
 from twainbot.corpora.decoding import decode, refuse_non_text
-from twainbot.corpora.normalize import newlines, tidy
+from twainbot.corpora.forecast_facts import forecast_facts, period_facts
+from twainbot.corpora.forecast_tables import is_table_line, table_facts
+from twainbot.corpora.issue_times import IssueTime
+from twainbot.corpora.normalize import newlines, squeeze, tidy
 from twainbot.errors import UnreadableSource
 
-MIN_LETTERS = 20  # a product with fewer letters of text is a keep-alive or a cancelled heading
+__all__ = ["Product", "Section", "Segment", "expand_ugc", "parse_product", "period_facts", "split_products"]
 
-# UTC offsets in hours of the zone names that stations print; S is standard, D daylight time.
-TIME_ZONES = {
-    "UTC": 0, "GMT": 0, "Z": 0, "AST": -4, "ADT": -3, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6,
-    "PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8, "HST": -10, "HDT": -9, "SST": -11, "CHST": 10, "GST": 10,
-}  # fmt: skip
-_MONTHS = {
-    m: n for n, m in enumerate(["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"], 1)
-}
+MIN_LETTERS = 20  # a product with fewer letters of text is a keep-alive or a cancelled heading
+MIN_PROSE_LINES = 4  # with fewer lines of six words, or less than one for twelve rows, a table stays a table
+BLOCK_LINES = 20  # within which the mass-news block ends: long UGC lines, title, office, time
+FORECAST_KINDS = {"ZFP", "SFP", "CWF", "NSH", "GLF", "OFF", "SRF", "REC", "FWF", "FWS", "LFP"}
 
 _HEADING = re.compile(
     r"^(?:\d{1,3}[ \t]*\n+)?[ \t]*([A-Z]{4}\d{2})[ ]([A-Z]{4})[ ](\d{6})(?:[ ]([A-Z]{3}))?[ \t]*$", re.MULTILINE
 )
 _AWIPS = re.compile(r"^[ \t]*([A-Z][A-Z0-9]{3,5})[ \t]*$")
-_UGC = re.compile(r"^[A-Z]{2}[CZ](?:\d{3}|ALL)[->][A-Z0-9>\-\s]*?\d{6}-[ \t]*$", re.MULTILINE)
-_UGC_OPEN = re.compile(r"^[A-Z]{2}[CZ]\d{3}[->][A-Z0-9>-]*$")
-_VTEC = re.compile(
-    r"/([OTEX])\.(NEW|CON|EXT|EXA|EXB|UPG|CAN|EXP|COR|ROU)\.([A-Z]{4})\.([A-Z]{2})\.([A-Z])\.(\d{4})\.(\d{6}T\d{4}Z)-(\d{6}T\d{4}Z)/"
-)
-_TIME = re.compile(
-    r"^[ \t]*(?:ISSUED (?:AT )?)?/?(\d{1,2}):?(\d{2})[ ]?(AM|PM)?[ ]([A-Z]{1,4})\b[^\n]*?"
-    r"\b(?:SUN|MON|TUE|WED|THU|FRI|SAT)[A-Z]*,?[ ]([A-Z]{3})[A-Z]*\.?[ ](\d{1,2}),?[ ](\d{4})",
-    re.IGNORECASE | re.MULTILINE,
-)
-_OFFICE_LINE = re.compile(
-    r"^[ \t]*(?:NATIONAL WEATHER SERVICE|NWS|SERVICIO NACIONAL)[^\n]*$", re.IGNORECASE | re.MULTILINE
-)
-_NOISE = re.compile(
-    r"/[OTEX]\.[A-Z]{3}\.[A-Z]{4}\.[^\n/]*/"  # P-VTEC
-    r"|^/[A-Z0-9]{5}\.[^\n]*/[ \t]*$"  # H-VTEC
-    r"|^[ \t]*(?:&&|\$\$|!!)[ \t]*$"
-    r"|^LAT\.\.\.LON[ \d\n]+"
-    r"|^TIME\.\.\.MOT\.\.\.LOC[^\n]*$",
+_OFFICE_LINE = re.compile(r"^[ \t]*(?:NATIONAL WEATHER SERVICE|NWS|SERVICIO NACIONAL)\b", re.IGNORECASE)
+# One C scan finds the lines that may be code, time or table; the other nine of ten are prose without further tests.
+_SUSPECT = re.compile(
+    r"^(?:[ \t]*(?:[/&$!%@#*0-9.:=+_~|(-]|NNNN|ZCZC|LAT\.|TIME\.|ATTN\.|[A-Z]{2}[CZ](?:\d|ALL)|[A-Z]{4}\d\d[ ]"
+    r"|(?i:NOON|MIDNIGHT|ISSUED |UPDATED ))[^\n]*|[^\n]*?(?:\t|[^\s.!?:;,]  )[^\n]*)$",
     re.MULTILINE,
 )
-_AREA = re.compile(r"^(?=[^\n]*[A-Za-z])[^\n.]{3,}-[ \t]*$", re.MULTILINE)
-_CITIES = re.compile(
-    r"^INCLUDING THE (?:CITY|CITIES)[ ](?:OF)?(?:\.\.\.|[ ])[^\n]*(?:\n(?!\d{3,4} [AP]M)[^\n.]+)*",
+_CALL = re.compile(
+    r"^(?:(?:URGENTE?|BULLETIN)\b[ .-]*)?(?:(?:IMMEDIATE|EAS|EBS)\b.{0,40}(?:BROADCAST|ACTIVATION) REQUESTED)?",
+    re.IGNORECASE,
+)
+_TEST = re.compile(
+    r"\bTHIS IS (?:ONLY )?A (?:(?:TSUNAMI|COMMUNICATIONS?|MONTHLY|WEEKLY|REQUIRED|ROUTINE) )*TEST\b"
+    r"|\bFOR[ _]TEST[ _]PURPOSES[ _]ONLY\b|^[ \t.]*TEST(?:\.\.\.|[ \t]*$|[ ]TEST\b)"
+    r"|\bDO NOT TAKE ACTION BASED ON THIS (?:TEST )?MESSAGE",
     re.IGNORECASE | re.MULTILINE,
 )
-_SECTION = re.compile(r"^\.([A-Z][^\n]*?)\.\.\.+", re.MULTILINE)
+_INCLUDING = re.compile(r"INCLUDING(?: THE (?:CITY|CITIES|TOWNS?)(?: OF)?)?(?:\.\.\.|[ ])", re.IGNORECASE)
+_SECTION = re.compile(
+    r"\n\.([A-Z](?:[^\n.]|\n(?=[^\n. *])){1,160}?)[ ]?\.\.\.+"
+)  # on text behind a line end: a literal is found faster than ^
+_SECTION_WORD = re.compile(
+    r"\b(?:SYNOPSIS|DISCUSSION|TERM|AVIATION|MARINE|FIRE WEATHER|HYDROLOGY|UPDATE|CLIMATE|OUTLOOK|WATCHES|WARNINGS"
+    r"|MESSAGES?|SPOTTER|TIDES?|EQUIPMENT|REMARKS|DAYS? (?:ONE|TWO|\d)|TODAY|TONIGHT|OVERNIGHT"
+    r"|THIS (?:MORNING|AFTERNOON|EVENING)"
+    r"|(?:MON|TUES|WEDNES|THURS|FRI|SATUR|SUN)DAY|MON|TUE|WED|THU|FRI|SAT|SUN|HOY|ESTA NOCHE|SINOPSIS)\b",
+    re.IGNORECASE,
+)
+_SECTIONED_KINDS = {"AFD", "HWO", "FWF", "FWS", "HYD", "PMD"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A named part of a product's text: `.SYNOPSIS...` up to the next one. `text[start:end]` of the product, half-open."""
+
+    name: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One part of a product, for the zones or counties of its UGC line."""
+    """One part of a product, for the zones or counties of its UGC line; without zones it is an overview."""
 
     ugc: tuple[str, ...]  # expanded codes, "ILZ003"
     expires: str  # DDHHMM in UTC, or ""
@@ -73,6 +90,12 @@ class Segment:
     cities: tuple[str, ...]
     text: str
     facts: tuple[dict[str, Any], ...]
+    expires_at: str = ""  # ISO 8601 in UTC, "" where the product has no issue time
+    hvtec: tuple[dict[str, str], ...] = ()
+    headlines: tuple[str, ...] = ()
+    outline: tuple[tuple[float, float], ...] = ()  # (degrees north, degrees east) of LAT...LON
+    track: dict[str, Any] | None = None
+    is_test: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,9 +110,13 @@ class Product:
     title: str
     issued_at: str
     segments: tuple[Segment, ...]
-    sections: tuple[str, ...]
+    sections: tuple[Section, ...]
     text: str
     reject_reason: str | None
+    language: str = "en"
+    notes: tuple[str, ...] = ()  # what was mended or left out: "am_pm_typo", "table_lines=12", "malformed_ugc=MSC35"
+    table: tuple[dict[str, Any], ...] = ()
+    digest: str = field(default="", repr=False)
 
     @property
     def kind(self) -> str:
@@ -98,33 +125,32 @@ class Product:
 
     @property
     def key(self) -> str:
-        """Type, office, issue time and amendment: unlike for any two products of an archive that prints its times."""
+        """Type, office, issue time and amendment; a hash of the text stands in for the date where none is printed."""
         day = self.issued_at[:10].replace("-", "")
-        return "-".join(
-            part for part in (self.awips or self.wmo, day, self.issued_ddhhmm, self.amendment) if part
-        ).lower()
+        parts = (self.awips or self.wmo, day, self.issued_ddhhmm, self.amendment, "" if day else self.digest)
+        return "-".join(part for part in parts if part).lower()
 
     @property
     def facts(self) -> list[dict[str, Any]]:
-        """The forecast facts of all segments, in order."""
-        return [fact for segment in self.segments for fact in segment.facts]
+        """The forecast facts of all segments, in order, then those of the product's table."""
+        return [fact for segment in self.segments for fact in segment.facts] + list(self.table)
 
 
 def split_products(raw: bytes) -> list[str]:
     """The products in a file, in order: from SOH to ETX, and within that from one WMO heading to the next.
 
-    Raises UnreadableSource for bytes that hold no text.
+    JSON that wraps products is unwrapped. Raises UnreadableSource for bytes that hold no text.
     """
     refuse_non_text(raw, "The weather file")
     if raw.lstrip()[:1] in (b"{", b"["):
         return _from_json(raw)
-    text = newlines(decode(raw).text.replace("\r\r\n", "\n"))
+    text = newlines(decode(raw).text)
     products: list[str] = []
     for frame in re.split("[\x01\x03]", text):
         starts = [match.start() for match in _HEADING.finditer(frame)]
         bounds = [*(starts or [0]), len(frame)]
         pieces = [frame[: bounds[0]], *(frame[a:b] for a, b in pairwise(bounds))]
-        products += [piece.strip("\n") for piece in pieces if sum(map(str.isalpha, piece)) > 0]
+        products += [piece.strip("\n") for piece in pieces if re.search(r"[^\W\d_]", piece)]
     return products
 
 
@@ -140,31 +166,37 @@ def _from_json(raw: bytes) -> list[str]:
     return [newlines(str(text)) for text in texts]
 
 
-def parse_product(text: str) -> Product:
-    """One product read. Never raises: what is not one has a reject_reason ("no_wmo_heading", "no_text")."""
+def parse_product(text: str, issued_at: str = "") -> Product:
+    """One product read. `issued_at`: what a wrapper says, for products that print no time of their own.
+
+    Never raises: what is no product has a reject_reason ("no_wmo_heading", "test_message", "tabular", "no_text").
+    """
     text = tidy(newlines(text))
     heading = _HEADING.search(text[:400])
-    awips, body = _awips(text[heading.end() :] if heading else text)
-    title, issued_at, body = _news_block(body)
-    kind = awips[:3]
-    segments = tuple(_segment(part, kind) for part in _segment_texts(body))
-    prose = tidy("\n\n".join(segment.text for segment in segments if segment.text))
-    reason = None if heading else "no_wmo_heading"
-    if reason is None and sum(map(str.isalpha, prose)) < MIN_LETTERS:
-        reason = "no_text"
-    wmo, office, issued, amendment = heading.groups() if heading else ("", "", "", None)
+    wmo, office, ddhhmm, amendment = heading.groups() if heading else ("", "", "", None)
+    awips, body = _awips(text[heading.end() :]) if heading else ("", text)
+    block = _news_block(body, ddhhmm) if heading else _Block("", IssueTime(), "en", body)
+    issue = _best_time(block, ddhhmm, issued_at)
+    reader = _Reader(awips[:3], issue.at, east=office == "PGUM")
+    segments = tuple(reader.segment(part) for part in _segment_texts(block.body))
+    told = [part for part in segments if part.text and not part.is_test]
+    prose = "\n\n".join(part.text for part in told)
     return Product(
         wmo=wmo,
         office=office,
-        issued_ddhhmm=issued,
+        issued_ddhhmm=ddhhmm,
         amendment=amendment or "",
         awips=awips,
-        title=title,
-        issued_at=issued_at,
+        title=block.title,
+        issued_at=issue.at,
         segments=segments,
-        sections=tuple(dict.fromkeys(match[1].strip() for match in _SECTION.finditer(prose))),
+        sections=tuple(_sections([part.text for part in told], awips[:3])),
         text=prose,
-        reject_reason=reason,
+        reject_reason=_reject_reason(bool(heading), awips, block.title, segments, reader.table_lines, prose),
+        language=block.language,
+        notes=tuple(_notes(issue, reader, segments)),
+        table=tuple(table_facts(awips[:3], block.body)),
+        digest=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8],
     )
 
 
@@ -176,215 +208,252 @@ def _awips(rest: str) -> tuple[str, str]:
     return (match[1], after) if match else ("", rest)
 
 
-def _news_block(body: str) -> tuple[str, str, str]:
+@dataclass(frozen=True)
+class _Block:
+    title: str
+    issue: IssueTime
+    language: str
+    body: str
+    is_timed: bool = False  # a time line stands in it, be it garbled
+
+
+def _news_block(body: str, ddhhmm: str) -> _Block:
     """Title, issue time and the text after the mass-news block. A UGC line above the block stays with the text."""
-    head = body[:1500]
-    time = _TIME.search(head)
-    office = _OFFICE_LINE.search(head)
-    if time is None and office is None:
-        return _title(body.split("\n\n")[0]), "", body
-    block_end = time.end() if time else office.end() if office else 0
-    block_end = body.find("\n", block_end) if "\n" in body[block_end:] else len(body)
-    block = body[:block_end]
-    zones = _UGC.search(block)
-    kept = "\n".join([zones[0], *(match[0] for match in _VTEC.finditer(block))]) + "\n" if zones else ""
-    above = block[zones.end() :] if zones else block
-    return _title(above), _issued_at(time), kept + body[block_end:]
+    lines = body.split("\n", BLOCK_LINES)[:BLOCK_LINES]
+    timed = next((at for at, line in enumerate(lines) if _is_block_time(line)), None)
+    office = next((at for at, line in enumerate(lines) if _OFFICE_LINE.match(line[:80])), None)
+    last = timed if timed is not None else office
+    head = lines if last is None else lines[: last + 1]
+    language = "es" if any("SERVICIO NACIONAL" in line.upper() for line in head) else "en"
+    match = issue_times.find_time(lines[timed]) if timed is not None else None
+    issue = issue_times.read_time(match, ddhhmm) if match else IssueTime()
+    if last is None:
+        return _Block(_title(lines), issue, language, body)
+    codes = [line for line in head if codelines.is_code(line)]
+    rest = body[sum(len(line) + 1 for line in head) :]
+    return _Block(_title(head), issue, language, "\n".join([*codes, rest]), timed is not None)
 
 
-def _title(block: str) -> str:
-    """The product's name: the first line that is neither a call for attention nor a code."""
-    for line in block.split("\n"):
-        name = line.strip(" .")
-        call = re.match(
-            r"(?:URGENT|BULLETIN|FLASH)\b|.*BROADCAST REQUESTED|.*ACTIVATION REQUESTED", name, re.IGNORECASE
-        )
-        if len(name) > 3 and not call and not _UGC_OPEN.match(name) and not _VTEC.search(name) and "/" not in name[:1]:
+def _is_block_time(line: str) -> bool:
+    match = issue_times.find_time(line[:160])
+    return match is not None and match.start() < 40 and len(line) - match.end() < 40
+
+
+def _title(lines: list[str]) -> str:
+    """The product's name: the first line that is neither a call for attention, a code, the office nor the time."""
+    for line in lines:
+        name = _CALL.sub("", line.strip(" .")).strip(" .-")
+        if (
+            len(name) > 4
+            and not re.search(r"\d{6}", name)
+            and not codelines.is_code(line)
+            and not _OFFICE_LINE.match(line)
+            and not _is_block_time(line)
+        ):
             return name
-    return ""
+    return next((line.strip() for line in lines if _OFFICE_LINE.match(line)), "")
 
 
-def _issued_at(time: re.Match[str] | None) -> str:
-    if time is None:
-        return ""
-    hour, minute, half, zone, month, day, year = time.groups()
-    number = _MONTHS.get(month.upper())
-    offset = TIME_ZONES.get(zone.upper())
-    clock = int(hour) % 12 + (12 if half.upper() == "PM" else 0) if half else int(hour)
-    try:
-        local = datetime(int(year), number or 0, int(day), clock, int(minute), tzinfo=UTC)
-    except ValueError:
-        return ""  # a garbled line: month 0, day 32, hour 25
-    if offset is None:
-        return local.replace(tzinfo=None).isoformat()
-    return local.replace(tzinfo=timezone(timedelta(hours=offset))).isoformat()
+def _best_time(block: _Block, ddhhmm: str, said: str) -> IssueTime:
+    """The time that the product prints, else the wrapper's, else the heading's in the month that VTEC shows."""
+    if block.issue.at:
+        return block.issue
+    if said:
+        return IssueTime(said, "time_from_wrapper")
+    events = () if block.is_timed else codelines.events(block.body[:20000])
+    return issue_times.from_stamps(ddhhmm, (event[key] for event in events for key in ("begins_at", "ends_at")))
 
 
-def _segment_texts(body: str) -> list[str]:
+def _segment_texts(body: str) -> Iterator[tuple[ZoneLine | None, str, str]]:
+    """Per segment: its UGC, its whole text, and the text behind the UGC. Text above a UGC is a segment of its own."""
+    for part in _closed_parts(body):
+        zones = list(codelines.find_zone_lines(part))
+        above = part[: zones[0].start] if zones else part
+        if above.strip():
+            yield None, above, above
+        ends = [*(zone.start for zone in zones[1:]), len(part)]
+        for zone, end in zip(zones, ends, strict=False):
+            yield zone, part[zone.start : end], part[zone.end : end]
+
+
+def _closed_parts(body: str) -> list[str]:
     parts = [part for part in re.split(r"^\$\$[ \t]*$", body, flags=re.MULTILINE) if part.strip()]
-    # Behind the last $$ stands the forecaster's name or initials, which is no weather.
-    if len(parts) > 1 and len(parts[-1].strip()) < 40 and not _UGC.search(parts[-1]):
+    if len(parts) > 1 and _is_signature(parts[-1]):
         parts.pop()
     return parts
 
 
-def _segment(part: str, kind: str) -> Segment:
-    zones = _UGC.search(part)
-    vtec = tuple(
-        dict(
-            zip(("class", "action", "office", "phenomenon", "significance", "number", "begins", "ends"), m, strict=True)
+def _is_signature(part: str) -> bool:
+    """What stands behind the last $$ is no weather: a name, initials, "SHORT TERM...FAB" in a few short lines."""
+    lines = [line for line in part.split("\n", 20) if line.strip()]
+    return len(lines) <= 12 and all(len(line) <= 40 and not codelines.is_code(line) for line in lines)
+
+
+class _Reader:
+    """Reads the segments of one product and counts the table rows that it left out."""
+
+    def __init__(self, kind: str, issued_at: str, *, east: bool) -> None:
+        self.kind = kind
+        self.east = east
+        self.table_lines = 0
+        self.malformed: list[str] = []
+        self.is_cut = False
+        issued = datetime.fromisoformat(issued_at) if issued_at else None
+        self.issued = issued.replace(tzinfo=issued.tzinfo or UTC) if issued else None
+
+    def segment(self, part: tuple[ZoneLine | None, str, str]) -> Segment:
+        """One segment with its codes as facts and its prose without them."""
+        zone, whole, after = part
+        areas, cities, lines = _segment_head(after.split("\n")) if zone else ("", (), after.split("\n"))
+        text = self._prose("\n".join(lines), areas)
+        vtec = codelines.events(whole)
+        codes = zone.codes if zone else ()
+        self._note(zone, after)
+        place = {"location": areas, "cities": list(cities), "zones": list(codes)}
+        forecasts = forecast_facts(text) if self.kind in FORECAST_KINDS else ()
+        return Segment(
+            ugc=codes,
+            expires=zone.expires if zone else "",
+            vtec=vtec,
+            areas=areas,
+            cities=cities,
+            text=text,
+            facts=tuple({**place, **fact} for fact in forecasts),
+            expires_at=self._purge_time(zone),
+            hvtec=codelines.rivers(whole),
+            headlines=tuple(_headlines(text)),
+            outline=codelines.outline(whole, self.east),
+            track=codelines.track(whole, self.east),
+            is_test=bool(vtec) and all(event["class"] in "TE" for event in vtec),
         )
-        for m in _VTEC.findall(part)
-    )
-    codes, expires = expand_ugc(zones[0]) if zones else ((), "")
-    after = part[zones.end() :] if zones else part
-    areas = _areas(after[:1500]) if zones else ""
-    text = _prose(after, areas)
-    cities = _cities(after[:3000])
-    place = {"location": areas, "cities": list(cities), "zones": list(codes)}
-    facts = tuple({**place, **fact} for fact in _facts(text)) if kind == "ZFP" else ()
-    return Segment(ugc=codes, expires=expires, vtec=vtec, areas=areas, cities=cities, text=text, facts=facts)
+
+    def _prose(self, told: str, areas: str) -> str:
+        """A segment without codes and tables: its zones as one heading line, then what a reader would be told."""
+        kept: list[str] = []
+        at = 0
+        for match in _SUSPECT.finditer(told):
+            line = match[0]
+            is_table = is_table_line(line)
+            if is_table or codelines.is_code(line) or issue_times.opens_with_time(line):
+                self.table_lines += is_table and not codelines.is_code(line)
+                kept.append(told[at : match.start()])
+                at = match.end() + 1
+        kept.append(told[at:])
+        text = squeeze("".join(kept))
+        return f"{areas}\n\n{text}" if areas and text else text
+
+    def _purge_time(self, zone: ZoneLine | None) -> str:
+        purge = codelines.nearest(zone.expires, self.issued) if zone and zone.expires and self.issued else None
+        return purge.isoformat() if purge else ""
+
+    def _note(self, zone: ZoneLine | None, after: str) -> None:
+        if zone:
+            self.malformed += zone.malformed
+            self.is_cut = not zone.expires and not after.strip()
 
 
-def expand_ugc(line: str) -> tuple[tuple[str, ...], str]:
-    """The codes of a UGC line and its purge time: "ILZ003>005-007-092130-" gives ILZ003 ILZ004 ILZ005 ILZ007, 092130."""
-    codes: list[str] = []
-    expires = prefix = ""
-    for token in re.sub(r"\s", "", line).strip("-").split("-"):
-        if re.fullmatch(r"\d{6}", token):
-            expires = token
-            break
-        if match := re.fullmatch(r"([A-Z]{2}[CZ])?(\d{3}|ALL)(?:>(\d{3}))?", token):
-            prefix = match[1] or prefix
-            first, last = match[2], match[3] or match[2]
-            span = range(int(first), int(last) + 1) if first.isdigit() else ()
-            codes += [f"{prefix}{number:03d}" for number in span] or [prefix + first]
-    return tuple(codes), expires
+def _segment_head(lines: list[str]) -> tuple[str, tuple[str, ...], list[str]]:
+    """Area names, towns and the lines that follow. The names end in hyphens, the towns are "Including the cities of"."""
+    at = 0
+    while at < len(lines) and (not lines[at].strip() or codelines.is_code(lines[at])):
+        at += 1
+    stop = _paragraph_end(lines, at)
+    last = next((n for n in range(stop - 1, at - 1, -1) if lines[n].rstrip().endswith("-")), None)
+    names = lines[at : last + 1] if last is not None and all(map(_names_areas, lines[at : last + 1])) else []
+    at += len(names)
+    areas = ", ".join(name.strip() for name in _joined(names).split("-") if name.strip())
+    if at < len(lines) and _INCLUDING.match(lines[at]) and (names or "CIT" in lines[at][:24].upper()):
+        stop = _paragraph_end(lines, at + 1)
+        return areas, _towns(" ".join(lines[at:stop])), lines[stop:]
+    return areas, (), lines[at:]
 
 
-def _areas(head: str) -> str:
-    """The names of a segment's zones, "Lewis, Marion, Ralls"; "" where it does not list them."""
-    lines: list[str] = []
-    for line in head.strip("\n").split("\n"):
-        if _VTEC.search(line) or line.startswith("/"):
-            continue
-        if not re.fullmatch(r"[^.]*[A-Za-z][^.]*-[ \t]*|[^.]*-[^.]*[A-Za-z]{3,}[^.]*", line) or _TIME.match(line):
-            break
-        lines.append(line.strip())
-    return ", ".join(name.strip() for name in "".join(lines).split("-") if name.strip())
+def _paragraph_end(lines: list[str], at: int) -> int:
+    """The first line from `at` on that neither names areas nor lists towns: blank, a time line, a headline, a period."""
+    for number in range(at, min(at + 60, len(lines))):
+        line = lines[number]
+        if not line.strip() or line.startswith((".", "*")) or codelines.is_code(line):
+            return number
+        if issue_times.opens_with_time(line) or (number > at and _INCLUDING.match(line)):
+            return number
+    return min(at + 60, len(lines))
 
 
-def _cities(head: str) -> tuple[str, ...]:
+def _names_areas(line: str) -> bool:
+    return len(line) <= 100 and not is_table_line(line) and ". " not in line.replace("St. ", "").replace("ST. ", "")
+
+
+def _joined(lines: list[str]) -> str:
+    return " ".join(line.strip() for line in lines)
+
+
+def _towns(listed: str) -> tuple[str, ...]:
     """The towns of "Including the cities of Canton, Hannibal, and New London"."""
-    match = _CITIES.search(head)
-    if match is None:
-        return ()
-    listed = re.sub(r"^INCLUDING THE (?:CITY|CITIES)(?: OF)?[. ]*", "", " ".join(match[0].split()), flags=re.IGNORECASE)
-    names = re.split(r"\.\.\.|,\s*(?:and\s+)?|\s+and\s+", listed, flags=re.IGNORECASE)
-    return tuple(name.strip() for name in names if name.strip())
+    names = re.split(
+        r"\.\.\.|,\s*(?:and\s+)?|\s+and\s+", " ".join(_INCLUDING.sub("", listed).split()), flags=re.IGNORECASE
+    )
+    return tuple(name.strip(" .") for name in names if name.strip(" ."))
 
 
-def _prose(part: str, areas: str) -> str:
-    """A segment without codes: its zones as one heading line, then what a reader would be told."""
-    text = _NOISE.sub("", part)
-    text = _CITIES.sub("", _UGC.sub("", text))
-    if areas:
-        text = _AREA.sub("", text, count=areas.count(",") + 1)
-    text = "\n".join(line for line in text.split("\n") if not _TIME.match(line))
-    text = tidy(text)
-    return f"{areas}\n\n{text}" if areas and text else text
+def _headlines(text: str) -> Iterator[str]:
+    """What stands between dots, "...WINTER STORM WARNING IN EFFECT UNTIL 6 PM...", over at most six lines."""
+    lines = text.split("\n")
+    for at, line in enumerate(lines):
+        if not line.startswith("...") or line.startswith("...."):
+            continue
+        for count in range(1, 7):
+            headline = " ".join(" ".join(lines[at : at + count]).split())
+            if headline.endswith("...") and len(headline) > 6:
+                yield headline.strip(".").strip()
+                break
+            if at + count >= len(lines) or not lines[at + count].strip() or lines[at + count].startswith("..."):
+                break
 
 
-_DAY = r"(?:(?:SUN|MON|TUES|WEDNES|THURS|FRI|SATUR)DAY|SUN|MON|TUE|WED|THU|FRI|SAT)"
-_PERIOD_NAME = re.compile(
-    rf"\b(?:TODAY|TONIGHT|OVERNIGHT|THIS (?:MORNING|AFTERNOON|EVENING)|TOMORROW|{_DAY}|[A-Z' ]+DAY|[A-Z' ]+EVE)\b",
-    re.IGNORECASE,
-)
-_PERIOD_OPEN = r"^\.[A-Z][A-Za-z0-9 ,'/-]{2,60}?\.\.\."
-_PERIOD = re.compile(rf"{_PERIOD_OPEN}\.*[ ]?(.*?)(?={_PERIOD_OPEN}|\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
-_PART = r"(?:LOWER|LOW|MID|MIDDLE|UPPER)"
-_FIGURE = rf"(?:{_PART}(?:[ ]TO[ ]{_PART})?)?[ ]?(?:\d{{1,3}}S?|ZERO)"
-_NEAR = r"(?:(?:IN THE|AROUND|NEAR|ABOUT|UP TO|FROM|BETWEEN|THE|MOSTLY|MAINLY|GENERALLY)[ ])*"
-_SPAN = (
-    rf"S?[ ](?:WILL BE[ ])?{_NEAR}({_FIGURE}(?:[ ]BELOW)?)(?:[ ]ZERO)?"
-    rf"(?:[ ](?:TO|AND)[ ]{_NEAR}({_FIGURE}(?:[ ](?:BELOW|ABOVE))?))?"
-)
-_HIGH = re.compile(rf"\bHIGH{_SPAN}", re.IGNORECASE)
-_LOW = re.compile(rf"\bLOW{_SPAN}", re.IGNORECASE)
-_CHANCES = (
-    re.compile(r"(\d{1,3})[ ]PERCENT[ ]CHANCE", re.IGNORECASE),
-    re.compile(r"CHANCE[ ]OF[ ][A-Z ]{3,60}?[ ](?:NEAR[ ]|AROUND[ ]|ABOUT[ ])?(\d{1,3})[ ]PERCENT", re.IGNORECASE),
-)
-_COMPASS = {
-    "NORTH": "N", "NORTHEAST": "NE", "EAST": "E", "SOUTHEAST": "SE", "SOUTH": "S", "SOUTHWEST": "SW", "WEST": "W",
-    "NORTHWEST": "NW",
-}  # fmt: skip
-_DIRECTION = r"(?:NORTH|SOUTH|EAST|WEST)(?:EAST|WEST)?"
-_WIND = re.compile(
-    rf"\b(?:WINDS?[ ]BECOMING[ ]({_DIRECTION})|({_DIRECTION})(?:[ ]TO[ ]{_DIRECTION})?[ ]WINDS?)"
-    r"(?:[ ](?:AROUND|NEAR|ABOUT|UP TO|OF|INCREASING TO|AT))*[ ](?:\d{1,3}[ ]TO[ ])?(\d{1,3})[ ]MPH",
-    re.IGNORECASE,
-)
-_NOT_SKY = re.compile(
-    r"^(?:HIGHS?|LOWS?|TEMPERATURES?|(?:[A-Z]+[ ])?WINDS?|CHANCE|NEAR STEADY|WIND CHILL|HEAT INDEX)\b", re.IGNORECASE
-)
-_CHANCE_CLAUSE = re.compile(r"[, ]*(?:WITH[ ])?(?:A[ ])?(?:\d+ PERCENT |SLIGHT |GOOD )?CHANCE OF.*$", re.IGNORECASE)
+def _sections(texts: list[str], kind: str) -> Iterator[Section]:
+    """The named sections of the segments' texts, which a blank line joins. A dot also opens an overview in plain
+    sentences, which is no section."""
+    offset = 0
+    for text in texts:
+        matches = _SECTION.finditer(f"\n{text}")
+        found = [m for m in matches if kind in _SECTIONED_KINDS or _SECTION_WORD.search(m[1])]
+        ends = [*(match.start() for match in found[1:]), len(text)]  # a match starts at the line end before its dot
+        for match, end in zip(found, ends, strict=False):
+            start = offset + match.start()
+            yield Section(" ".join(match[1].split()), start, start + len(text[match.start() : end].rstrip()))
+        offset += len(text) + 2
 
 
-def _facts(text: str) -> Iterator[dict[str, Any]]:
-    """A fact per forecast period. Absent figures are None; nothing is guessed."""
-    for match in _PERIOD.finditer(text):
-        name = match[0][1:].split("...")[0]
-        if _PERIOD_NAME.search(name):
-            yield period_facts(name, match[1])
+def _reject_reason(
+    headed: bool, awips: str, title: str, segments: tuple[Segment, ...], table_lines: int, prose: str
+) -> str | None:
+    if not headed:
+        return "no_wmo_heading"
+    vtec = [event for segment in segments for event in segment.vtec]
+    opening = f"{title}\n" + "\n".join(segment.text[:1500] for segment in segments[:2])
+    is_test = "TEST" in opening.upper() and _TEST.search(opening)
+    if awips.startswith("TST") or is_test or (vtec and all(event["class"] in "TE" for event in vtec)):
+        return "test_message"
+    if table_lines >= MIN_PROSE_LINES and _prose_lines(prose) < max(MIN_PROSE_LINES, table_lines // 12):
+        return "tabular"
+    letters = len(re.findall(r"[^\W\d_]", prose[:2000]))
+    return "no_text" if letters < MIN_LETTERS else None
 
 
-def period_facts(period: str, text: str) -> dict[str, Any]:
-    """What one forecast period says: degrees Fahrenheit, percent, miles per hour, compass letters.
-
-    A spoken range becomes one figure: "lower 70s" 72, "mid 70s" 75, "upper 70s" 78, "in the 70s" 75, "70 to 74" 72.
-    Wind is the upper end of the first range named. None where the text does not say.
-    """
-    flat = " ".join(text.split())
-    wind = _WIND.search(flat)
-    chances = [int(found) for pattern in _CHANCES for found in pattern.findall(flat)]
-    return {
-        "period": " ".join(period.split()).title(),
-        "condition": _condition(flat),
-        "high_f": _degrees(_HIGH.search(flat)),
-        "low_f": _degrees(_LOW.search(flat)),
-        "precipitation_chance": max((chance for chance in chances if chance <= 100), default=None),
-        "wind_mph": int(wind[3]) if wind else None,
-        "wind_direction": _COMPASS.get((wind[1] or wind[2]).upper()) if wind else None,
-        "text": flat,
-    }
+def _prose_lines(prose: str) -> int:
+    return sum(1 for line in prose.split("\n") if len(re.findall(r"[^\W\d_]{2,}", line[:200])) >= 6)
 
 
-def _condition(flat: str) -> str | None:
-    for sentence in re.split(r"\.(?:\s|$)", flat):
-        sky = _CHANCE_CLAUSE.sub("", sentence).strip(" ,").lower()
-        if sky and not _NOT_SKY.match(sentence):
-            return sky
-    return None
-
-
-def _degrees(match: re.Match[str] | None) -> int | None:
-    if match is None:
-        return None
-    ends = [_figure(part) for part in match.groups() if part]
-    if len(ends) == 2 and "BELOW" in match[2].upper() and ends[0] > 0:
-        ends[0] = -ends[0]  # "5 to 10 below" is below at both ends
-    return round(sum(ends) / len(ends))
-
-
-_ABOVE_TEN = {"LOW": 2, "MID": 5, "UPPER": 8}  # degrees above the ten: "lower 70s" is 70 to 73, "upper" 76 to 79
-
-
-def _figure(words: str) -> int:
-    upper = words.upper()
-    digits = re.search(r"\d+", upper)
-    number = int(digits[0]) if digits else 0
-    if re.search(r"\d+S", upper):
-        parts = [above for part, above in _ABOVE_TEN.items() if re.search(rf"\b{part}", upper)]
-        number += round(sum(parts) / len(parts)) if parts else 5
-    return -number if "BELOW" in upper else number
+def _notes(issue: IssueTime, reader: _Reader, segments: tuple[Segment, ...]) -> Iterator[str]:
+    if issue.note:
+        yield issue.note
+    if not issue.at:
+        yield "no_issue_time"
+    if reader.table_lines:
+        yield f"table_lines={reader.table_lines}"
+    if reader.malformed:
+        yield f"malformed_ugc={' '.join(reader.malformed[:5])[:60]}"
+    if reader.is_cut:
+        yield "cut_in_ugc"
+    if any(segment.is_test for segment in segments):
+        yield f"test_segments={sum(segment.is_test for segment in segments)}"

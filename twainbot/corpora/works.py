@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from twainbot.corpora import boilerplate, bulletins, feeds, jokes, local, rights, transcripts
+from twainbot.corpora import boilerplate, feeds, jokes, local, rights, transcripts, weather
 from twainbot.corpora.material import Part, parts_of
 from twainbot.errors import BadUse, UnknownName, UnreadableSource
 from twainbot.records import RIGHTS, STYLES, WORK, frame
@@ -129,7 +129,8 @@ def _items(source: str, unit: str, parts: Sequence[Part], sidecar: Sidecar) -> I
     faults: list[UnreadableSource] = []
     for number, part in enumerate(parts):
         try:
-            yield from (replace(item, part=number) for item in _PARSERS[source](unit, part.raw, sidecar))
+            known = replace(sidecar, url=part.url) if part.url else sidecar
+            yield from (replace(item, part=number) for item in _PARSERS[source](unit, part.raw, known))
         except UnreadableSource as error:
             faults.append(error)
             if len(faults) == len(parts):
@@ -198,44 +199,23 @@ def _guessed_name(unit: str, raw: bytes) -> str:
     return unit + (".json" if whole else ".jsonl" if first == b"{" else ".csv")
 
 
-def _weather(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
-    texts = bulletins.split_products(raw)
-    if not texts:
-        raise UnreadableSource("The weather file holds no product. Expected text with WMO headings.")
-    for number, text in enumerate(texts, 1):
-        product = bulletins.parse_product(text)
+def _weather(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
+    for item in weather.weather_items(raw, sidecar.url):
         yield _Item(
-            key=f"{unit}/{product.key or f'product-{number}'}",
-            text=product.text,
-            title=product.title or product.awips,
-            author=f"National Weather Service {product.office}".strip(),
+            key=f"{unit}/{item.key}",
+            text=item.text,
+            title=item.title,
+            author=item.author,
+            language=item.language,
             license=WEATHER_LICENCE,
-            warnings=() if product.issued_at else ("no_issue_time",),
-            reject_reason=product.reject_reason,
-            extra=_product_facts(product),
+            warnings=item.warnings,
+            reject_reason=item.reject_reason,
+            extra={"issued_at": item.issued_at, **item.extra, "facts": list(item.facts)},
         )
 
 
-def _product_facts(product: bulletins.Product) -> dict[str, Any]:
-    segments = [
-        {"ugc": list(s.ugc), "expires": s.expires, "vtec": list(s.vtec), "areas": s.areas, "cities": list(s.cities)}
-        for s in product.segments
-    ]
-    return {
-        "wmo": product.wmo,
-        "office": product.office,
-        "awips": product.awips,
-        "product": product.kind,
-        "issued_at": product.issued_at,
-        "amendment": product.amendment,
-        "sections": list(product.sections),
-        "segments": segments,
-        "facts": product.facts,
-    }
-
-
-def _transcripts(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
-    for talk in transcripts.parse_transcripts(raw, sidecar.filename):
+from twainbot.corpora import boilerplate, feeds, jokes, local, rights, transcripts, weather
+from twainbot.corpora.material import Part, parts_of
         yield _Item(
             key=f"{unit}/{slug(talk['id']) or talk['id']}",
             text=talk["text"],
