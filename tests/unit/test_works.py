@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import yaml
 
+from twainbot.corpora.material import Part
 from twainbot.corpora.works import Sidecar, slug, works_from_unit
 from twainbot.errors import BadUse, UnknownName, UnreadableSource
 from twainbot.records import RIGHTS, STYLES, WORK, content_hash
@@ -254,3 +255,36 @@ def test_real_books_keep_their_unit_key_whatever_they_print(shared_data):
     frame = works_from_unit("gutenberg", "pg3189", (shared_data / "gutenberg" / "pg3189.txt").read_bytes(), Sidecar())
     assert frame["work_id"].to_list() == ["gutenberg/pg3189"]
     assert "header_prints_etext=3198" in frame["warnings"].to_list()[0]
+
+
+def test_a_unit_of_several_documents_keeps_where_each_work_came_from():
+    parts = (
+        Part(BULLETIN.encode(), "https://example.org/one", "2026-07-04T00:00:00+00:00"),
+        Part(b"", "https://example.org/two"),
+        Part(BULLETIN.replace("092130", "092200").encode(), "https://example.org/three", "2026-07-05T00:00:00+00:00"),
+    )
+    rows = works_from_unit("weather", "HNB-2026", parts, Sidecar(url="https://example.org")).to_dicts()
+    bad = [row for row in rows if row["reject_reason"]]
+    assert [(row["url"], row["text"]) for row in bad] == [("https://example.org/two", "")]
+    assert bad[0]["reject_reason"].startswith("unreadable: ")
+    good = [row for row in rows if not row["reject_reason"]]
+    assert {row["url"] for row in good} <= {"https://example.org/one", "https://example.org/three"}
+    assert {row["raw_sha256"] for row in good} <= {hashlib.sha256(part.raw).hexdigest() for part in parts}
+    assert all(row["retrieved_at"] for row in good)
+
+
+def test_what_a_later_document_gives_again_is_taken_from_there_and_is_no_reject():
+    parts = (Part(BULLETIN.encode(), "https://example.org/one"), Part(BULLETIN.encode(), "https://example.org/two"))
+    rows = works_from_unit("weather", "HNB-2026", parts).to_dicts()
+    assert {row["url"] for row in rows} == {"https://example.org/two"}
+    assert all(row["reject_reason"] is None for row in rows)
+
+
+def test_a_unit_of_unreadable_documents_only_is_refused_with_the_first_reason():
+    with pytest.raises(UnreadableSource, match=r"Unit 'HNB-2026' of source 'weather'"):
+        works_from_unit("weather", "HNB-2026", (Part(b""), Part(b"")))
+
+
+def test_each_work_says_who_claims_its_rights_and_by_which_rule():
+    [row] = works_from_unit("gutenberg", "pg245", BOOK.encode()).to_dicts()
+    assert (row["rights"], row["rights_claim"], row["rights_rule"]) == ("public_domain_us", "header", "header_frees")

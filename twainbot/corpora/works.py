@@ -116,7 +116,7 @@ def works_from_unit(
     sidecar.check()
     parts = parts_of(raw)
     try:
-        items = list(_items(source, unit, parts, sidecar))
+        items = _newest(list(_items(source, unit, parts, sidecar)))
     except UnreadableSource as error:
         raise UnreadableSource(f"Unit {unit!r} of source {source!r}: {error}") from error
     digests = [hashlib.sha256(part.raw).hexdigest() for part in parts]
@@ -136,6 +136,12 @@ def _items(source: str, unit: str, parts: Sequence[Part], sidecar: Sidecar) -> I
             if len(faults) == len(parts):
                 raise faults[0] from None
             yield _Item(key=f"{unit}/part-{number + 1}", text="", reject_reason=f"unreadable: {error}", part=number)
+
+
+def _newest(items: list[_Item]) -> list[_Item]:
+    """Without items that a later document gives again: a feed's states repeat what is still in it."""
+    last = {item.key: item.part for item in items}
+    return [item for item in items if item.part == last[item.key]]
 
 
 def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
@@ -214,8 +220,8 @@ def _weather(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
         )
 
 
-from twainbot.corpora import boilerplate, feeds, jokes, local, rights, transcripts, weather
-from twainbot.corpora.material import Part, parts_of
+def _transcripts(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
+    for talk in transcripts.parse_transcripts(raw, sidecar.filename):
         yield _Item(
             key=f"{unit}/{slug(talk['id']) or talk['id']}",
             text=talk["text"],
