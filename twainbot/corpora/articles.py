@@ -6,7 +6,7 @@ How a page is fetched is the client's business; whether its text may be used, ri
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -137,9 +137,9 @@ def with_article(row: dict[str, Any], article: Article) -> dict[str, Any]:
     known = {
         "author": row["author"] or article.author,
         "published": row["published"] or article.published,
-        "tags": _joined([*row["tags"], *article.tags]),
+        "tags": pages.once([*row["tags"], *article.tags]),
         "language": row.get("language") or article.language,
-        "satire_evidence": _joined([*row.get("satire_evidence", []), *article.satire_evidence]),
+        "satire_evidence": pages.once([*row.get("satire_evidence", []), *article.satire_evidence]),
         "reserved_by": list(article.reserved_by),
         "page_reject_reason": article.reject_reason,
         "body_from": "feed",
@@ -169,11 +169,6 @@ def with_body(row: dict[str, Any], lede: str, body: str) -> dict[str, Any]:
 def repeats(lede: str, body: str) -> bool:
     """Whether a lede only says what the body begins with, cut short or not."""
     return fold(body).startswith(fold(lede).rstrip(" .…[]")[:200])
-
-
-def _joined(values: Iterable[str]) -> list[str]:
-    """Each once, ignoring case, in order."""
-    return list({value.casefold(): value for value in reversed([*values])}.values())[::-1]
 
 
 def _tree(text: str, url: str) -> HtmlElement:
@@ -237,7 +232,9 @@ def _body(found: Any, node: dict[str, Any], headline: str) -> str:
         shown.pop(0)
     body = tidy("\n\n".join(part for part in shown if not _FURNITURE.match(part)))
     told = tidy(re.sub(r"\s*\n\s*", "\n\n", pages.said(node, "articleBody", keep_lines=True)))
-    return told if len(told) > len(body) and sum(map(str.isalpha, body)) < MIN_BODY_LETTERS else body
+    # trafilatura too falls back to the data's copy, but runs its paragraphs together.
+    is_copy = sum(map(str.isalpha, body)) < MIN_BODY_LETTERS or fold(told) == fold(body)
+    return told if told and is_copy else body
 
 
 def _paragraphs(body: HtmlElement) -> Iterator[str]:

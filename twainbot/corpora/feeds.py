@@ -233,7 +233,11 @@ def _json_items(document: str) -> list[dict[str, Any]]:
         "license": "",
         "copyright": "",
     }
-    return [{**shared, **_json_item(item if isinstance(item, dict) else {})} for item in items]
+    no_object = {"reject_reason": "not_an_object"}
+    return [
+        {**shared, **(_json_item(item) if isinstance(item, dict) else {**_json_item({}), **no_object})}
+        for item in items
+    ]
 
 
 def _json_item(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,7 +274,7 @@ def _row(item: dict[str, Any], number: int, url: str) -> dict[str, Any]:
         "license_found_in": "feed" if item["license"] else "",
         "copyright": item["copyright"],
         "body_from": "feed",
-        "reject_reason": None,
+        "reject_reason": item.get("reject_reason"),
     }
     return with_body(row, lede, body)
 
@@ -283,6 +287,8 @@ def _content_id(title: str, body: str) -> str:
 
 def _absolute(link: str, base: str) -> str:
     """The link against its base; "" where that is no web address."""
+    if not link.strip():
+        return ""
     try:
         found = urljoin(base, link.strip())
         return found if urlsplit(found).scheme in ("http", "https") and urlsplit(found).hostname else ""
@@ -334,7 +340,7 @@ def _unescaped(text: str) -> str:
 
 
 def _plain(text: object) -> str:
-    plain = html_to_text(str(text)) if "<" in str(text) or "&" in str(text) else mended(str(text)).strip()
+    plain = html_to_text(str(text)) if "<" in str(text) or "&" in str(text) else tidy(mended(str(text)))
     return _unescaped(plain).strip()
 
 

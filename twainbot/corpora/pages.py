@@ -61,7 +61,8 @@ def declared_text(raw: bytes) -> tuple[str, str]:
     label = _CHARSET.search(raw[:2048])
     try:
         name = codecs.lookup(label[1].decode("ascii")).name if label else ""
-        if name in ("", "iso8859-1", *_NO_CHARSET):
+        # A declaration that can be read as bytes is in no charset of two bytes a letter.
+        if name in ("", "iso8859-1", *_NO_CHARSET) or name.startswith(("utf-16", "utf-32")):
             return found.text, found.encoding
         return raw.decode(name), name
     except (LookupError, UnicodeError):  # an unknown charset, or one that the bytes are not in
@@ -214,8 +215,15 @@ def tags(tree: HtmlElement, node: dict[str, Any]) -> tuple[str, ...]:
     found = [*_values(node.get("articleSection")), *_split(_values(node.get("keywords")))]
     found += [*metas(tree, "article:section", "article:tag"), *_split(metas(tree, "news_keywords", "keywords"))]
     found += [words_of(element) for element in tree.iter("a") if "tag" in _rel(element)]
-    unique = {tag.casefold(): tag for tag in reversed(found) if tag and len(tag) <= 80}
-    return tuple(reversed(unique.values()))[:MAX_TAGS]
+    return tuple(once(tag for tag in found if tag and len(tag) <= 80)[:MAX_TAGS])
+
+
+def once(values: Iterable[str]) -> list[str]:
+    """Each once, ignoring case, in the order and the case of its first place."""
+    found: dict[str, str] = {}
+    for value in values:
+        found.setdefault(value.casefold(), value)
+    return list(found.values())
 
 
 def _split(values: Iterable[str]) -> list[str]:
