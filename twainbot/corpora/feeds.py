@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +31,8 @@ _PAGE = re.compile(
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]{0,200}\?>")
 _ROOT = re.compile(r"<\s*(?:rss|feed|rdf:RDF|channel)\b", re.IGNORECASE)
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
+_WHOLE_PAGE = re.compile(r"<(?:!doctype|html|head|body)\b", re.IGNORECASE)
+_UNSEEN = ("script", "style", "noscript", "template", "head", "title", "nav", "figure", "iframe")
 _BLOCK = ("p", "div", "li", "blockquote", "h1", "h2", "h3", "h4", "pre", "tr")
 # Left over after one unescaping: the feed escaped its markup twice.
 _ESCAPED_TWICE = re.compile(
@@ -314,13 +316,13 @@ def _each_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _page_instead(document: str, url: str) -> str:
     """The sentence for an HTML page in a feed's place, with the feeds that the page itself names."""
-    from bs4 import BeautifulSoup
+    from lxml import etree
 
-    soup = BeautifulSoup(document[:262144], "html.parser")
+    page = etree.fromstring(document[:262144].encode("utf-8", "replace"), parser=etree.HTMLParser(encoding="utf-8"))
     links = [
         urljoin(url, str(link.get("href")))
-        for link in soup("link")
-        if link.get("href") and str(link.get("type", "")).strip().lower() in _FEED_TYPES
+        for link in (page.iter("link") if page is not None else ())
+        if link.get("href") and str(link.get("type") or "").strip().lower() in _FEED_TYPES
     ]
     named = (
         f"It names its feed: {', '.join(links[:3])}. Use that address."
@@ -346,20 +348,34 @@ def _plain(text: object) -> str:
 
 def html_to_text(markup: str) -> str:
     """The readable text of an HTML fragment or page: paragraphs apart by a blank line, scripts and pictures gone."""
-    from bs4 import BeautifulSoup
+    from lxml import etree
 
     if "<" not in markup and "&" not in markup:
         return tidy(mended(markup))
-    soup = BeautifulSoup(markup, "html.parser")
-    for unseen in soup(["script", "style", "noscript", "template", "head", "nav", "figure", "iframe"]):
-        unseen.decompose()
-    for line_break in soup("br"):
-        line_break.replace_with("\n")
-    for block in soup(_BLOCK):
-        block.insert_before("\n\n")
-        block.insert_after("\n\n")
-    lines = [" ".join(line.split()) for line in soup.get_text().split("\n")]
+    # A fragment gets a parent of its own, or libxml2 would set a paragraph around its first bare words.
+    whole = markup if _WHOLE_PAGE.search(markup[:4096]) else f"<div>{markup}</div>"
+    root = etree.fromstring(whole.encode("utf-8", "replace"), parser=etree.HTMLParser(encoding="utf-8"))
+    if root is None:
+        return ""
+    lines = [" ".join(line.split()) for line in "".join(_pieces(root)).split("\n")]
     return tidy(re.sub(r"\n{3,}", "\n\n", mended("\n".join(lines))))
+
+
+def _pieces(root: Any) -> Iterator[str]:
+    """Text in the document's order, with a blank line around each block and a line end for each <br>."""
+    from lxml import etree
+
+    walker = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
+    for event, element in walker:
+        if event == "start":
+            if element.tag in _UNSEEN:
+                walker.skip_subtree()
+                continue
+            yield "\n\n" if element.tag in _BLOCK else "\n" if element.tag == "br" else ""
+            yield element.text or ""
+        else:
+            yield "\n\n" if event == "end" and element.tag in _BLOCK else ""
+            yield element.tail or ""
 
 
 def mended(text: str) -> str:
