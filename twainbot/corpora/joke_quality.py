@@ -86,8 +86,10 @@ class Joke:
 
 def mend(text: str, counts: dict[str, int]) -> str:
     """The text as it was told: entities decoded, forum edits, scores and "(via ...)" gone. `counts` gains what was done."""
+    if not text:
+        return ""
     for _ in range(2):  # "&amp;#39;" was encoded twice
-        found = len(_ENTITY.findall(text))
+        found = len(_ENTITY.findall(text)) if "&" in text else 0
         if found:
             counts["html_entities"] = counts.get("html_entities", 0) + found
             text = html.unescape(text)
@@ -159,18 +161,19 @@ def quality_reason(text: str) -> str | None:
 
 def capital_share(text: str) -> float:
     """Capitals among the letters, 0 for a text of under 20 of them."""
-    letters = [letter for letter in text if letter.isalpha()]
-    return sum(map(str.isupper, letters)) / len(letters) if len(letters) >= CAPITALS_FROM else 0.0
+    letters = sum(map(str.isalpha, text))
+    return sum(map(str.isupper, text)) / letters if letters >= CAPITALS_FROM else 0.0
 
 
 def is_english(text: str) -> bool:
     """Whether the small words are English ones. A quoted foreign phrase passes; a text in another script does not."""
-    letters = [letter for letter in text if letter.isalpha()]
-    if sum(1 for letter in letters if not _LATIN.match(letter)) > 0.3 * len(letters):
-        return False
-    words = [word.casefold() for word in _WORD.findall(text.replace("’", "'"))]
-    english = sum(word in _ENGLISH_WORDS or "'" in word for word in words)
-    foreign = sum(word in _FOREIGN_WORDS for word in words)
+    if not text.isascii():
+        letters = [letter for letter in text if letter.isalpha()]
+        if sum(1 for letter in letters if not _LATIN.match(letter)) > 0.3 * len(letters):
+            return False
+    words = _WORD.findall(text.replace("’", "'").casefold())
+    english = len([word for word in words if word in _ENGLISH_WORDS or "'" in word])
+    foreign = len([word for word in words if word in _FOREIGN_WORDS])
     if foreign >= 2 and foreign > english:
         return False
     return english > 0 or len(words) < FOREIGN_WORDS

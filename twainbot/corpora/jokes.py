@@ -158,8 +158,8 @@ def _cell(record: Mapping[str, Any], named: str | None, usual: Sequence[str]) ->
     if named is not None:
         value = record.get(named)
         return "" if value is None else str(value)
-    found = {key.lower(): value for key, value in record.items()}
-    return next((str(found[column]) for column in usual if found.get(column) not in (None, "")), "")
+    found = {key.lower(): value for key, value in record.items() if value not in (None, "")}
+    return next((str(found[column]) for column in usual if column in found), "")
 
 
 def _refuse_foreign_columns(records: Sequence[Mapping[str, Any]], name: str, mapping: Mapping[str, str]) -> None:
