@@ -70,11 +70,17 @@ def test_a_page_says_who_when_where_and_about_what():
         ('<meta name="date" content="2026-06-04">', "2026-06-04"),
         ('<meta name="dc.date" content="Thu, 04 Jun 2026 19:43:43 +0000">', "2026-06-04T19:43:43+00:00"),
         ('<meta name="date" content="next Tuesday">', ""),
+        ('<meta property="og:image" content="/uploads/2018/05/02/a.png">', ""),
         ("", ""),
     ],
 )
 def test_a_date_is_read_and_never_guessed(head, published):
     assert read_article(page(head=head), URL).published == published
+
+
+def test_a_day_in_the_address_is_the_last_resort():
+    assert read_article(page(), "https://m.example/2026/06/04/council").published == "2026-06-04"
+    assert read_article(page(), "https://m.example/2026/13/04/council").published == ""
 
 
 @given(st.text(max_size=40))

@@ -116,7 +116,7 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
         lede=lede,
         body=body,
         author=pages.author(tree, node) or _plain(found, "author"),
-        published=pages.published(tree, node) or _plain(found, "date"),
+        published=pages.published(tree, node) or pages.day_in_address(url),
         tags=pages.tags(tree, node),
         publication=pages.publication(tree, node) or urlsplit(url).netloc,
         language=pages.language(tree, node),
@@ -183,7 +183,10 @@ def _tree(text: str, url: str) -> HtmlElement:
 
 
 def _extracted(text: str, url: str) -> Any:
-    """What trafilatura takes for the article, or None. Its dates are bounded by a fixed day, so that no clock is asked."""
+    """What trafilatura takes for the article, or None.
+
+    Its date is not used: it guesses, tried on a picture's folder. It is bounded by a fixed day, so that no clock is asked.
+    """
     import logging
 
     from trafilatura import bare_extraction

@@ -210,6 +210,12 @@ def iso_time(text: str) -> str:
         return ""
 
 
+def day_in_address(url: str) -> str:
+    """The day that an address names as most papers' do (/2026/06/04/), "" without one."""
+    found = re.search(r"/(\d{4})/(\d{2})/(\d{2})(?:/|$)", url)
+    return iso_time("-".join(found.groups())) if found else ""
+
+
 def tags(tree: HtmlElement, node: dict[str, Any]) -> tuple[str, ...]:
     """Section, keywords and rel=tag links, each once whatever its case, at most 40."""
     found = [*_values(node.get("articleSection")), *_split(_values(node.get("keywords")))]
