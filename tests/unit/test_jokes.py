@@ -426,3 +426,10 @@ def test_every_entry_of_a_real_collection_is_a_work_or_a_reject(shared_data, nam
     assert frame["work_id"].n_unique() == frame.height
     kept = frame.filter(frame["reject_reason"].is_null())
     assert not kept["text"].str.contains(r"&(?:quot|amp|#\d+);").any()
+
+
+@pytest.mark.parametrize("filler", ["\n", " ", "edit ", "(via ", "1,", "q: ", "&amp;", "?"])
+def test_a_text_of_nothing_but_filler_is_too_long_or_no_joke_and_costs_no_time(filler):
+    told = filler * (200_000 // len(filler))
+    (row, _) = parse_jokes(jsonl({"joke": told}, {"joke": ONE}), "a.jsonl")
+    assert row["reject_reason"] in ("empty", "too_short", "too_long", "mostly_symbols")

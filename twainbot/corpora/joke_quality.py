@@ -10,6 +10,7 @@ from twainbot.corpora.normalize import tidy
 
 MIN_LETTERS = 12  # "Dam." is a punchline, not a joke
 MAX_CHARACTERS = 2000  # longer is a story; it belongs in a corpus of works
+MEND_UPTO = 5 * MAX_CHARACTERS  # beyond, no mending makes a joke of it
 MAX_CAPITALS = 0.6  # of the letters; a shouted punchline in a joke of two lines stays under it
 CAPITALS_FROM = 20  # letters: below, names and acronyms decide
 REPEATED_LETTERS = 10  # one letter in a row; at 7 a real collection lost a joke whose point is its drawl
@@ -21,14 +22,16 @@ FOREIGN_WORDS = 10  # without one English function word in that many, a text is 
 _MARKUP = re.compile(r"</?(?:p|br|a|div|b|i|img|span)\b[^>]*>|https?://|www\.", re.IGNORECASE)
 _GONE = re.compile(r"^\W*(?:deleted|removed|null|none|n/?a|nan)\W*$", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,5});", re.IGNORECASE)
-_VIA = re.compile(r"\s*[(\[](?:via|source|credits?(?: to)?|h/t|stolen from)\b[^()\[\]]{0,80}[)\]]\s*$", re.IGNORECASE)
+_VIA = re.compile(
+    r"(?<!\s)\s*[(\[](?:via|source|credits?(?: to)?|h/t|stolen from)\b[^()\[\]]{0,80}[)\]]\s*$", re.IGNORECASE
+)
 # "Edit" with a colon, alone in its line or after a sentence's end, begins what a forum's poster said later.
 _EDIT = re.compile(
-    r"(?:(?:^|\n)|(?<=[.!?\"”')]))\s*[*_\[(]*(?:edit|eta)\s?\d*[*_]*\s*[:=–—-].*\Z", re.IGNORECASE | re.DOTALL
+    r"(?:(?:^|\n)|(?<=[.!?\"”')]))[ \t*_\[(]{0,8}(?:edit|eta)\s?\d*[*_]*\s*[:=–—-].*\Z", re.IGNORECASE | re.DOTALL
 )
 _SCORE = re.compile(
     r"^\s*[(\[]?(?:score|points?|upvotes?|karma)\s*[:=]\s*\d[\d,.]*k?[)\]]?\s*"
-    r"|\s*[(\[]?\d[\d,.]*k? (?:points?|upvotes?)[)\]]?\s*$",
+    r"|(?<![\s\d])\s*[(\[]?\d[\d,.]{0,9}k? (?:points?|upvotes?)[)\]]?\s*$",
     re.IGNORECASE,
 )
 _FORUM = re.compile(
@@ -86,8 +89,8 @@ class Joke:
 
 def mend(text: str, counts: dict[str, int]) -> str:
     """The text as it was told: entities decoded, forum edits, scores and "(via ...)" gone. `counts` gains what was done."""
-    if not text:
-        return ""
+    if not text or len(text) > MEND_UPTO:
+        return tidy(text)
     for _ in range(2):  # "&amp;#39;" was encoded twice
         found = len(_ENTITY.findall(text)) if "&" in text else 0
         if found:
@@ -181,6 +184,8 @@ def is_english(text: str) -> bool:
 
 def split_riddle(text: str) -> Joke:
     """A lone text with its parts told apart where it is a question with its answer behind it."""
+    if len(text) > MAX_CHARACTERS:
+        return Joke(text)
     marked = _ASKED_ANSWERED.match(text)
     if marked:
         return Joke(tidy(f"{marked[1].strip()}\n{marked[2].strip()}"), marked[1].strip(), marked[2].strip())
