@@ -30,8 +30,8 @@ _EDIT = re.compile(
     r"(?:(?:^|\n)|(?<=[.!?\"”')]))[ \t*_\[(]{0,8}(?:edit|eta)\s?\d*[*_]*\s*[:=–—-].*\Z", re.IGNORECASE | re.DOTALL
 )
 _SCORE = re.compile(
-    r"^\s*[(\[]?(?:score|points?|upvotes?|karma)\s*[:=]\s*\d[\d,.]*k?[)\]]?\s*"
-    r"|(?<![\s\d])\s*[(\[]?\d[\d,.]{0,9}k? (?:points?|upvotes?)[)\]]?\s*$",
+    r"^\s*[(\[]?(?:score|points?|upvotes?|karma)\s*[:=]\s*\d[\d,.]*k?[)\]]?(?:\s+|$)"
+    r"|(?:(?<!\s)\s*[(\[]|\n)\d[\d,.]{0,9}k? (?:points?|upvotes?)[)\]]?\s*$",  # "He won by 3 points" is no mark
     re.IGNORECASE,
 )
 _FORUM = re.compile(
