@@ -143,10 +143,10 @@ def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
 
 
 def _satire(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
-    items = feeds.read_unit(raw, sidecar.url)
-    if rights.resolve("satire", sidecar.rights, sidecar.license) == "restricted":
-        items = feeds.headline_only(items)
-    for item in items:
+    for row in feeds.read_unit(raw, sidecar.url):
+        licence = row["license"] if row["license_found_in"] in OWN_LICENCE else ""
+        restricted = rights.resolve("satire", sidecar.rights, sidecar.license or licence) == "restricted"
+        item = feeds.headline_only([row])[0] if restricted else row
         day = item["published"][:10]
         yield _Item(
             key=f"{unit}/{'-'.join(part for part in (day, slug(item['title']) or slug(item['id'])) if part)}",
@@ -154,7 +154,7 @@ def _satire(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
             title=item["title"],
             author=item["author"],
             language=item["language"],
-            license=item["license"] if item["license_found_in"] in OWN_LICENCE else "",
+            license=licence,
             url=item["link"],
             header_rights="restricted" if item.get("reserved_by") else "unknown",
             reject_reason=item["reject_reason"],
