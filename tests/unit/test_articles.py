@@ -386,3 +386,9 @@ def test_a_non_commercial_licence_restricts():
     frame = works_from_unit("satire", "m", raw)
     assert frame["rights"].to_list() == ["restricted", "unknown"]
     assert frame["text"][0] == "Council Meets"
+
+
+def test_a_pages_restricting_licence_outweighs_what_is_said_of_its_feed():
+    raw = pack(FEED, [Page(URL, page(data=news(license=NC)))])
+    frame = works_from_unit("satire", "m", raw, Sidecar(rights="cc0", license="CC0-1.0"))
+    assert frame["rights"].to_list() == ["restricted", "cc0"]

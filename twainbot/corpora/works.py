@@ -145,7 +145,9 @@ def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
 def _satire(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
     for row in feeds.read_unit(raw, sidecar.url):
         licence = row["license"] if row["license_found_in"] in OWN_LICENCE else ""
-        restricted = rights.resolve("satire", sidecar.rights, sidecar.license or licence) == "restricted"
+        forbids = bool(row.get("reserved_by")) or rights.rights_of_licence(licence) == "restricted"
+        own = "restricted" if forbids else "unknown"  # the item's own word outweighs what is said of its feed
+        restricted = rights.resolve("satire", sidecar.rights, sidecar.license, own) == "restricted"
         item = feeds.headline_only([row])[0] if restricted else row
         day = item["published"][:10]
         yield _Item(
@@ -156,7 +158,7 @@ def _satire(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
             language=item["language"],
             license=licence,
             url=item["link"],
-            header_rights="restricted" if item.get("reserved_by") else "unknown",
+            header_rights=own,
             reject_reason=item["reject_reason"],
             extra=_item_facts(item),
         )
