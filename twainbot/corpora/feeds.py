@@ -1,98 +1,381 @@
-"""RSS and Atom feeds of satire to rows of headline, lede and body. Who may use a feed's text is rights.py's business."""
+"""RSS, Atom and JSON feeds of satire to rows of headline, lede and body. Who may use a feed's text is rights.py's business.
+
+A unit of satire is a feed, or a feed packed with the pages of its items.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
+import json
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
+from twainbot.corpora.articles import read_article, repeats, with_article, with_body
 from twainbot.corpora.decoding import refuse_non_text
 from twainbot.corpora.normalize import fold, tidy
+from twainbot.corpora.pages import declared_text, iso_time, licence_name
 from twainbot.errors import UnreadableSource
 
-MIN_BODY_LETTERS = 80  # below that an item is a headline with a picture: nothing to learn a voice from
-_CLOSING_TAG = re.compile(rb"</\s*(?:rss|feed|rdf:RDF)\s*>\s*(?:<!--.*?-->\s*)*$", re.IGNORECASE | re.DOTALL)
+MAX_FEED_BYTES = 16 * 2**20  # a year of a daily paper in full text is about 4 MB
+_CLOSING_TAG = re.compile(r"</\s*(?:rss|feed|rdf:RDF)\s*>$", re.IGNORECASE)
+_TRAILERS = 20  # comments that a host may set behind the closing tag
+_PAGE = re.compile(
+    r"^\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--[^>]{0,2000}-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE
+)
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]{0,200}\?>")
+_ROOT = re.compile(r"<\s*(?:rss|feed|rdf:RDF|channel)\b", re.IGNORECASE)
+_FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
+_WHOLE_PAGE = re.compile(r"<(?:!doctype|html|head|body)\b", re.IGNORECASE)
+_UNSEEN = ("script", "style", "noscript", "template", "head", "title", "nav", "figure", "iframe")
 _BLOCK = ("p", "div", "li", "blockquote", "h1", "h2", "h3", "h4", "pre", "tr")
+# Left over after one unescaping: the feed escaped its markup twice.
+_ESCAPED_TWICE = re.compile(
+    r"</?(?:p|br|div|em|strong|b|i|a|span|img|ul|li|blockquote)\b[^<>]{0,300}>|&(?:[a-z]{2,8}|#\d{2,5}|#x[0-9a-f]{2,4});",
+    re.IGNORECASE,
+)
+_PACK = "twainbot_satire_unit"
 
 
-def parse_feed(raw: bytes) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Page:
+    """A fetched article page. headers: the lines of its answer that reserve rights ("X-Robots-Tag: noai")."""
+
+    url: str
+    raw: bytes
+    headers: str = ""
+
+
+def parse_feed(raw: bytes, url: str = "") -> list[dict[str, Any]]:
     """A row per item, in the feed's order: id, title, lede, body, text, link, published, author, tags, reject_reason.
 
-    `published` is ISO 8601 in UTC or "". Items without a body carry reject_reason "no_body". Raises UnreadableSource
-    where the bytes are no feed, hold no item, or stop before the closing tag.
+    `url`: the feed's own address, the base of relative links where the feed names no link. `published` is ISO 8601 in
+    UTC or "". Items without a body carry reject_reason "no_body", repeated ones "duplicate_item". Raises UnreadableSource
+    where the bytes are no feed (the error names a page's own feed links), hold no item, declare entities, or stop early.
     """
-    import feedparser
-
-    refuse_non_text(raw, "The feed")
-    document = raw.strip(b"\x00 \t\r\n").removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not _CLOSING_TAG.search(document):
+    if len(raw) > MAX_FEED_BYTES:
         raise UnreadableSource(
-            "The feed has no closing </rss> or </feed> tag: it is cut short or no feed. Fetch it again."
+            f"The feed has {len(raw)} bytes, expected at most {MAX_FEED_BYTES}. Ask it for fewer items."
         )
-    parsed = feedparser.parse(document)
-    if not parsed.version or not parsed.entries:
-        why = parsed.get("bozo_exception", "it lists no item")
-        raise UnreadableSource(f"The feed cannot be used: {why}. Expected RSS 2.0 or Atom with at least one item.")
-    channel: Any = parsed.feed
-    feed_title = str(channel.get("title", ""))
-    return [_row(entry, feed_title, number) for number, entry in enumerate(parsed.entries, 1)]
+    document = declared_text(raw)[0].strip("\x00 \t\r\n\ufeff")
+    if _PAGE.match(document[:4096]):
+        raise UnreadableSource(_page_instead(document, url))
+    refuse_non_text(raw, "The feed")
+    items = _json_items(document) if document.startswith("{") else _xml_items(document, url)
+    rows = [_row(item, number, url) for number, item in enumerate(items, 1)]
+    return _each_once(rows)
 
 
-def _row(entry: Any, feed_title: str, number: int) -> dict[str, Any]:
-    title = _plain(entry.get("title", "")).replace("\n", " ").strip()
-    lede, body = _lede_and_body(entry)
-    parts = [title, lede, body]
+def headline_only(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with headline, link, date and tags alone, for feeds whose text is not ours to train on.
+
+    Nothing of lede or body stays. An item without a body is none the worse for it; one without a headline is rejected.
+    """
+    return [_headline_row(row) for row in rows]
+
+
+def _headline_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    reason = None if row["reject_reason"] == "no_body" else row["reject_reason"]
     return {
-        "id": str(entry.get("id") or entry.get("link") or number),
-        "title": title,
-        "lede": lede,
-        "body": body,
-        "text": tidy("\n\n".join(part for part in parts if part)),
-        "link": str(entry.get("link", "")),
-        "published": _published(entry),
-        "author": _plain(entry.get("author", "")),
-        "tags": [str(tag.get("term")) for tag in entry.get("tags", []) if tag.get("term")],
-        "publication": feed_title,
-        "reject_reason": None if sum(map(str.isalpha, body)) >= MIN_BODY_LETTERS else "no_body",
+        **row,
+        "lede": "",
+        "body": "",
+        "text": row["title"],
+        "body_from": "",
+        "headline_only": True,
+        "reject_reason": reason if row["title"] else "no_title",
     }
 
 
-def _lede_and_body(entry: Any) -> tuple[str, str]:
-    """Summary and full text. A summary that only repeats the text's beginning is no lede; alone, it is the body."""
-    summary = html_to_text(str(entry.get("summary", "")))
+def read_unit(raw: bytes, url: str = "") -> list[dict[str, Any]]:
+    """Rows of a feed, or of a feed packed with pages: each item completed by its page, a reserved one cut to its headline.
+
+    A page that cannot be read leaves its item as the feed gave it, with `page_reject_reason` "unreadable_page".
+    """
+    feed, pages = unpack(raw)
+    by_link = {page.url: page for page in pages}
+    return [_completed(row, by_link.get(row["link"])) for row in parse_feed(feed, url)]
+
+
+def _completed(row: dict[str, Any], page: Page | None) -> dict[str, Any]:
+    if page is None:
+        return row
+    try:
+        row = with_article(row, read_article(page.raw, page.url, page.headers))
+    except UnreadableSource:
+        return {**row, "page_reject_reason": "unreadable_page"}
+    return _headline_row(row) if row["reserved_by"] else row
+
+
+def pack(feed: bytes, pages: Iterable[Page]) -> bytes:
+    """One unit's bytes from a feed and its pages, the same for the same input whatever the order of the pages."""
+    packed = [
+        {"url": page.url, "headers": page.headers, "raw": base64.b64encode(page.raw).decode()}
+        for page in sorted(pages, key=lambda page: page.url)
+    ]
+    unit = {_PACK: 1, "feed": base64.b64encode(feed).decode(), "pages": packed}
+    return json.dumps(unit, ensure_ascii=False).encode()
+
+
+def unpack(raw: bytes) -> tuple[bytes, list[Page]]:
+    """Feed and pages of a packed unit; bytes that are no packed unit are a feed without pages."""
+    if not raw.startswith(f'{{"{_PACK}": 1,'.encode()):
+        return raw, []
+    try:
+        unit = json.loads(raw)
+        pages = [Page(page["url"], base64.b64decode(page["raw"]), page["headers"]) for page in unit["pages"]]
+        return base64.b64decode(unit["feed"]), pages
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableSource(f"The packed satire unit is damaged ({error}). Fetch the feed again.") from error
+
+
+def _xml_items(document: str, url: str) -> list[dict[str, Any]]:
+    """Items of RSS 0.9x, 1.0, 2.0 or Atom as `_row` wants them."""
+    import feedparser
+
+    if not _is_whole(document):
+        raise UnreadableSource(
+            "The feed has no closing </rss> or </feed> tag: it is cut short or no feed. Fetch it again."
+        )
+    # Bytes in a stream: feedparser takes a bare string for a file's name or an address first.
+    stream = io.BytesIO(_without_doctype(document).encode("utf-8", "replace"))
+    parsed = feedparser.parse(stream, resolve_relative_uris=False, sanitize_html=False)
+    if not parsed.version or not parsed.entries:
+        why = parsed.get("bozo_exception", "it lists no item")
+        raise UnreadableSource(
+            f"The feed cannot be used: {why}. Expected RSS, Atom or JSON Feed with at least one item."
+        )
+    channel: Any = parsed.feed
+    base = urljoin(url, str(channel.get("link", "")))
+    shared = {
+        "publication": _plain(channel.get("title", "")),
+        "language": str(channel.get("language", ""))[:2].lower(),
+        "base": base,
+        "license": _licence(channel),
+        "copyright": _plain(channel.get("rights", "")),
+    }
+    return [{**shared, **_xml_item(entry, shared)} for entry in parsed.entries]
+
+
+def _xml_item(entry: Any, shared: Mapping[str, str]) -> dict[str, Any]:
     contents = [html_to_text(str(part.get("value", ""))) for part in entry.get("content", [])]
-    body = max(contents, key=len, default="")
-    if not body:
-        return "", summary
-    repeats = fold(body).startswith(fold(summary).rstrip(" .…[]")[:200])
-    return ("" if repeats else summary), body
-
-
-def _published(entry: Any) -> str:
     when = entry.get("published_parsed") or entry.get("updated_parsed")
-    return datetime(*when[:6], tzinfo=UTC).isoformat() if when else ""
+    return {
+        "id": str(entry.get("id") or ""),
+        "title": entry.get("title", ""),
+        "summary": html_to_text(str(entry.get("summary", ""))),
+        "body": max(contents, key=len, default=""),
+        "link": str(entry.get("link", "")),
+        "published": datetime(*when[:6], tzinfo=UTC).isoformat() if when else "",
+        "author": _plain(entry.get("author", "")),
+        "tags": [_plain(tag.get("term")) for tag in entry.get("tags", []) if tag.get("term")],
+        "license": _licence(entry) or shared["license"],
+        "copyright": _plain(entry.get("rights", "")) or shared["copyright"],
+    }
+
+
+def _licence(entry: Any) -> str:
+    """The licence that a feed or entry links to (rel=license, creativeCommons:license), "" without one."""
+    links = [str(link.get("href", "")) for link in entry.get("links", []) if link.get("rel") == "license"]
+    return licence_name(links[0]) if links else ""
+
+
+def _is_whole(document: str) -> bool:
+    """Whether the document ends with its closing tag; comments may follow."""
+    end = len(document)
+    for _ in range(_TRAILERS):
+        if not document.endswith("-->", 0, end):
+            break
+        start = document.rfind("<!--", 0, end)
+        if start < 0:
+            return False
+        end = len(document[:start].rstrip())
+    return bool(_CLOSING_TAG.search(document[max(0, end - 64) : end]))
+
+
+def _without_doctype(document: str) -> str:
+    """The feed without XML declaration and DOCTYPE: it is text by now, and no entity may be declared.
+
+    Raises UnreadableSource for a declared entity: nine lines of them grow to gigabytes, or read a local file.
+    """
+    document = _DECLARATION.sub("", document, count=1).lstrip()
+    root = _ROOT.search(document)
+    prolog = document[: root.start()] if root else document
+    if re.search(r"<!ENTITY\s+(?!%)", prolog, re.IGNORECASE):
+        raise UnreadableSource(
+            "The feed declares XML entities of its own, which can grow without bound. Ask for a feed without."
+        )
+    doctype = prolog.upper().find("<!DOCTYPE")
+    kept = prolog if doctype < 0 else prolog[:doctype]
+    return kept + document[len(prolog) :]
+
+
+def _json_items(document: str) -> list[dict[str, Any]]:
+    """Items of JSON Feed 1.0 or 1.1 as `_row` wants them."""
+    try:
+        feed = json.loads(document, strict=False)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableSource(
+            f"The feed is no whole JSON ({error}): it is cut short or no feed. Fetch it again."
+        ) from error
+    items = feed.get("items")
+    if "jsonfeed.org/version/" not in str(feed.get("version", "")) or not isinstance(items, list) or not items:
+        raise UnreadableSource(
+            "The JSON is no JSON Feed, or it lists no item. Expected `version` and `items` of jsonfeed.org."
+        )
+    shared = {
+        "publication": _plain(feed.get("title") or ""),
+        "language": str(feed.get("language") or "")[:2].lower(),
+        "base": str(feed.get("home_page_url") or feed.get("feed_url") or ""),
+        "license": "",
+        "copyright": "",
+    }
+    no_object = {"reject_reason": "not_an_object"}
+    return [
+        {**shared, **(_json_item(item) if isinstance(item, dict) else {**_json_item({}), **no_object})}
+        for item in items
+    ]
+
+
+def _json_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    authors = item.get("authors") if isinstance(item.get("authors"), list) else [item.get("author")]
+    tags = item.get("tags")
+    body = html_to_text(str(item.get("content_html") or "")) or tidy(mended(str(item.get("content_text") or "")))
+    return {
+        "id": str(item.get("id") or ""),
+        "title": str(item.get("title") or ""),
+        "summary": tidy(mended(str(item.get("summary") or ""))),
+        "body": body,
+        "link": str(item.get("url") or item.get("external_url") or ""),
+        "published": iso_time(str(item.get("date_published") or item.get("date_modified") or "")),
+        "author": ", ".join(_plain(who.get("name") or "") for who in authors or [] if isinstance(who, dict)),
+        "tags": [_plain(tag) for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else [],
+    }
+
+
+def _row(item: dict[str, Any], number: int, url: str) -> dict[str, Any]:
+    title = _plain(item["title"]).replace("\n", " ").strip()
+    summary, body = _unescaped(item["summary"]), _unescaped(item["body"])
+    lede, body = ("" if repeats(summary, body) else summary, body) if body else ("", summary)
+    link = _absolute(item["link"], item["base"] or url)
+    row = {
+        "id": item["id"] or link or _content_id(title, body) or str(number),
+        "title": title,
+        "link": link,
+        "published": item["published"],
+        "author": item["author"],
+        "tags": [tag for tag in item["tags"] if tag],
+        "publication": item["publication"],
+        "language": item["language"],
+        "license": item["license"],
+        "license_found_in": "feed" if item["license"] else "",
+        "copyright": item["copyright"],
+        "body_from": "feed",
+        "reject_reason": item.get("reject_reason"),
+    }
+    return with_body(row, lede, body)
+
+
+def _content_id(title: str, body: str) -> str:
+    """An id that stays when the feed moves on, for an item with neither guid nor link."""
+    digest = hashlib.sha256("\n".join((title, body)).encode("utf-8", "replace")).hexdigest()
+    return f"sha256:{digest[:12]}" if title or body else ""
+
+
+def _absolute(link: str, base: str) -> str:
+    """The link against its base; "" where that is no web address."""
+    if not link.strip():
+        return ""
+    try:
+        found = urljoin(base, link.strip())
+        return found if urlsplit(found).scheme in ("http", "https") and urlsplit(found).hostname else ""
+    except ValueError:  # a bracket in a host
+        return ""
+
+
+def _each_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A guid that comes again with the same headline is a duplicate; with another one it is an item under a new id."""
+    seen: dict[str, int] = {}
+    accepted: set[tuple[str, str]] = set()
+    for row in rows:
+        identity, key = row["id"], (row["id"], fold(row["title"]))
+        if row["reject_reason"] is None and key in accepted:
+            row["reject_reason"] = "duplicate_item"
+        elif row["reject_reason"] is None:
+            accepted.add(key)
+        seen[identity] = seen.get(identity, 0) + 1
+        if seen[identity] > 1:
+            row["id"] = f"{identity}#{seen[identity]}"
+    return rows
+
+
+def _page_instead(document: str, url: str) -> str:
+    """The sentence for an HTML page in a feed's place, with the feeds that the page itself names."""
+    from lxml import etree
+
+    page = etree.fromstring(document[:262144].encode("utf-8", "replace"), parser=etree.HTMLParser(encoding="utf-8"))
+    links = [
+        urljoin(url, str(link.get("href")))
+        for link in (page.iter("link") if page is not None else ())
+        if link.get("href") and str(link.get("type") or "").strip().lower() in _FEED_TYPES
+    ]
+    named = (
+        f"It names its feed: {', '.join(links[:3])}. Use that address."
+        if links
+        else "It names no feed. Check the address."
+    )
+    return f"The feed is an HTML page, expected RSS, Atom or JSON Feed. {named}"
+
+
+def _unescaped(text: str) -> str:
+    """Text whose markup had been escaped twice, or thrice, as a reader should see it."""
+    for _ in range(2):
+        if not _ESCAPED_TWICE.search(text):
+            break
+        text = html_to_text(text)
+    return text
 
 
 def _plain(text: object) -> str:
-    return html_to_text(str(text)) if "<" in str(text) or "&" in str(text) else mended(str(text)).strip()
+    plain = html_to_text(str(text)) if "<" in str(text) or "&" in str(text) else tidy(mended(str(text)))
+    return _unescaped(plain).strip()
 
 
 def html_to_text(markup: str) -> str:
     """The readable text of an HTML fragment or page: paragraphs apart by a blank line, scripts and pictures gone."""
-    from bs4 import BeautifulSoup
+    from lxml import etree
 
     if "<" not in markup and "&" not in markup:
         return tidy(mended(markup))
-    soup = BeautifulSoup(markup, "html.parser")
-    for unseen in soup(["script", "style", "noscript", "template", "head", "nav", "figure", "iframe"]):
-        unseen.decompose()
-    for line_break in soup("br"):
-        line_break.replace_with("\n")
-    for block in soup(_BLOCK):
-        block.insert_before("\n\n")
-        block.insert_after("\n\n")
-    lines = [" ".join(line.split()) for line in soup.get_text().split("\n")]
+    # A fragment gets a parent of its own, or libxml2 would set a paragraph around its first bare words.
+    whole = markup if _WHOLE_PAGE.search(markup[:4096]) else f"<div>{markup}</div>"
+    root = etree.fromstring(whole.encode("utf-8", "replace"), parser=etree.HTMLParser(encoding="utf-8"))
+    if root is None:
+        return ""
+    lines = [" ".join(line.split()) for line in "".join(_pieces(root)).split("\n")]
     return tidy(re.sub(r"\n{3,}", "\n\n", mended("\n".join(lines))))
+
+
+def _pieces(root: Any) -> Iterator[str]:
+    """Text in the document's order, with a blank line around each block and a line end for each <br>."""
+    from lxml import etree
+
+    walker = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
+    for event, element in walker:
+        if event == "start":
+            if element.tag in _UNSEEN:
+                walker.skip_subtree()
+                continue
+            yield "\n\n" if element.tag in _BLOCK else "\n" if element.tag == "br" else ""
+            yield element.text or ""
+        else:
+            yield "\n\n" if event == "end" and element.tag in _BLOCK else ""
+            yield element.tail or ""
 
 
 def mended(text: str) -> str:

@@ -31,6 +31,7 @@ STYLE_OF_SOURCE = {
 WEATHER_LICENCE = "Public domain (US Government work)"
 GUTENBERG_LICENCE = "Public domain in the USA"
 SLUG_CHARACTERS = 60  # of a heading in a work id: enough to read, short enough for a file name
+OWN_LICENCE = ("feed", "json-ld", "head", "meta")  # a link inside a page's text may mean a picture or a quotation
 ITEM_CHARACTERS = 48  # of an aphorism's text as its title
 
 
@@ -166,43 +167,62 @@ def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
     ]
 
 
-def _satire(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
-    for item in feeds.parse_feed(raw):
+def _satire(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
+    for row in feeds.read_unit(raw, sidecar.url):
+        licence = row["license"] if row["license_found_in"] in OWN_LICENCE else ""
+        forbids = bool(row.get("reserved_by")) or rights.rights_of_licence(licence) == "restricted"
+        own = "restricted" if forbids else "unknown"  # the item's own word outweighs what is said of its feed
+        restricted = rights.resolve("satire", sidecar.rights, sidecar.license, own) == "restricted"
+        item = feeds.headline_only([row])[0] if restricted else row
         day = item["published"][:10]
         yield _Item(
             key=f"{unit}/{'-'.join(part for part in (day, slug(item['title']) or slug(item['id'])) if part)}",
             text=item["text"],
             title=item["title"],
             author=item["author"],
+            language=item["language"],
+            license=licence,
             url=item["link"],
+            header_rights=own,
             reject_reason=item["reject_reason"],
-            extra={
-                "headline": item["title"],
-                "lede": item["lede"],
-                "body": item["body"],
-                "published": item["published"],
-                "tags": item["tags"],
-                "publication": item["publication"],
-            },
+            extra=_item_facts(item),
         )
+
+
+def _item_facts(item: Mapping[str, Any]) -> dict[str, Any]:
+    """What a feed and its pages say of an item besides its text; what they do not say is left out."""
+    always = ("lede", "body", "published", "tags", "publication")
+    said = ("headline_only", "body_from", "license", "license_found_in", "copyright", "satire_evidence", "reserved_by")
+    facts = {name: item[name] for name in (*said, "page_reject_reason") if item.get(name)}
+    return {"headline": item["title"], **{name: item[name] for name in always}, **facts}
 
 
 def _jokes(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
     name = sidecar.filename or _guessed_name(unit, raw)
     for joke in jokes.parse_jokes(raw, name, sidecar.columns):
+        parts = {name: joke[name] for name in ("setup", "punchline") if joke[name] and not joke["reject_reason"]}
         yield _Item(
             key=f"{unit}/{slug(joke['id']) or joke['id']}",
             text=joke["text"],
+            warnings=tuple(joke["mended"]),
             reject_reason=joke["reject_reason"],
-            extra=joke["extra"],
+            extra={**joke["extra"], **parts, "kind": joke["kind"]},
         )
 
 
 def _guessed_name(unit: str, raw: bytes) -> str:
-    """A file name for a unit that came without one, by its first character."""
-    first = raw.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    whole = first == b"[" or (first == b"{" and raw.rstrip().count(b"\n{") == 0 and b"\n" in raw.strip())
-    return unit + (".json" if whole else ".jsonl" if first == b"{" else ".csv")
+    """A file name for a unit that came without one, by its beginning: JSON lines are told by a first line that is whole."""
+    text = raw.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:1] not in (b"[", b"{"):
+        return unit + (".tsv" if b"\t" in text.split(b"\n", 1)[0] else ".csv")
+    try:
+        first = json.loads(text.split(b"\n", 1)[0])
+    except (ValueError, RecursionError):
+        first = None
+    lists = isinstance(first, dict) and any(isinstance(value, list) and value for value in first.values())
+    alone = b"\n" not in text.strip() and lists
+    lines = text[:1] == b"{" and not alone and (first is not None or b"\n{" in text)
+    return unit + (".jsonl" if lines else ".json")
 
 
 def _weather(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
