@@ -55,7 +55,9 @@ def rendered(
     or a browser is missing or the URL is none of an allowed host, SourceUnavailable where the page is not to be had: an
     error status, a download, a DOM of over 8 million characters, scripts that never let go.
     """
-    from resources.polite_client import USER_AGENT  # here, since it takes longer to import than a browser to start
+    from resources.polite_client import (
+        user_agent as own_name,
+    )  # here, since it takes longer to import than a browser to start
 
     hosts = sorted({host.casefold() for host in allowed_hosts})
     parts = urlsplit(url)
@@ -69,7 +71,7 @@ def rendered(
         "rules": resolver_rules(hosts),
         "executable": browser_path(executable),
         "timeout_s": timeout_s,
-        "user_agent": user_agent or USER_AGENT,
+        "user_agent": user_agent or own_name(),
     }
     if importlib.util.find_spec("playwright") is None:
         raise BadUse(

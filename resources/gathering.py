@@ -14,6 +14,8 @@ from resources.raw_store import RawFile, RawStore, digest
 from twainbot.corpora.material import Part
 from twainbot.errors import BadInput
 
+RENDERED = "#rendered"  # behind the URL of a page as a browser built it; works.py looks for it
+RESERVING = ("x-robots-tag", "tdm-reservation")  # headers that say how a page may be used
 MOST = 2000  # documents of a unit; beyond it the oldest are let go
 
 
@@ -24,6 +26,7 @@ class Seen:
     url: str
     sha256: str
     retrieved_at: str
+    headers: str = ""  # lines
 
 
 class Gathering:
@@ -51,7 +54,8 @@ class Gathering:
 
     def add(self, found: RawFile, url: str) -> None:
         """Remember a document; the same bytes under the same URL are remembered once."""
-        entry = Seen(url, found.sha256, found.retrieved_at)
+        headers = "\n".join(f"{name}: {found.headers[name]}" for name in RESERVING if name in found.headers)
+        entry = Seen(url, found.sha256, found.retrieved_at, headers)
         if not any((known.url, known.sha256) == (url, found.sha256) for known in self.seen):
             self.seen.append(entry)
 
@@ -64,7 +68,9 @@ class Gathering:
 
     def parts(self) -> tuple[Part, ...]:
         """The documents' bytes, oldest first. Raises BadInput where the raw store has lost one."""
-        return tuple(Part(self.store.get(entry.sha256), entry.url, entry.retrieved_at) for entry in self.seen)
+        return tuple(
+            Part(self.store.get(entry.sha256), entry.url, entry.retrieved_at, entry.headers) for entry in self.seen
+        )
 
     def version(self, known: bytes = b"") -> str:
         """Changes exactly when a document is added or leaves, or what is known of the unit changes."""

@@ -19,7 +19,13 @@ from resources.raw_store import RawStore
 from twainbot.errors import BadInput
 
 OK = 200
-KEPT = ("etag", "last-modified", "content-type", "x-robots-tag")  # of an answer's headers, in the raw store's sidecar
+KEPT = (
+    "etag",
+    "last-modified",
+    "content-type",
+    "x-robots-tag",
+    "tdm-reservation",
+)  # of an answer's headers, in the raw store's sidecar
 
 
 class RawCache(BaseStorage):

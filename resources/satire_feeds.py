@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from resources.gathering import Gathering
-from resources.polite_client import PoliteClient
+from resources.gathering import RENDERED, Gathering
+from resources.polite_client import PoliteClient, user_agent
 from resources.raw_store import UNAVAILABLE, RawStore, digest
 from resources.robots import Barred
 from twainbot.errors import BadInput, SourceUnavailable, UnknownName, UnreadableSource
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MOST_SNAPSHOTS = 400  # feed states and pages of a unit: a feed that is read daily keeps a year
 OFF = "switched off in this profile"
-RENDERED = "#rendered"  # behind the URL of a page as a browser built it
 
 
 @dataclass
@@ -122,6 +121,6 @@ class FeedSource:
     def _add_rendered(self, gathered: Gathering, link: str, license: str) -> None:  # noqa: A002
         from resources.browser import rendered
 
-        host = urlsplit(link).netloc
-        page = rendered(link, allowed_hosts=frozenset({host, urlsplit(link).hostname or host}))
-        gathered.add(self.store.put(page, link + RENDERED, license), link + RENDERED)
+        host = urlsplit(link).hostname or ""
+        page = rendered(link, allowed_hosts=frozenset({host}), user_agent=user_agent())
+        gathered.add(self.store.put(page, link + RENDERED, license, robots="allowed"), link + RENDERED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twainbot.corpora.articles import MAX_PAGE_BYTES, read_article, with_article
-from twainbot.corpora.feeds import Page, pack, parse_feed, read_unit
+from twainbot.corpora.feeds import Page, parse_feed, read_unit
+from twainbot.corpora.material import Part
 from twainbot.corpora.pages import iso_time, licence_name
 from twainbot.corpora.works import Sidecar, works_from_unit
 from twainbot.errors import UnreadableSource
@@ -344,18 +346,36 @@ def test_a_rejected_page_leaves_the_item_as_the_feed_gave_it(raw):
     assert joined["page_reject_reason"] in ("script_built", "paywall")
 
 
-def test_a_feed_packed_with_its_pages_is_one_unit_whatever_their_order():
+def unit(*pages: Page) -> tuple[Part, ...]:
+    """A feed with the pages of its items, as the door hands them over."""
+    return (Part(FEED), *(Part(page.raw, page.url, headers=page.headers) for page in pages))
+
+
+def test_items_are_completed_by_the_pages_of_their_links():
     pages = [Page(URL, page()), Page("https://messenger.example/ferry", shell())]
-    assert pack(FEED, pages) == pack(FEED, reversed(pages))
-    rows = read_unit(pack(FEED, pages))
+    rows = read_unit(FEED, "", {page.url: page for page in pages})
     assert [(row["body_from"], row.get("page_reject_reason")) for row in rows] == [
         ("page", None),
         ("feed", "script_built"),
     ]
+    frame = works_from_unit("satire", "messenger", unit(*pages))
+    assert frame["raw_sha256"].to_list() == [hashlib.sha256(raw).hexdigest() for raw in (page(), FEED)]
+    assert works_from_unit("satire", "messenger", unit(*reversed(pages)))["text"].equals(frame["text"])
+
+
+def test_an_item_that_two_states_of_its_feed_name_is_one_work():
+    pages = unit(Page(URL, page()))
+    frame = works_from_unit("satire", "messenger", (*pages, Part(FEED.replace(b"</rss>", b"\n</rss>"))))
+    assert frame["reject_reason"].to_list() == [None, None]
+
+
+def test_a_page_that_a_browser_built_stands_in_for_what_was_fetched():
+    parts = unit(Page(URL, shell()), Page(f"{URL}#rendered", page()))
+    assert works_from_unit("satire", "messenger", parts)["raw_sha256"][0] == hashlib.sha256(page()).hexdigest()
 
 
 def test_a_reserved_page_leaves_a_headline_and_restricted_rights():
-    raw = pack(FEED, [Page(URL, page(), "X-Robots-Tag: noai")])
+    raw = unit(Page(URL, page(), "X-Robots-Tag: noai"))
     frame = works_from_unit("satire", "messenger", raw, Sidecar(license="CC0-1.0", rights="cc0"))
     assert frame["text"].to_list() == ["Council Meets", f"Ferry Late\n\n{TWO}"]
     assert frame["rights"].to_list() == ["restricted", "cc0"]
@@ -363,18 +383,12 @@ def test_a_reserved_page_leaves_a_headline_and_restricted_rights():
 
 
 def test_a_page_that_cannot_be_read_is_named_on_its_item():
-    assert read_unit(pack(FEED, [Page(URL, b"%PDF-1.7")]))[0]["page_reject_reason"] == "unreadable_page"
-
-
-@pytest.mark.parametrize("cut", [40, -5])
-def test_a_damaged_pack_is_refused(cut):
-    with pytest.raises(UnreadableSource, match=r"damaged"):
-        read_unit(pack(FEED, [Page(URL, page())])[:cut])
+    assert read_unit(FEED, "", {URL: Page(URL, b"%PDF-1.7")})[0]["page_reject_reason"] == "unreadable_page"
 
 
 def test_a_pages_own_licence_counts_but_a_link_in_its_text_does_not():
-    own = pack(FEED, [Page(URL, page(data=news(license=BY)))])
-    linked = pack(FEED, [Page(URL, page(f"<p>{ONE}</p><p>{TWO}</p><p><a href='{BY}'>CC</a></p>"))])
+    own = unit(Page(URL, page(data=news(license=BY))))
+    linked = unit(Page(URL, page(f"<p>{ONE}</p><p>{TWO}</p><p><a href='{BY}'>CC</a></p>")))
     assert works_from_unit("satire", "m", own)["rights"][0] == "open_license"
     frame = works_from_unit("satire", "m", linked)
     assert frame["rights"][0] == "unknown"
@@ -382,13 +396,13 @@ def test_a_pages_own_licence_counts_but_a_link_in_its_text_does_not():
 
 
 def test_a_non_commercial_licence_restricts():
-    raw = pack(FEED, [Page(URL, page(data=news(license=NC)))])
+    raw = unit(Page(URL, page(data=news(license=NC))))
     frame = works_from_unit("satire", "m", raw)
     assert frame["rights"].to_list() == ["restricted", "unknown"]
     assert frame["text"][0] == "Council Meets"
 
 
 def test_a_pages_restricting_licence_outweighs_what_is_said_of_its_feed():
-    raw = pack(FEED, [Page(URL, page(data=news(license=NC)))])
+    raw = unit(Page(URL, page(data=news(license=NC))))
     frame = works_from_unit("satire", "m", raw, Sidecar(rights="cc0", license="CC0-1.0"))
     assert frame["rights"].to_list() == ["restricted", "cc0"]

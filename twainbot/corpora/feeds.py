@@ -1,11 +1,10 @@
 """RSS, Atom and JSON feeds of satire to rows of headline, lede and body. Who may use a feed's text is rights.py's business.
 
-A unit of satire is a feed, or a feed packed with the pages of its items.
+A unit of satire is a feed, or a feed with the pages of its items.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
@@ -39,7 +38,6 @@ _ESCAPED_TWICE = re.compile(
     r"</?(?:p|br|div|em|strong|b|i|a|span|img|ul|li|blockquote)\b[^<>]{0,300}>|&(?:[a-z]{2,8}|#\d{2,5}|#x[0-9a-f]{2,4});",
     re.IGNORECASE,
 )
-_PACK = "twainbot_satire_unit"
 
 
 @dataclass(frozen=True)
@@ -92,14 +90,13 @@ def _headline_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_unit(raw: bytes, url: str = "") -> list[dict[str, Any]]:
-    """Rows of a feed, or of a feed packed with pages: each item completed by its page, a reserved one cut to its headline.
+def read_unit(raw: bytes, url: str = "", pages: Mapping[str, Page] | None = None) -> list[dict[str, Any]]:
+    """Rows of a feed, each item completed by the page of its link where there is one, a reserved one cut to its headline.
 
     A page that cannot be read leaves its item as the feed gave it, with `page_reject_reason` "unreadable_page".
     """
-    feed, pages = unpack(raw)
-    by_link = {page.url: page for page in pages}
-    return [_completed(row, by_link.get(row["link"])) for row in parse_feed(feed, url)]
+    held = pages or {}
+    return [_completed(row, held.get(row["link"])) for row in parse_feed(raw, url)]
 
 
 def _completed(row: dict[str, Any], page: Page | None) -> dict[str, Any]:
@@ -110,28 +107,6 @@ def _completed(row: dict[str, Any], page: Page | None) -> dict[str, Any]:
     except UnreadableSource:
         return {**row, "page_reject_reason": "unreadable_page"}
     return _headline_row(row) if row["reserved_by"] else row
-
-
-def pack(feed: bytes, pages: Iterable[Page]) -> bytes:
-    """One unit's bytes from a feed and its pages, the same for the same input whatever the order of the pages."""
-    packed = [
-        {"url": page.url, "headers": page.headers, "raw": base64.b64encode(page.raw).decode()}
-        for page in sorted(pages, key=lambda page: page.url)
-    ]
-    unit = {_PACK: 1, "feed": base64.b64encode(feed).decode(), "pages": packed}
-    return json.dumps(unit, ensure_ascii=False).encode()
-
-
-def unpack(raw: bytes) -> tuple[bytes, list[Page]]:
-    """Feed and pages of a packed unit; bytes that are no packed unit are a feed without pages."""
-    if not raw.startswith(f'{{"{_PACK}": 1,'.encode()):
-        return raw, []
-    try:
-        unit = json.loads(raw)
-        pages = [Page(page["url"], base64.b64decode(page["raw"]), page["headers"]) for page in unit["pages"]]
-        return base64.b64decode(unit["feed"]), pages
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableSource(f"The packed satire unit is damaged ({error}). Fetch the feed again.") from error
 
 
 def _xml_items(document: str, url: str) -> list[dict[str, Any]]:

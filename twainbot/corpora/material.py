@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """One document as it was received. `url`: where from; `retrieved_at`: ISO 8601 in UTC, "" for a file of ours."""
+    """One document as it was received. `url`: where from; `retrieved_at`: ISO 8601 in UTC, "" for a file of ours.
+
+    `headers`: lines of its answer that say how it may be used ("X-Robots-Tag: noai").
+    """
 
     raw: bytes
     url: str = ""
     retrieved_at: str = ""
+    headers: str = ""
 
 
 def parts_of(raw: bytes | tuple[Part, ...]) -> tuple[Part, ...]:

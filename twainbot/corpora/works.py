@@ -30,6 +30,7 @@ STYLE_OF_SOURCE = {
 }
 WEATHER_LICENCE = "Public domain (US Government work)"
 GUTENBERG_LICENCE = "Public domain in the USA"
+RENDERED = "#rendered"  # behind the address of a page as a browser built it
 SLUG_CHARACTERS = 60  # of a heading in a work id: enough to read, short enough for a file name
 OWN_LICENCE = ("feed", "json-ld", "head", "meta")  # a link inside a page's text may mean a picture or a quotation
 ITEM_CHARACTERS = 48  # of an aphorism's text as its title
@@ -99,7 +100,8 @@ class _Item:
     reject_reason: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
-    part: int = 0  # which of the unit's documents it came out of
+    part: int = 0  # which of the unit's parts its text came out of
+    document: int = 0  # which of the unit's documents named it: a feed's state, though its text may be a page's
 
 
 def works_from_unit(
@@ -111,8 +113,8 @@ def works_from_unit(
     "OKX-2026"); `raw` its one document or its parts. Deterministic. Raises UnreadableSource for a unit that yields
     nothing, UnknownName for a source that does not exist, BadUse for a contradictory sidecar.
     """
-    if source not in _PARSERS:
-        raise UnknownName(f"There is no source {source!r}. Known sources: {', '.join(sorted(_PARSERS))}.")
+    if source not in STYLE_OF_SOURCE:
+        raise UnknownName(f"There is no source {source!r}. Known sources: {', '.join(sorted(STYLE_OF_SOURCE))}.")
     sidecar = sidecar or Sidecar()
     sidecar.check()
     parts = parts_of(raw)
@@ -128,21 +130,28 @@ def works_from_unit(
 def _items(source: str, unit: str, parts: Sequence[Part], sidecar: Sidecar) -> Iterator[_Item]:
     """The items of all parts. One bad part among good ones is a reject of its own; of bad ones only, the first is raised."""
     faults: list[UnreadableSource] = []
-    for number, part in enumerate(parts):
+    pages = _pages(parts, sidecar) if source == "satire" else {}
+    documents = [(number, part) for number, part in enumerate(parts) if number not in pages.values()]
+    for number, part in documents:
+        known = replace(sidecar, url=part.url) if part.url else sidecar
         try:
-            known = replace(sidecar, url=part.url) if part.url else sidecar
-            yield from (replace(item, part=number) for item in _PARSERS[source](unit, part.raw, known))
+            if source == "satire":
+                yield from _satire(unit, number, parts, known, pages)
+            else:
+                yield from (
+                    replace(item, part=number, document=number) for item in _PARSERS[source](unit, part.raw, known)
+                )
         except UnreadableSource as error:
             faults.append(error)
-            if len(faults) == len(parts):
+            if len(faults) == len(documents):
                 raise faults[0] from None
             yield _Item(key=f"{unit}/part-{number + 1}", text="", reject_reason=f"unreadable: {error}", part=number)
 
 
 def _newest(items: list[_Item]) -> list[_Item]:
     """Without items that a later document gives again: a feed's states repeat what is still in it."""
-    last = {item.key: item.part for item in items}
-    return [item for item in items if item.part == last[item.key]]
+    last = {item.key: item.document for item in items}
+    return [item for item in items if item.document == last[item.key]]
 
 
 def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
@@ -167,8 +176,17 @@ def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
     ]
 
 
-def _satire(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
-    for row in feeds.read_unit(raw, sidecar.url):
+def _pages(parts: Sequence[Part], sidecar: Sidecar) -> dict[str, int]:
+    """Which parts are pages of a feed's items, by their address; what a browser built stands in for what was fetched."""
+    held = {part.url.removesuffix(RENDERED): number for number, part in enumerate(parts)}
+    return {} if len(parts) == 1 else {url: number for url, number in held.items() if url not in ("", sidecar.url)}
+
+
+def _satire(
+    unit: str, number: int, parts: Sequence[Part], sidecar: Sidecar, numbers: Mapping[str, int]
+) -> Iterable[_Item]:
+    pages = {url: feeds.Page(url, parts[at].raw, parts[at].headers) for url, at in numbers.items()}
+    for row in feeds.read_unit(parts[number].raw, sidecar.url, pages):
         licence = row["license"] if row["license_found_in"] in OWN_LICENCE else ""
         forbids = bool(row.get("reserved_by")) or rights.rights_of_licence(licence) == "restricted"
         own = "restricted" if forbids else "unknown"  # the item's own word outweighs what is said of its feed
@@ -186,6 +204,8 @@ def _satire(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
             header_rights=own,
             reject_reason=item["reject_reason"],
             extra=_item_facts(item),
+            part=numbers.get(item["link"], number) if item["body_from"] == "page" else number,
+            document=number,
         )
 
 
@@ -281,7 +301,6 @@ def _local(unit: str, raw: bytes, sidecar: Sidecar) -> Iterable[_Item]:
 
 _PARSERS: dict[str, Callable[[str, bytes, Sidecar], Iterable[_Item]]] = {
     "gutenberg": _gutenberg,
-    "satire": _satire,
     "jokes": _jokes,
     "weather": _weather,
     "transcripts": _transcripts,
