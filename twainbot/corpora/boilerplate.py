@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from twainbot.corpora import furniture
+from twainbot.corpora import contents, furniture
 from twainbot.corpora.decoding import decode, refuse_non_text
 from twainbot.corpora.furniture import Span, find_all, paragraph_at, paragraphs
 from twainbot.corpora.headers import Header, read_header
@@ -222,6 +222,9 @@ _WHOLE_PARAGRAPHS = (
     ("trademark_passages", _residue),
     ("credits", furniture.credits_at_start),
     ("credits", furniture.credits_at_end),
+    ("credits", furniture.edition_notes),
+    ("contents", contents.contents),
+    ("imprints", furniture.imprints),
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 Span = tuple[int, int]
 
@@ -15,10 +16,16 @@ MAX_BRACKET = 4000  # characters of the longest caption or bracketed note seen (
 MAX_CREDIT = 900  # characters of a credit paragraph; a longer one is prose that happens to start alike
 MAX_NOTE_LINES = 80  # lines of a transcriber's note before the text begins; a longer one is cut only in part
 FRONT_PARAGRAPHS = 24  # how far into a text credits are looked for: title page and dedication come between
+MAX_EDITION_NOTE = 160  # characters
+MAX_IMPRINT_LINES = 9
+MAX_FIRM_LINES = 3
+MAX_LINE = 76  # characters of a line of display type or of a notice
+DISPLAY_LINE = 48  # characters a line on average: a title page is set short, a paragraph of prose runs to 65
 PROSE = 500  # characters: from the first paragraph as long as this the book has begun
 
 _BRACKET = re.compile(
-    r"\[[_*]?(?:Illustration|Illustrator|Transcribers?|Transcription|TN(?=:)|Ebook|E-?text)\b", re.IGNORECASE
+    r"\[[_*]?(?:(?:Illustration|Illustrator|Transcribers?|Transcription|TN(?=:)|Ebook|E-?text)\b|(?:End|Beginning) of (?:the )?tran?s?crip)",
+    re.IGNORECASE,
 )
 _ILLUSTRATION = re.compile(r"\[(?:_|\*)?Illustration\b", re.IGNORECASE)
 # Two patterns, each with a literal first character: one alternation scans eight times slower.
@@ -56,13 +63,36 @@ _CREDIT = re.compile(
     re.IGNORECASE,
 )
 _CREDIT_ANYWHERE = re.compile(
-    r"pgdp\.net|distributed\s+proofread|proofreading\s+team|internet\s+wiretap|\be-?text\b|\bPG\s+volunteer|archive\.org/"
+    r"pgdp\.net|distributed\s+proofread|proofreading\s+team|internet\s+wiretap|\be-?text\b|\be-?book\b|\bPG\s+volunteer|archive\.org/"
     r"|hathitrust|books\.google|images\s+(?:generously\s+)?(?:made\s+available|provided)|the\s+internet\s+archive"
     # the maker's address: alone on a line, or behind "scanned by"
     r"|(?m:^)[\W_]*[\w.+-]+@[\w-]+\.[\w.]+[\W_]*$"
     r"|\b(?:scanned|proofed|transcribed|produced|entered|typed)\b[^.]{0,60}\bby\b[^.]{0,80}[\w.+-]@[\w-]",
     re.IGNORECASE,
 )
+# The maker of an edition names the printed book that words or pictures come from.
+_EDITION_NOTE = re.compile(
+    r"[\W_]*(?:(?:the\s+)?(?:illustrations|images)\s+(?:are\s+|were\s+)?taken\s+from|\[from\s+an?\s[^\n]{0,30}edition\])", re.IGNORECASE
+)
+_IMPRINT = re.compile(
+    r"\bcopyright(?:ed)?\b[\W_]*(?:\(c\)\W*)?(?:by|in|1[5-9]\d\d|secured)\b|\ball\s+rights\s+reserved|\brights?\s+of\s+(?:dramati|transl|reprod)"
+    r"|\bentered,?\s+according\s+to\s+(?:the\s+)?act\s+of|\bstationers['’]?s?\s+hall|\bprinted\s+(?:in|by|for|at|and\s+(?:published|bound|sold))\b"
+    r"|\b(?:first|second|third|fourth|fifth|\d+(?:st|nd|rd|th))\s+(?:edition|impression|printing)|\bfirst\s+(?:published|printed)\b"
+    r"|\bpublished\s+(?:by|in|for|and\s+sold)\b|\bpress\s+of\b|\btypograph(?:y|ed)\s+by\b|\belectrotyped\b|\bset\s+up\s+and\s+",
+    re.IGNORECASE,
+)
+_PUBLISHER = re.compile(
+    r"\b(?:company|co\b\.?|publish(?:ers?|ing)|press|& sons?|brothers|booksellers?|printers?)\b|& \w+|['’]s sons\b", re.IGNORECASE
+)
+_PLACE = re.compile(
+    r"\b(?:new york|london|boston|philadelphia|chicago|hartford|edinburgh|toronto|san francisco|paris|leipzig|1[5-9]\d\d|mdccc[ivxlc]+)\b",
+    re.IGNORECASE,
+)
+_PLACE_ALONE = re.compile(
+    r"[\W_]*(?:new york|london|boston|philadelphia|chicago|hartford|edinburgh|toronto|san francisco|printed)[\W_]*$", re.IGNORECASE
+)
+_RIGHTS_WORD = re.compile(r"copyright|\brights\b|act of congress", re.IGNORECASE)
+_DATE_ALONE = re.compile(r"[\W_]*(?:[A-Z][a-z]+,?\s+(?:\d{1,2},\s+)?)?1[5-9]\d\d[\W_]*$|[\W_]*M[DCLXVI]{4,12}[\W_]*$")
 _SEPARATOR = re.compile(r"[\s*_=~#.+-]+$")
 _RULE_LINE = re.compile(r"\n[ \t]*[*=_-]{3,}[ \t]*(?:\n|$)")
 
@@ -205,6 +235,47 @@ def credits_at_end(text: str) -> list[Span]:
         spans.append((start, end))
         end = len(text[:start].rstrip("\n"))
     return spans
+
+
+def edition_notes(text: str) -> list[Span]:
+    """Spans of short paragraphs in which the maker names the printed edition that pictures or words were taken from."""
+    spans: list[Span] = []
+    for at in find_all(text, ("taken from", "[From an ", "[from an ")):
+        start, end = paragraph_at(text, at)
+        if end - start <= MAX_EDITION_NOTE and _EDITION_NOTE.match(text, start, end):
+            spans.append((start, end))
+    return spans
+
+
+def imprints(text: str) -> list[Span]:
+    """Spans of copyright notices, publishers and printers between the title and the first page of prose.
+
+    The first paragraph is the title and stays. A place, a year or a firm alone on its line goes with a notice beside it.
+    """
+    front: list[tuple[Span, str]] = []
+    for number, (start, end) in enumerate(paragraphs(text)):
+        if end - start > PROSE or number >= FRONT_PARAGRAPHS:
+            break
+        front.append(((start, end), _imprint_kind(text[start:end]) if number else "no"))
+    spans: list[Span] = []
+    for kind, group in groupby(front, key=lambda entry: entry[1] != "no"):
+        members = list(group)
+        if kind and any(kind == "notice" for _, kind in members):
+            spans += [span for span, _ in members]
+    return spans
+
+
+def _imprint_kind(paragraph: str) -> str:
+    """ "notice", "beside" (goes where a notice stands next to it), or "no"."""
+    lines = paragraph.split("\n")
+    if len(lines) > MAX_IMPRINT_LINES or max(map(len, lines)) > MAX_LINE:
+        return "no"
+    if len(paragraph) > len(lines) * DISPLAY_LINE and not _RIGHTS_WORD.search(paragraph):
+        return "no"
+    if _IMPRINT.search(paragraph) or (_PUBLISHER.search(paragraph) and _PLACE.search(paragraph)):
+        return "notice"
+    alone = _DATE_ALONE.match(paragraph) or _PLACE_ALONE.match(paragraph)
+    return "beside" if alone or (len(lines) <= MAX_FIRM_LINES and _PUBLISHER.search(paragraph)) else "no"
 
 
 def is_credit(text: str, start: int, end: int) -> bool:
