@@ -509,8 +509,8 @@ def test_every_real_book_comes_out_clean_whole_and_stable(shared_data):
         work = strip_gutenberg(raw)
         assert not TRADEMARK.search(work.text), path.name
         assert strip_gutenberg(work.text.encode()).text == work.text, path.name
-        # Headers and licences are 0.5 to 30 kB; pg102 carries 10 kB of transcriber's notes besides.
-        assert len(raw) - len(work.text.encode()) < 60_000, path.name
+        # Headers and licences are 0.5 to 30 kB; pg119 carries 27 kB of contents lists besides.
+        assert len(raw) - len(work.text.encode()) < 70_000, path.name
         first, last = ENDS.get(path.name, ("", ""))
         assert work.text.lstrip().startswith(first), path.name
         assert work.text.endswith(last), path.name

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from twainbot.corpora.furniture import Span, find_all, paragraphs
+from twainbot.corpora.furniture import paragraphs
+from twainbot.corpora.page import LIST_HINTS, Page, Span
 
 MIN_ENTRIES = 3  # proven entries; fewer, and the list stays
 MAX_ENTRY = 1600  # characters: the longest synopsis of a chapter seen in a table of contents has 1,200
@@ -21,13 +22,14 @@ MAX_SHARE = 0.34  # of a text: no list of contents takes more of a book, but a b
 MIN_PICTURES = 2
 MAX_LIST = 20_000  # characters of a list set as one paragraph
 MAX_PARAGRAPHS = 600  # the longest list seen has 340
-MAX_TITLE = 240  # characters of a heading that an entry may come back as
+MAX_TITLE = 160  # characters of a heading that an entry may come back as
 MAX_LINE = 76  # characters of an entry's line
 MAX_LINES_PER_PAGE = 8  # an entry's synopsis may take this many lines before its page number
 LOOK_AHEAD = 4  # paragraphs behind a heading that tell a list from a chapter
-MAX_BRIDGE = 1  # paragraphs unlike an entry that may stand between two entries with page numbers (a plate's long caption)
-_HEADING_HINTS = ("ONTENTS", "ontents", "LLUSTRATIONS", "llustrations", "LIST OF", "List of", "C O N T")
-_SUBJECT = r"illustrations?|plates|engravings|portraits|maps|figures|wood-?cuts|cuts|drawings|pictures|diagrams|chapters|contents"
+MAX_BRIDGE = (
+    1  # paragraphs unlike an entry that may stand between two entries with page numbers (a plate's long caption)
+)
+_SUBJECT = "illustrations?|plates|engravings|portraits|maps|figures|(?:wood-?)?cuts|drawings|pictures|charts|chapters|contents"
 _HEADING = re.compile(
     r"[\W_]*(?:(?:the\s+)?(?:(?:general\s+)?table\s+of\s+)?contents?|c\s?o\s?n\s?t\s?e\s?n\s?t\s?s"
     rf"|(?P<pictures>(?:a\s+)?(?:list|table|index)\s+(?:of|to)\s+(?:the\s+)?(?:full[- ]page\s+)?(?:{_SUBJECT})|illustrations))"
@@ -40,14 +42,15 @@ _LABEL = re.compile(
     rf"|sketch)\b\.?\s*(?P<number>{_NUMERAL})\b|(?P<alone>{_NUMERAL})(?:[.):]|\s+-|\s*$|[.]?\s{{2,}}))",
     re.IGNORECASE,
 )
-_PAGE = re.compile(
-    r"(?:\s{2,}|(?:\s?\.){2,}\s*|\t)(?:_?(?:page|p\.)?\s*(?:[ivxlc]{1,7}|[\dlO]{1,4})_?[.*]?|_?frontispiece_?)[\W_]*$", re.IGNORECASE
+_PAGE_NUMBER = re.compile(r"(?:facing\s+)?(?:page|p\.)?\s*(?:[ivxlc]{1,7}|[\dlO]{1,4})|frontispiece", re.IGNORECASE)
+_PAGE_COLUMN = re.compile(
+    r"[\W_]*(?:chapter\s+)?(?:[\w ]{0,24}\s{2,})?(?:page|pages|chap(?:ter)?|facing page|to face page)[\W_]*$",
+    re.IGNORECASE,
 )
-_PAGE_COLUMN = re.compile(r"[\W_]*(?:chapter\s+)?(?:[\w ]{0,24}\s{2,})?(?:page|pages|chap(?:ter)?|facing page|to face page)[\W_]*$", re.IGNORECASE)
 _SYNOPSIS = re.compile(r"(?:--|—|–)\s?[A-Z\"“'‘]")
-_SPEECH_ENDS = frozenset("\"”’,;")
+_SPEECH = frozenset('"“‘')
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
-_WORD = re.compile(r"[^\W_]+")
+_EDGES = " \t_*.,:;-\"“”'‘’()[]"
 _COLUMNS = re.compile(r"[\W_]*appendi(?:x|ces)\b.*\S\s{3,}\S", re.IGNORECASE)
 
 
@@ -78,11 +81,12 @@ class _List:
         return True
 
 
-def contents(text: str) -> list[Span]:
+def contents(page: Page) -> list[Span]:
     """Spans of every table of contents and list of illustrations, with its heading, in order."""
+    text = page.text
     spans: list[Span] = []
     titles: Counter[str] | None = None
-    for start in sorted({text.rfind("\n", 0, at) + 1 for at in find_all(text, _HEADING_HINTS)}):
+    for start in sorted({text.rfind("\n", 0, at) + 1 for at in page.places(LIST_HINTS)}):
         if spans and start < spans[-1][1]:
             continue
         heading = _heading_at(text, start)
@@ -106,12 +110,12 @@ def _heading_at(text: str, start: int) -> re.Match[str] | None:
 
 def _title_counts(text: str, start: int) -> Counter[str]:
     """How often each short paragraph's lines occur from `start` on: a title in a list comes back over its chapter."""
-    counts: Counter[str] = Counter()
+    lines: list[str] = []
     for paragraph in text[start:].split("\n\n"):
-        # Speech is most of what is short in a novel, and no title ends as it does.
-        if len(paragraph) <= MAX_TITLE and paragraph[-1:] not in _SPEECH_ENDS and paragraph.count("\n") <= 2:
-            counts.update(key for line in paragraph.split("\n") if line and (key := _key(line)))
-    return counts
+        # Speech is most of what is short in a novel; it is left out since it costs time, and proves nothing.
+        if len(paragraph) <= MAX_TITLE and paragraph[:1] not in _SPEECH and paragraph.count("\n") <= 2:
+            lines += paragraph.split("\n")
+    return Counter(map(_key, filter(None, lines)))
 
 
 def _walk(text: str, start: int, heading: re.Match[str], titles: Counter[str]) -> Span | None:
@@ -125,7 +129,11 @@ def _walk(text: str, start: int, heading: re.Match[str], titles: Counter[str]) -
             break
         if found.pictures:
             kind = _picture_kind(kind, line, wide=found.proven > 0 and text.count("\n", at, first) > 3)
-        elif number and kind != "paged" and _begins_body(_entry_key(line) in found.seen, [entry[2] for entry in ahead[1:]]):
+        elif (
+            number
+            and kind != "paged"
+            and _begins_body(_entry_key(line) in found.seen, [entry[2] for entry in ahead[1:]])
+        ):
             break
         if not found.take(text[first:last].split("\n"), last, kind):
             break
@@ -175,7 +183,9 @@ def _entry_kind(text: str, first: int, last: int, titles: Counter[str], *, first
         return "no"
     lines = text[first:last].split("\n")
     paged = sum(map(_is_paged, lines))
-    if (paged and paged * MAX_LINES_PER_PAGE >= len(lines)) or (last - first <= MAX_LINE and all(map(_PAGE_COLUMN.match, lines))):
+    if (paged and paged * MAX_LINES_PER_PAGE >= len(lines)) or (
+        last - first <= MAX_LINE and all(map(_PAGE_COLUMN.match, lines))
+    ):
         return "paged"
     if _LABEL.match(lines[0]) and _reads_as_label(lines):
         return "proven"
@@ -187,10 +197,15 @@ def _entry_kind(text: str, first: int, last: int, titles: Counter[str], *, first
 
 
 def _is_paged(line: str) -> bool:
-    tail = line[-28:]
-    if "  " not in tail and ". ." not in tail and ".." not in tail and "\t" not in tail:
-        return bool(_COLUMNS.match(line))
-    return bool(_PAGE.search(tail) or _COLUMNS.match(line))
+    return _before_page(line) < len(line) or bool(_COLUMNS.match(line))
+
+
+def _before_page(line: str) -> int:
+    """Where an entry's words end and dots or blanks lead to its page number; the line's length without such a number."""
+    at = max(line.rfind("  "), line.rfind(". "), line.rfind(".."), line.rfind("\t"))
+    if at > 0 and _PAGE_NUMBER.fullmatch(line[at + 1 :].strip(" \t._*()")):
+        return at
+    return len(line)
 
 
 def _reads_as_label(lines: list[str]) -> bool:
@@ -207,7 +222,11 @@ def _block_kind(lines: list[str], titles: Counter[str], *, first_block: bool) ->
     if strong * 3 >= len(lines) * 2:
         return "proven"
     known = sum(1 for line in lines if titles[_entry_key(line)] > 0)
-    if len(lines) >= 3 and max(map(len, lines)) <= MAX_LINE and (known * 3 >= len(lines) or (first_block and known * 5 >= len(lines))):
+    if (
+        len(lines) >= 3
+        and max(map(len, lines)) <= MAX_LINE
+        and (known * 3 >= len(lines) or (first_block and known * 5 >= len(lines)))
+    ):
         return "proven"
     whole = " ".join(lines)
     if len(_SYNOPSIS.findall(whole)) >= max(2, len(whole) // 120):
@@ -224,11 +243,11 @@ def _entry_key(line: str) -> str:
     label = _LABEL.match(line)
     if label:
         return f"#{_value((label['number'] or label['alone']).lower())}"
-    return _key(_PAGE.sub("", line))
+    return _key(line[: _before_page(line)])
 
 
 def _key(line: str) -> str:
-    return " ".join(_WORD.findall(line.casefold()))
+    return " ".join(line.strip(_EDGES).casefold().split())
 
 
 def _value(numeral: str) -> int:

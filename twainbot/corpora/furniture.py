@@ -7,10 +7,10 @@ counts what went. A span is half-open, in characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 
-Span = tuple[int, int]
+from twainbot.corpora.page import EDITION_HINTS, NOTE_HINTS, Page, Span
 
 MAX_BRACKET = 4000  # characters of the longest caption or bracketed note seen (2,300), with room
 MAX_CREDIT = 900  # characters of a credit paragraph; a longer one is prose that happens to start alike
@@ -24,7 +24,8 @@ DISPLAY_LINE = 48  # characters a line on average: a title page is set short, a 
 PROSE = 500  # characters: from the first paragraph as long as this the book has begun
 
 _BRACKET = re.compile(
-    r"\[[_*]?(?:(?:Illustration|Illustrator|Transcribers?|Transcription|TN(?=:)|Ebook|E-?text)\b|(?:End|Beginning) of (?:the )?tran?s?crip)",
+    r"\[[_*]?(?:(?:Illustration|Illustrator|Transcribers?|Transcription|TN(?=:)|Ebook|E-?text)\b"
+    r"|(?:End|Beginning) of (?:the )?tran?s?crip|From an? [^\[\]\n]{0,24}edition\])",
     re.IGNORECASE,
 )
 _ILLUSTRATION = re.compile(r"\[(?:_|\*)?Illustration\b", re.IGNORECASE)
@@ -72,7 +73,7 @@ _CREDIT_ANYWHERE = re.compile(
 )
 # The maker of an edition names the printed book that words or pictures come from.
 _EDITION_NOTE = re.compile(
-    r"[\W_]*(?:(?:the\s+)?(?:illustrations|images)\s+(?:are\s+|were\s+)?taken\s+from|\[from\s+an?\s[^\n]{0,30}edition\])", re.IGNORECASE
+    r"[\W_]*(?:the\s+)?(?:illustrations|images)\s+(?:are\s+|were\s+)?taken\s+from", re.IGNORECASE
 )
 _IMPRINT = re.compile(
     r"\bcopyright(?:ed)?\b[\W_]*(?:\(c\)\W*)?(?:by|in|1[5-9]\d\d|secured)\b|\ball\s+rights\s+reserved|\brights?\s+of\s+(?:dramati|transl|reprod)"
@@ -82,14 +83,17 @@ _IMPRINT = re.compile(
     re.IGNORECASE,
 )
 _PUBLISHER = re.compile(
-    r"\b(?:company|co\b\.?|publish(?:ers?|ing)|press|& sons?|brothers|booksellers?|printers?)\b|& \w+|['’]s sons\b", re.IGNORECASE
+    r"\b(?:company|co\b\.?|publish(?:ers?|ing)|press|& sons?|brothers|booksellers?|printers?)\b|& \w+|['’]s sons\b",
+    re.IGNORECASE,
 )
 _PLACE = re.compile(
-    r"\b(?:new york|london|boston|philadelphia|chicago|hartford|edinburgh|toronto|san francisco|paris|leipzig|1[5-9]\d\d|mdccc[ivxlc]+)\b",
+    r"\b(?:new york|london|boston|philadelphia|chicago|hartford|edinburgh|toronto|san francisco|paris|leipzig"
+    r"|1[5-9]\d\d|mdccc[ivxlc]+)\b",
     re.IGNORECASE,
 )
 _PLACE_ALONE = re.compile(
-    r"[\W_]*(?:new york|london|boston|philadelphia|chicago|hartford|edinburgh|toronto|san francisco|printed)[\W_]*$", re.IGNORECASE
+    r"[\W_]*(?:new york|london|boston|philadelphia|chicago|hartford|edinburgh|toronto|san francisco|printed)[\W_]*$",
+    re.IGNORECASE,
 )
 _RIGHTS_WORD = re.compile(r"copyright|\brights\b|act of congress", re.IGNORECASE)
 _DATE_ALONE = re.compile(r"[\W_]*(?:[A-Z][a-z]+,?\s+(?:\d{1,2},\s+)?)?1[5-9]\d\d[\W_]*$|[\W_]*M[DCLXVI]{4,12}[\W_]*$")
@@ -97,20 +101,24 @@ _SEPARATOR = re.compile(r"[\s*_=~#.+-]+$")
 _RULE_LINE = re.compile(r"\n[ \t]*[*=_-]{3,}[ \t]*(?:\n|$)")
 
 
-def brackets(text: str) -> tuple[list[Span], list[Span]]:
-    """Spans of [Illustration...] and of [Transcriber's note...], each to its own closing bracket, nested ones inside.
+def pictures(text: str) -> list[Span]:
+    """Spans of [Illustration...], each to its own closing bracket. A bracket that never closes takes its line only."""
+    return [(start, end) for start, end in _brackets(text) if _ILLUSTRATION.match(text, start)]
 
-    A bracket that never closes takes its line only.
-    """
-    pictures: list[Span] = []
-    notes: list[Span] = []
+
+def bracketed_notes(text: str) -> list[Span]:
+    """Spans of [Transcriber's note...] and [End of transcription], each to its own closing bracket."""
+    return [(start, end) for start, end in _brackets(text) if not _ILLUSTRATION.match(text, start)]
+
+
+def _brackets(text: str) -> Iterator[Span]:
+    """The outer brackets of both kinds, in order; nested ones lie inside."""
     end = 0
     for match in _BRACKET.finditer(text):
         start = match.start()
         if start >= end:
             end = _closing_bracket(text, start)
-            (pictures if _ILLUSTRATION.match(text, start) else notes).append((start, end))
-    return pictures, notes
+            yield start, end
 
 
 def _closing_bracket(text: str, start: int) -> int:
@@ -136,7 +144,7 @@ def page_marks(text: str) -> list[Span]:
 
 def legalese(text: str) -> list[Span]:
     """Spans of the <<THIS ELECTRONIC VERSION OF ... >> notices that stand between acts of some old plays."""
-    return [match.span() for match in _LEGALESE.finditer(text)] if "<<THIS ELECTRONIC" in text else []
+    return [match.span() for match in _LEGALESE.finditer(text)]
 
 
 def paragraphs(text: str, start: int = 0) -> Iterator[Span]:
@@ -152,25 +160,17 @@ def paragraphs(text: str, start: int = 0) -> Iterator[Span]:
         start = end
 
 
-def transcriber_notes(text: str) -> list[Span]:
+def transcriber_notes(page: Page) -> list[Span]:
     """Spans of transcribers' notes that stand as paragraphs: a heading with its notes, a boxed note, a note alone."""
     spans: list[Span] = []
+    text = page.text
     done = 0
-    for at in sorted(find_all(text, ("ranscri", "RANSCRI"))):
+    for at in page.places(NOTE_HINTS):
         start, end = paragraph_at(text, at)
         if at >= done and _NOTE_HEADING.match(text, start, end):
             done = _note_end(text, start, end)
             spans.append((start, done))
     return spans
-
-
-def find_all(text: str, needles: Iterable[str], start: int = 0) -> Iterator[int]:
-    """Where any of the strings occurs from `start` on, string by string. Spelled cases beat a lowered copy of a book."""
-    for needle in needles:
-        at = text.find(needle, start)
-        while at >= 0:
-            yield at
-            at = text.find(needle, at + 1)
 
 
 def is_note_heading(text: str) -> bool:
@@ -237,12 +237,12 @@ def credits_at_end(text: str) -> list[Span]:
     return spans
 
 
-def edition_notes(text: str) -> list[Span]:
+def edition_notes(page: Page) -> list[Span]:
     """Spans of short paragraphs in which the maker names the printed edition that pictures or words were taken from."""
     spans: list[Span] = []
-    for at in find_all(text, ("taken from", "[From an ", "[from an ")):
-        start, end = paragraph_at(text, at)
-        if end - start <= MAX_EDITION_NOTE and _EDITION_NOTE.match(text, start, end):
+    for at in page.places(EDITION_HINTS):
+        start, end = paragraph_at(page.text, at)
+        if end - start <= MAX_EDITION_NOTE and _EDITION_NOTE.match(page.text, start, end):
             spans.append((start, end))
     return spans
 
@@ -298,18 +298,3 @@ def paragraph_at(text: str, at: int) -> Span:
     after = text.find("\n\n", at)
     end = len(text) if after < 0 else after
     return start, end
-
-
-def cut(text: str, spans: list[Span]) -> str:
-    """The text without the spans, which may overlap and come in any order.
-
-    A span that is a paragraph takes the blank line under it along, so that its neighbours stand one gap apart.
-    """
-    kept: list[str] = []
-    at = 0
-    for start, end in sorted(spans):
-        if start > at:
-            kept.append(text[at:start])
-        alone = start == 0 or text.startswith("\n\n", start - 2)
-        at = max(at, end + 2 if alone and text.startswith("\n\n", end) else end)
-    return "".join([*kept, text[at:]])
