@@ -112,21 +112,30 @@ def strip_gutenberg(raw: bytes) -> CleanedWork:
     """
     refuse_non_text(raw, "The Gutenberg file")
     decoded = decode(raw)
-    page = Page(tidy(decoded.text))
-    text = page.text
+    return strip_text(decoded.text, decoded.encoding, decoded.warnings)
+
+
+def is_marked(text: str) -> bool:
+    """True where a line of the text opens or closes a Gutenberg book."""
+    return bool(_read(Page(tidy(text))).marks & {"open", "close", "print_end", "closing"})
+
+
+def strip_text(text: str, encoding: str, warnings: tuple[str, ...] = ()) -> CleanedWork:
+    """`strip_gutenberg` for what has been decoded."""
+    page = Page(tidy(text))
     reading = _read(page)
-    header = read_header(text[: reading.zones[0][0]] if reading.zones else text, reading.closing)
+    header = read_header(page.text[: reading.zones[0][0]] if reading.zones else page.text, reading.closing)
     cuts = _Cuts()
     body = _settle(page.without(_outside(page, reading.zones)), cuts)
     letters = _letters(body)
     if letters < MIN_LETTERS:
         found = "only a header or licence" if reading.marks else "no readable text"
         raise UnreadableSource(
-            f"The Gutenberg file of {len(raw)} bytes holds {found} ({letters} letters of body, at least {MIN_LETTERS} "
+            f"The Gutenberg file of {len(text)} characters holds {found} ({letters} letters of body, at least {MIN_LETTERS} "
             "expected). Fetch it again, or take another edition."
         )
     notes = _reading_warnings(reading, letters)
-    return _work(body, header, decoded.encoding, (*decoded.warnings, *notes, *cuts.as_warnings()))
+    return _work(body, header, encoding, (*warnings, *notes, *cuts.as_warnings()))
 
 
 def _work(body: str, header: Header, encoding: str, warnings: tuple[str, ...]) -> CleanedWork:

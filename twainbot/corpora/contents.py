@@ -29,7 +29,9 @@ LOOK_AHEAD = 4  # paragraphs behind a heading that tell a list from a chapter
 MAX_BRIDGE = (
     1  # paragraphs unlike an entry that may stand between two entries with page numbers (a plate's long caption)
 )
-_SUBJECT = "illustrations?|plates|engravings|portraits|maps|figures|(?:wood-?)?cuts|drawings|pictures|charts|chapters|contents"
+_SUBJECT = (
+    "illustrations?|plates|engravings|portraits|maps|figures|(?:wood-?)?cuts|drawings|pictures|charts|chapters|contents"
+)
 _HEADING = re.compile(
     r"[\W_]*(?:(?:the\s+)?(?:(?:general\s+)?table\s+of\s+)?contents?|c\s?o\s?n\s?t\s?e\s?n\s?t\s?s"
     rf"|(?P<pictures>(?:a\s+)?(?:list|table|index)\s+(?:of|to)\s+(?:the\s+)?(?:full[- ]page\s+)?(?:{_SUBJECT})|illustrations))"
@@ -37,9 +39,12 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _NUMERAL = r"(?:[ivxlc]{1,7}|\d{1,3})"
+_ORDINAL = (
+    r"(?:the\s+)?(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|one|two|three|four|five|last)"
+)
 _LABEL = re.compile(
     rf"[\W_]*(?:(?:chapters?|chap|ch|book|part|section|letter|canto|act|scene|volume|vol|no|number|lecture|essay|story|tale"
-    rf"|sketch)\b\.?\s*(?P<number>{_NUMERAL})\b|(?P<alone>{_NUMERAL})(?:[.):]|\s+-|\s*$|[.]?\s{{2,}}))",
+    rf"|sketch)\b\.?\s*(?P<number>{_NUMERAL}|{_ORDINAL})\b|(?P<alone>{_NUMERAL})(?:[.):]|\s+-|\s*$|[.]?\s{{2,}}))",
     re.IGNORECASE,
 )
 _PAGE_NUMBER = re.compile(r"(?:facing\s+)?(?:page|p\.)?\s*(?:[ivxlc]{1,7}|[\dlO]{1,4})|frontispiece", re.IGNORECASE)
@@ -63,6 +68,18 @@ class _List:
     seen: set[str] = field(default_factory=set)
     proven: int = 0
     bridged: int = 0
+
+    def ends_before(self, lines: list[str], ahead: list[str], *, wide: bool) -> bool:
+        """True where the book begins: two paragraphs of text follow, or one where a wide gap stands above these lines.
+
+        An entry that was seen before comes back over its chapter, so there any text close behind is enough. "BOOK II /
+        CHAPTER I / CHAPTER II" restarts its numbers inside a list: there only entries follow.
+        """
+        if _is_column(lines):
+            return False
+        if ahead[:2] == ["no", "no"] or (wide and ahead[:1] == ["no"]):
+            return True
+        return _entry_key(lines[0]) in self.seen and ("no" in ahead or not {"proven", "paged"} & set(ahead))
 
     def take(self, lines: list[str], last: int, kind: str) -> bool:
         """Note one paragraph that ends at `last`. False where the list has ended before it."""
@@ -99,6 +116,11 @@ def contents(page: Page) -> list[Span]:
     return spans if total <= MAX_SHARE * len(text) else []
 
 
+def is_heading(line: str) -> bool:
+    """True for the heading of a table of contents or a list of illustrations."""
+    return bool(_HEADING.match(line))
+
+
 def _heading_at(text: str, start: int) -> re.Match[str] | None:
     """The match of a list's heading: a line that stands alone, or the first line of its paragraph."""
     line_end = text.find("\n", start)
@@ -124,22 +146,21 @@ def _walk(text: str, start: int, heading: re.Match[str], titles: Counter[str]) -
     at = heading.end()
     for number, ahead in enumerate(_with_the_next(_judged(text, at, titles))):
         first, last, kind = ahead[0]
-        line = text[first : _line_end(text, first, last)]
-        if number and _HEADING.match(line):
-            break
+        lines = text[first:last].split("\n")
+        wide = found.proven > 0 and text.count("\n", at, first) > 3
         if found.pictures:
-            kind = _picture_kind(kind, line, wide=found.proven > 0 and text.count("\n", at, first) > 3)
-        elif (
-            number
-            and kind != "paged"
-            and _begins_body(_entry_key(line) in found.seen, [entry[2] for entry in ahead[1:]])
-        ):
+            kind = _picture_kind(kind, lines[0], wide=wide)
+        elif number and kind != "paged" and found.ends_before(lines, [entry[2] for entry in ahead[1:]], wide=wide):
             break
-        if not found.take(text[first:last].split("\n"), last, kind):
+        if (number and _HEADING.match(lines[0])) or not found.take(lines, last, kind):
             break
         at = last
     enough = MIN_PICTURES if found.pictures else MIN_ENTRIES
     return (start, found.end) if found.proven >= enough else None
+
+
+def _is_column(lines: list[str]) -> bool:
+    return len(lines) > 1 and all(map(_is_strong, lines))
 
 
 def _judged(text: str, start: int, titles: Counter[str]) -> Iterator[tuple[int, int, str]]:
@@ -165,16 +186,6 @@ def _picture_kind(kind: str, line: str, *, wide: bool) -> str:
     if kind == "paged" or (label and kind == "proven"):
         return kind
     return "end" if wide else "proven" if kind in ("maybe", "proven") else "no"
-
-
-def _begins_body(was_seen: bool, kinds: list[str]) -> bool:
-    """True where text follows a heading: two paragraphs of it, or any behind an entry that the list has named already.
-
-    "BOOK II / CHAPTER I / CHAPTER II" restarts its numbers inside a list: there only entries follow.
-    """
-    if kinds[:2] == ["no", "no"]:
-        return True
-    return was_seen and ("no" in kinds or not {"proven", "paged"} & set(kinds))
 
 
 def _entry_kind(text: str, first: int, last: int, titles: Counter[str], *, first_block: bool) -> str:
@@ -242,7 +253,8 @@ def _entry_key(line: str) -> str:
     """What identifies an entry: its number where it has a label, else its words without a page number."""
     label = _LABEL.match(line)
     if label:
-        return f"#{_value((label['number'] or label['alone']).lower())}"
+        numeral = (label["number"] or label["alone"]).lower()
+        return f"#{_value(numeral) if re.fullmatch(_NUMERAL, numeral) else numeral}"
     return _key(line[: _before_page(line)])
 
 

@@ -48,7 +48,7 @@ def refuse_non_text(raw: bytes, what: str) -> None:
     for magic, name in _MAGIC.items():
         if raw.startswith(magic):
             raise UnreadableSource(f"{what} is {name}, expected plain text. Unpack it or fetch the text form.")
-    if _HTML.match(raw[:2048].removeprefix(codecs.BOM_UTF8)):
+    if is_html(raw):
         raise UnreadableSource(f"{what} is an HTML page, expected plain text. Fetch the text form, not its page.")
     sample = raw[:65536]
     controls = len(sample) - len(sample.translate(None, _CONTROL_BYTES))
@@ -56,6 +56,11 @@ def refuse_non_text(raw: bytes, what: str) -> None:
         raise UnreadableSource(
             f"{what} is binary data ({controls} control bytes), expected plain text. Fetch it again."
         )
+
+
+def is_html(raw: bytes) -> bool:
+    """True where the bytes begin as an HTML or XHTML page does."""
+    return bool(_HTML.match(raw[:2048].removeprefix(codecs.BOM_UTF8)))
 
 
 def decode(raw: bytes) -> Decoded:

@@ -15,7 +15,8 @@ from typing import Any
 
 import polars as pl
 
-from twainbot.corpora import boilerplate, bulletins, feeds, jokes, local, rights, transcripts
+from twainbot.corpora import boilerplate, book_html, bulletins, feeds, jokes, local, rights, transcripts
+from twainbot.corpora.decoding import is_html
 from twainbot.errors import BadUse, UnknownName, UnreadableSource
 from twainbot.records import RIGHTS, STYLES, WORK, frame
 
@@ -120,7 +121,7 @@ def works_from_unit(source: str, unit: str, raw: bytes, sidecar: Sidecar | None 
 
 
 def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
-    work = boilerplate.strip_gutenberg(raw)
+    work = book_html.strip_gutenberg_html(raw) if is_html(raw) else boilerplate.strip_gutenberg(raw)
     number = re.match(r"(?:pg)?(\d+)", unit)
     differs = number is not None and work.etext is not None and int(number[1]) != work.etext
     # The number printed in a header is sometimes another book's; the unit key comes from the catalogue.
