@@ -54,8 +54,8 @@ def generated_page(inner: str = INNER) -> bytes:
     fields = "".join(f"<p>{line}</p>" for line in HEADER.split("\n\n") if line)
     return (
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='UTF-8'><title>x</title></head><body>"
-        f"<section class='pg-boilerplate pgheader' id='pg-header'>{fields}<div id='pg-start-separator'><span>{START}</span></div>"
-        f"</section>{inner}<section class='pg-boilerplate pgheader' id='pg-footer'><div id='pg-end-separator'>"
+        f"<section class='pg-boilerplate pgheader' id='pg-header'>{fields}"
+        f"<div id='pg-start-separator'><span>{START}</span></div></section>{inner}<section class='pg-boilerplate pgheader' id='pg-footer'><div id='pg-end-separator'>"
         f"<span>{END}</span></div><div>{LICENCE}</div></section></body></html>"
     ).encode()
 
@@ -139,7 +139,7 @@ def test_a_unit_in_html_becomes_a_work_and_an_error_page_does_not():
     (row,) = works_from_unit("gutenberg", "pg99001", generated_page()).to_dicts()
     assert row["text"] == BODY
     assert row["rights"] == "public_domain_us"
-    with pytest.raises(UnreadableSource, match="pg99001.*no START"):
+    with pytest.raises(UnreadableSource, match=r"pg99001.*no START"):
         works_from_unit("gutenberg", "pg99001", b"<html><body>503 Service Unavailable</body></html>")
 
 

@@ -160,7 +160,7 @@ def test_a_broken_archive_is_refused(raw):
 
 
 def test_an_archive_without_a_record_is_refused():
-    with pytest.raises(UnreadableSource, match="no pg<number>.rdf"):
+    with pytest.raises(UnreadableSource, match=r"no pg<number>\.rdf"):
         rdf.read_rdf_archive(zipped({"readme.txt": b"x"}))
 
 
@@ -171,14 +171,14 @@ def test_an_archive_that_unpacks_into_too_much_is_refused(monkeypatch):
 
 
 CSV = (
-    "Text#,Type,Issued,Title,Language,Authors,Subjects,LoCC,Bookshelves\n"
-    '5,Text,1993-04-01,Five,en,"Quill, Amos, 1835-1910",x,PS,\n'
-    '3,Text,1993-04-01,Three,en,"Quill, Amos, 1835-1910; Bell, Ada [Illustrator]",x,PS,\n'
-    '4,Text,1993-04-01,Four,de,"Quill, Amos, 1835-1910",x,PS,\n'
-    '6,Text,1993-04-01,Six,en,"Nib, Ira",x,PS,\n'
-    '7,Text,1993-04-01,Seven,en,"Bell, Ada; Quill, Amos",x,PS,\n'
-    '8,Text,1993-04-01,Eight,en,"Quill, Amos, 1835-1910",x,PS,\n'
-).encode()
+    b"Text#,Type,Issued,Title,Language,Authors,Subjects,LoCC,Bookshelves\n"
+    b'5,Text,1993-04-01,Five,en,"Quill, Amos, 1835-1910",x,PS,\n'
+    b'3,Text,1993-04-01,Three,en,"Quill, Amos, 1835-1910; Bell, Ada [Illustrator]",x,PS,\n'
+    b'4,Text,1993-04-01,Four,de,"Quill, Amos, 1835-1910",x,PS,\n'
+    b'6,Text,1993-04-01,Six,en,"Nib, Ira",x,PS,\n'
+    b'7,Text,1993-04-01,Seven,en,"Bell, Ada; Quill, Amos",x,PS,\n'
+    b'8,Text,1993-04-01,Eight,en,"Quill, Amos, 1835-1910",x,PS,\n'
+)
 
 
 def test_csv_rows_are_selected_by_author_language_and_the_rights_of_their_records():

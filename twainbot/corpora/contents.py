@@ -79,12 +79,15 @@ class _List:
             return False
         if ahead[:2] == ["no", "no"] or (wide and ahead[:1] == ["no"]):
             return True
-        return _entry_key(lines[0]) in self.seen and ("no" in ahead or not {"proven", "paged"} & set(ahead))
+        if _entry_key(lines[0]) not in self.seen or "no" in ahead:
+            return _entry_key(lines[0]) in self.seen
+        # Short speeches that come twice look like titles, so titles alone must follow without anything between.
+        return not {"proven", "paged"} & set(ahead) and set(ahead) != {"titled"}
 
     def take(self, lines: list[str], last: int, kind: str) -> bool:
         """Note one paragraph that ends at `last`. False where the list has ended before it."""
-        if kind in ("proven", "paged"):
-            if self.bridged and kind == "proven":
+        if kind in ("proven", "titled", "paged"):
+            if self.bridged and kind != "paged":
                 return False
             self.bridged = 0
             column = len(lines) if len(lines) > 2 and not _LABEL.match(lines[0]) else 0
@@ -185,11 +188,11 @@ def _picture_kind(kind: str, line: str, *, wide: bool) -> str:
         return "end"
     if kind == "paged" or (label and kind == "proven"):
         return kind
-    return "end" if wide else "proven" if kind in ("maybe", "proven") else "no"
+    return "end" if wide else "no" if kind == "no" else "proven"
 
 
 def _entry_kind(text: str, first: int, last: int, titles: Counter[str], *, first_block: bool) -> str:
-    """ "paged", "proven" (label, synopsis or a title that comes back), "maybe" (one short line), or "no"."""
+    """ "paged", "proven" (label or synopsis), "titled" (a line that comes back), "maybe" (a short line), or "no"."""
     if last - first > (MAX_LIST if first_block else MAX_ENTRY):
         return "no"
     lines = text[first:last].split("\n")
@@ -203,7 +206,7 @@ def _entry_kind(text: str, first: int, last: int, titles: Counter[str], *, first
     if len(lines) > 1:
         return _block_kind(lines, titles, first_block=first_block)
     if titles[_entry_key(lines[0])] > 1:
-        return "proven"
+        return "titled"
     return "maybe" if len(lines[0]) <= MAX_LINE else "no"
 
 
