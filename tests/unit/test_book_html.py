@@ -55,7 +55,8 @@ def generated_page(inner: str = INNER) -> bytes:
     return (
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='UTF-8'><title>x</title></head><body>"
         f"<section class='pg-boilerplate pgheader' id='pg-header'>{fields}"
-        f"<div id='pg-start-separator'><span>{START}</span></div></section>{inner}<section class='pg-boilerplate pgheader' id='pg-footer'><div id='pg-end-separator'>"
+        f"<div id='pg-start-separator'><span>{START}</span></div></section>{inner}"
+        "<section class='pg-boilerplate pgheader' id='pg-footer'><div id='pg-end-separator'>"
         f"<span>{END}</span></div><div>{LICENCE}</div></section></body></html>"
     ).encode()
 

@@ -23,7 +23,7 @@ LISTS = {
     "labels in one block": "CONTENTS\n\nCHAPTER I. The Stage\nCHAPTER II. The River\nCHAPTER III. The Goose",
     "labels apart": "Contents.\n\nCHAPTER I. The Stage\n\nCHAPTER II. The River\n\nCHAPTER III. The Goose",
     "dots to a page": "_CONTENTS_\n\n  I. The Stage ........ 1\n II. The River ....... 20\nIII. The Goose . . . 31",
-    "a page column": "TABLE OF CONTENTS\n\n                    PAGE\nThe Stage              1\nThe River             20\nThe Goose             31",
+    "a page column": "TABLE OF CONTENTS\n\n               PAGE\nThe Stage         1\nThe River        20\nThe Goose        31",
     "numbered": "CONTENTS:\n\n1. The Stage\n\n2. The River\n\n3. The Goose",
     "books that start over": "CONTENTS\n\nBOOK THE FIRST\n\nCHAPTER I\nCHAPTER II\n\nBOOK THE SECOND\n\nCHAPTER I\nCHAPTER II",
     "spaced letters": "C O N T E N T S\n\nCHAPTER I. The Stage\nCHAPTER II. The River\nCHAPTER III. The Goose",

@@ -25,15 +25,16 @@ SHORT_TAIL = 2500  # characters that may follow a closing line as leftovers; mor
 MARKER_LINES = 4  # a START or END marker wraps over this many lines at most
 LAST_PASS = 6  # passes until nothing changes: two for nearly every file
 
+# No quotation mark may stand before a marker or a closing line: a character may read one aloud.
 _MARKER = re.compile(
-    r"[\W_]{0,16}(START|BEGIN(?:NING)?|END)\W{0,3}\s*OF\s*(?:THE|THIS)?\b(.*)$", re.IGNORECASE | re.DOTALL
+    r"(?:[^\w\"“”'‘’]|_){0,16}(START|BEGIN(?:NING)?|END)\W{0,3}\s*OF\s*(?:THE|THIS)?\b(.*)$", re.IGNORECASE | re.DOTALL
 )
 _MARKER_NAME = re.compile(r"\bPRO\w{2,6}\W+G\w{5,10}G?\b|\bGUT\w{3,8}\b|\bE-?BOOK\b|\bE-?TEXT\b", re.IGNORECASE)
 _NOT_MARKER = re.compile(r"\bLICEN[CS]E|\bHEADER\b", re.IGNORECASE)
 _PRINT_START = re.compile(r"[\W_]*START\W*THE SMALL PRINT|[\W_]*the legal small print[\W_]*$", re.IGNORECASE)
 _PRINT_END = re.compile(r"[\W_]*END\W*(?:OF\s+)?THE SMALL PRINT", re.IGNORECASE)
 _CLOSING = re.compile(
-    r"[\W_]*(?:(?:this\s+is\s+|here\s+is\s+)?the\s+)?(?:end|ende|fin|fine|einde|slut|loppu)\s+"
+    r"(?:[^\w\"“”'‘’]|_)*(?:(?:this\s+is\s+|here\s+is\s+)?the\s+)?(?:end|ende|fin|fine|einde|slut|loppu)\s+"
     r"(?:(?:of|dieses|dieser|de|du|del|van|av|the|this|le|la)\s+){0,3}"
     r"(?:(?:the\s+|copyrighted\s+)*(?:project|projekt|projet)\W+gutenb|e-?text\b|e-?book\b)",
     re.IGNORECASE,

@@ -20,6 +20,8 @@ MAX_EDITION_NOTE = 160  # characters
 MAX_IMPRINT_LINES = 9
 MAX_FIRM_LINES = 3
 MAX_LINE = 76  # characters of a line of display type or of a notice
+MIN_PROSE = 100  # characters of a paragraph that may be prose
+PROSE_PARAGRAPHS = 2  # of them, and the book has begun: one can be a motto
 DISPLAY_LINE = 48  # characters a line on average: a title page is set short, a paragraph of prose runs to 65
 PROSE = 500  # characters: from the first paragraph as long as this the book has begun
 
@@ -83,7 +85,7 @@ _IMPRINT = re.compile(
     re.IGNORECASE,
 )
 _PUBLISHER = re.compile(
-    r"\b(?:company|co\b\.?|publish(?:ers?|ing)|press|& sons?|brothers|booksellers?|printers?)\b|& \w+|['’]s sons\b",
+    r"\b(?:company|co\b\.?|publish(?:ers?|ing)|press|& sons?|booksellers?|printers?)\b|& \w+|['’]s sons\b",
     re.IGNORECASE,
 )
 _PLACE = re.compile(
@@ -93,6 +95,11 @@ _PLACE = re.compile(
 )
 _PLACE_ALONE = re.compile(
     r"[\W_]*(?:new york|london|boston|philadelphia|chicago|hartford|edinburgh|toronto|san francisco|printed)[\W_]*$",
+    re.IGNORECASE,
+)
+_BEGINS = re.compile(
+    r"[\W_]*(?:chapter|book|part|act|scene|canto|letter|section|stave)\s+(?:[ivxl\d]+|the\s+\w+|one|first)\b"
+    r"|[\W_]*(?:[IVX]+|1)\.?\W*$|[\W_]*(?:the\s+|author['’]s\s+)?(?:preface|introduct|foreword|prologue|explanatory)",
     re.IGNORECASE,
 )
 _RIGHTS_WORD = re.compile(r"copyright|\brights\b|act of congress", re.IGNORECASE)
@@ -250,32 +257,47 @@ def edition_notes(page: Page) -> list[Span]:
 def imprints(text: str) -> list[Span]:
     """Spans of copyright notices, publishers and printers between the title and the first page of prose.
 
-    The first paragraph is the title and stays. A place, a year or a firm alone on its line goes with a notice beside it.
+    The first paragraph is the title and stays. A place, a year or a firm alone on its line goes with a notice beside it,
+    and a firm with its place or year is one.
     """
     front: list[tuple[Span, str]] = []
+    prose = 0
     for number, (start, end) in enumerate(paragraphs(text)):
-        if end - start > PROSE or number >= FRONT_PARAGRAPHS:
+        kind = _imprint_kind(text[start:end]) if number else "no"
+        prose += kind == "no" and end - start >= MIN_PROSE and _is_set_wide(text[start:end])
+        if (
+            prose == PROSE_PARAGRAPHS
+            or end - start > PROSE
+            or number >= FRONT_PARAGRAPHS
+            or _BEGINS.match(text, start, end)
+        ):
             break
-        front.append(((start, end), _imprint_kind(text[start:end]) if number else "no"))
+        front.append(((start, end), kind))
     spans: list[Span] = []
-    for kind, group in groupby(front, key=lambda entry: entry[1] != "no"):
+    for found, group in groupby(front, key=lambda entry: entry[1] != "no"):
         members = list(group)
-        if kind and any(kind == "notice" for _, kind in members):
+        kinds = {kind for _, kind in members}
+        if found and ("notice" in kinds or kinds == {"firm", "beside"}):
             spans += [span for span, _ in members]
     return spans
 
 
+def _is_set_wide(paragraph: str) -> bool:
+    return len(paragraph) > DISPLAY_LINE * (paragraph.count("\n") + 1)
+
+
 def _imprint_kind(paragraph: str) -> str:
-    """ "notice", "beside" (goes where a notice stands next to it), or "no"."""
+    """ "notice", "firm" or "beside" (a place or a year), which go with what stands next to them, or "no"."""
     lines = paragraph.split("\n")
     if len(lines) > MAX_IMPRINT_LINES or max(map(len, lines)) > MAX_LINE:
         return "no"
-    if len(paragraph) > len(lines) * DISPLAY_LINE and not _RIGHTS_WORD.search(paragraph):
+    if len(lines) > 1 and _is_set_wide(paragraph) and not _RIGHTS_WORD.search(paragraph):
         return "no"
     if _IMPRINT.search(paragraph) or (_PUBLISHER.search(paragraph) and _PLACE.search(paragraph)):
         return "notice"
-    alone = _DATE_ALONE.match(paragraph) or _PLACE_ALONE.match(paragraph)
-    return "beside" if alone or (len(lines) <= MAX_FIRM_LINES and _PUBLISHER.search(paragraph)) else "no"
+    if _DATE_ALONE.match(paragraph) or _PLACE_ALONE.match(paragraph):
+        return "beside"
+    return "firm" if len(lines) <= MAX_FIRM_LINES and _PUBLISHER.search(paragraph) else "no"
 
 
 def is_credit(text: str, start: int, end: int) -> bool:
