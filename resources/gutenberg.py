@@ -10,7 +10,7 @@ import io
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,30 +86,28 @@ class MirrorSource:
         if not self.catalogue_url:
             return ()
         try:
-            raw = unzipped(self._document(self.catalogue_url))
-            wanted = catalogue.select(catalogue.read_pg_csv(raw), self.authors, self.languages, rights=None)
+            listed = catalogue.read_pg_csv(unzipped(self._document(self.catalogue_url)))
         except BadInput as fault:
             self.skipped["catalogue"] = str(fault)
             return ()
-        freed = (self._freed(row) for row in sorted(wanted, key=lambda row: row.etext)[:MOST_SELECTED])
-        return tuple(row for row in freed if row is not None)
+        candidates = catalogue.by_authors(listed, self.authors, self.languages)[:MOST_SELECTED]
+        rights = {row.etext: self._recorded_rights(row) for row in candidates}
+        return tuple(catalogue.select(candidates, self.authors, self.languages, rights))
 
-    def _freed(self, row: CatalogueRow) -> CatalogueRow | None:
-        """The row with its style, if the work's RDF record says that it is free."""
-        from twainbot.corpora import catalogue
-        from twainbot.records import TRAINABLE_RIGHTS
+    def _recorded_rights(self, row: CatalogueRow) -> str:
+        """What the work's RDF record says of its rights; "unknown" where it cannot be read. Fetched once."""
+        from twainbot.corpora.rdf import read_rdf
 
         url = f"{self.base}/cache/epub/{row.etext}/pg{row.etext}.rdf"
+        known = self.store.latest(url)
         try:
-            known = self.store.latest(url)
-            record = catalogue.read_rdf(self.store.get(known[0]) if known else self._document(url))
+            found = read_rdf(self.store.get(known[0]) if known else self._document(url)).rights
         except BadInput as fault:
             self.skipped[row.unit] = f"its rights cannot be read: {fault}"
-            return None
-        if record.rights not in TRAINABLE_RIGHTS:
-            self.skipped[row.unit] = f"its catalogue record says {record.rights}"
-            return None
-        return replace(row, rights=record.rights)
+            return "unknown"
+        if found != "public_domain_us":
+            self.skipped[row.unit] = f"its catalogue record says {found}, not public domain in the USA"
+        return found
 
     def _document(self, url: str) -> bytes:
         """The bytes of a catalogue document, over http or from a file; as last seen where its host does not answer.

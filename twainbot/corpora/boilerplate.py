@@ -7,13 +7,15 @@ between an opening and a closing event is the work. Compilations open and close 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from twainbot.corpora import furniture
+from twainbot.corpora import contents, furniture
 from twainbot.corpora.decoding import decode, refuse_non_text
-from twainbot.corpora.furniture import Span, find_all, paragraph_at, paragraphs
+from twainbot.corpora.furniture import paragraph_at, paragraphs
 from twainbot.corpora.headers import Header, read_header
-from twainbot.corpora.normalize import squeeze, tidy
+from twainbot.corpora.normalize import tidy
+from twainbot.corpora.page import MARKER_HINTS, NAME_HINTS, TAIL_PHRASES, Page, Span
 from twainbot.errors import UnreadableSource
 
 MIN_LETTERS = 60  # fewer: a header with nothing under it, or a fetch that stopped at once
@@ -21,33 +23,22 @@ SHORT_LETTERS = 1500  # fewer: kept with a warning; the shortest whole works (fa
 REOPEN_LETTERS = 400  # of text after small print in a footer before it counts as the next work of a compilation
 SHORT_TAIL = 2500  # characters that may follow a closing line as leftovers; more, and the file goes on
 MARKER_LINES = 4  # a START or END marker wraps over this many lines at most
-_GAP = "\n\n\n\n"  # between the parts of a compilation
 LAST_PASS = 6  # passes until nothing changes: two for nearly every file
 
+# No quotation mark may stand before a marker or a closing line: a character may read one aloud.
 _MARKER = re.compile(
-    r"[\W_]{0,16}(START|BEGIN(?:NING)?|END)\W{0,3}\s*OF\s*(?:THE|THIS)?\b(.*)$", re.IGNORECASE | re.DOTALL
+    r"(?:[^\w\"“”'‘’]|_){0,16}(START|BEGIN(?:NING)?|END)\W{0,3}\s*OF\s*(?:THE|THIS)?\b(.*)$", re.IGNORECASE | re.DOTALL
 )
 _MARKER_NAME = re.compile(r"\bPRO\w{2,6}\W+G\w{5,10}G?\b|\bGUT\w{3,8}\b|\bE-?BOOK\b|\bE-?TEXT\b", re.IGNORECASE)
 _NOT_MARKER = re.compile(r"\bLICEN[CS]E|\bHEADER\b", re.IGNORECASE)
 _PRINT_START = re.compile(r"[\W_]*START\W*THE SMALL PRINT|[\W_]*the legal small print[\W_]*$", re.IGNORECASE)
 _PRINT_END = re.compile(r"[\W_]*END\W*(?:OF\s+)?THE SMALL PRINT", re.IGNORECASE)
 _CLOSING = re.compile(
-    r"[\W_]*(?:(?:this\s+is\s+|here\s+is\s+)?the\s+)?(?:end|ende|fin|fine|einde|slut|loppu)\s+"
+    r"(?:[^\w\"“”'‘’]|_)*(?:(?:this\s+is\s+|here\s+is\s+)?the\s+)?(?:end|ende|fin|fine|einde|slut|loppu)\s+"
     r"(?:(?:of|dieses|dieser|de|du|del|van|av|the|this|le|la)\s+){0,3}"
     r"(?:(?:the\s+|copyrighted\s+)*(?:project|projekt|projet)\W+gutenb|e-?text\b|e-?book\b)",
     re.IGNORECASE,
 )
-# Licence and footer openers, in the spellings that occur. Each is enough on a line to end a work where the rest is alike.
-_TAIL_PHRASES = (
-    "file should be named", "editions will replace the previous one", "START: FULL LICENSE",
-    "FULL PROJECT GUTENBERG", "reating the works from p", "eBooks are often created from", "Etexts are often created from",
-    "ortions of this header are copyright", "need your donations more than ever", "EED YOUR DONATIONS MORE THAN EVER",
-    "is to Give Away One Trillion", "is to Give Away 1 Trillion", "etails Above", "ETAILS ABOVE", "etails above",
-)  # fmt: skip
-# Where a marker can be: the name in any case, or the fixed words around a misspelled name.
-_HINTS = (
-    "utenb", "UTENB", "START OF TH", "END OF TH", "SMALL PRINT", "Small Print", "nd of the Pro", "nd of The Pro", "nd of Pro",
-)  # fmt: skip
 TAIL = 50_000  # characters: the longest licence is 20,000, so its phrases are looked for in the end of a file only
 _BOILER = re.compile(
     r"gutenberg|e-?text|e-?book|electronic work|licen[sc]e|donation|refund|trademark|copyright|royalt|the foundation"
@@ -76,7 +67,6 @@ _TRADEMARK = re.compile(
     r"|pglaf|promo\.net/pg|pgdp\.net",
     re.IGNORECASE,
 )
-_NAMES = ("utenb", "UTENB", "pglaf", "PGLAF", "promo.net/pg", "pgdp.net")
 _PARAGRAPH_TO_CUT = 14  # lines: a longer paragraph that names the project loses that sentence, not all its lines
 
 
@@ -123,20 +113,30 @@ def strip_gutenberg(raw: bytes) -> CleanedWork:
     """
     refuse_non_text(raw, "The Gutenberg file")
     decoded = decode(raw)
-    text = tidy(decoded.text)
-    reading = _read(text)
-    header = read_header(text[: reading.zones[0][0]] if reading.zones else text, reading.closing)
+    return strip_text(decoded.text, decoded.encoding, decoded.warnings)
+
+
+def is_marked(text: str) -> bool:
+    """True where a line of the text opens or closes a Gutenberg book."""
+    return bool(_read(Page(tidy(text))).marks & {"open", "close", "print_end", "closing"})
+
+
+def strip_text(text: str, encoding: str, warnings: tuple[str, ...] = ()) -> CleanedWork:
+    """`strip_gutenberg` for what has been decoded."""
+    page = Page(tidy(text))
+    reading = _read(page)
+    header = read_header(page.text[: reading.zones[0][0]] if reading.zones else page.text, reading.closing)
     cuts = _Cuts()
-    body = _settle(squeeze(_GAP.join(text[start:end] for start, end in reading.zones)), cuts)
+    body = _settle(page.without(_outside(page, reading.zones)), cuts)
     letters = _letters(body)
     if letters < MIN_LETTERS:
         found = "only a header or licence" if reading.marks else "no readable text"
         raise UnreadableSource(
-            f"The Gutenberg file of {len(raw)} bytes holds {found} ({letters} letters of body, at least {MIN_LETTERS} "
+            f"The Gutenberg file of {len(text)} characters holds {found} ({letters} letters of body, at least {MIN_LETTERS} "
             "expected). Fetch it again, or take another edition."
         )
     notes = _reading_warnings(reading, letters)
-    return _work(body, header, decoded.encoding, (*decoded.warnings, *notes, *cuts.as_warnings()))
+    return _work(body, header, encoding, (*warnings, *notes, *cuts.as_warnings()))
 
 
 def _work(body: str, header: Header, encoding: str, warnings: tuple[str, ...]) -> CleanedWork:
@@ -164,40 +164,37 @@ def _reading_warnings(reading: _Reading, letters: int) -> tuple[str, ...]:
     return tuple(name for name, holds in checks if holds)
 
 
-def _settle(body: str, cuts: _Cuts) -> str:
-    """Furniture and residue cut until a pass changes nothing: what makes strip_gutenberg idempotent."""
-    whole = False
-    for _ in range(LAST_PASS):
-        cleaned = _clean(body, cuts)
-        if whole and cleaned == body:
-            break
-        # A cut may leave two halves of a closing line or a header at the top: the zones are asked again.
-        zones = _read(cleaned).zones
-        whole = zones == [(0, len(cleaned))]
-        body = squeeze(_GAP.join(cleaned[start:end] for start, end in zones))
-    return body
+def _settle(page: Page, cuts: _Cuts) -> str:
+    """Furniture and residue cut, search by search in turn, until every search has found this very text clean.
+
+    That is what makes strip_gutenberg idempotent.
+    """
+    clean = number = 0
+    while clean < len(_SEARCHES) and number < LAST_PASS * len(_SEARCHES):
+        kind, find = _SEARCHES[number % len(_SEARCHES)]
+        spans = find(page)
+        number, clean = number + 1, 0 if spans else clean + 1
+        if spans:
+            page = page.without(spans)
+            cuts.note(kind, len(spans))
+    return page.text
 
 
-def _clean(body: str, cuts: _Cuts) -> str:
-    pictures, notes = furniture.brackets(body)
-    marks = furniture.page_marks(body)
-    inline = [*pictures, *notes, *marks, *furniture.legalese(body)]
-    if inline:
-        body = squeeze(furniture.cut(body, inline))  # a tag alone on its line leaves blanks that would join paragraphs
-    cuts.note("illustrations", len(pictures))
-    cuts.note("page_marks", len(marks))
-    cuts.note("transcriber_notes", len(notes))
-    for kind, find in _WHOLE_PARAGRAPHS:
-        spans = find(body)
-        cuts.note(kind, len(spans))
-        body = furniture.cut(body, spans) if spans else body
-    return body
+def _leftovers(page: Page) -> list[Span]:
+    """Spans outside the work: a cut may leave two halves of a closing line, or a header at the top."""
+    return _outside(page, _read(page).zones)
 
 
-def _residue(text: str) -> list[Span]:
+def _outside(page: Page, zones: list[Span]) -> list[Span]:
+    inside = [0, *(edge for zone in zones for edge in zone), len(page.text)]
+    return [(start, end) for start, end in zip(inside[::2], inside[1::2], strict=True) if start < end]
+
+
+def _residue(page: Page) -> list[Span]:
     """Spans that still name the project: the whole paragraph where it is short, else the sentence."""
+    text = page.text
     spans: list[Span] = []
-    for at in sorted(find_all(text, _NAMES)):
+    for at in page.places(NAME_HINTS):
         window = max(0, at - 24)
         match = next((m for m in _TRADEMARK.finditer(text, window, at + 60) if m.end() > at), None)
         if match and not (spans and match.end() <= spans[-1][1]):
@@ -217,11 +214,24 @@ def _passage(text: str, start: int, end: int) -> Span:
     return (first if before < 0 else before + 1), after + 1
 
 
-_WHOLE_PARAGRAPHS = (
+def _in_text(find: Callable[[str], list[Span]]) -> Callable[[Page], list[Span]]:
+    return lambda page: find(page.text)
+
+
+# What is cut from a work, and how it is found. What needs the others' work done, or costs most, stands last.
+_SEARCHES: tuple[tuple[str, Callable[[Page], list[Span]]], ...] = (
+    ("illustrations", _in_text(furniture.pictures)),
+    ("transcriber_notes", _in_text(furniture.bracketed_notes)),
+    ("page_marks", _in_text(furniture.page_marks)),
+    ("legal_notices", _in_text(furniture.legalese)),
     ("transcriber_notes", furniture.transcriber_notes),
     ("trademark_passages", _residue),
-    ("credits", furniture.credits_at_start),
-    ("credits", furniture.credits_at_end),
+    ("credits", _in_text(furniture.credits_at_start)),
+    ("credits", _in_text(furniture.credits_at_end)),
+    ("credits", furniture.edition_notes),
+    ("imprints", _in_text(furniture.imprints)),
+    ("contents", contents.contents),
+    ("leftovers", _leftovers),
 )
 
 
@@ -260,9 +270,10 @@ class _Reading:
             self.dropped = _letters(text[events[-1].end :])
 
 
-def _read(text: str) -> _Reading:
+def _read(page: Page) -> _Reading:
     """The spans of the work, its first closing line and the kinds of mark seen."""
-    events = _events(text)
+    text = page.text
+    events = _events(page)
     opening = _first_opening(text, events)
     start = opening.end if opening else _guessed_header_end(text, events)
     reading = _Reading(start, {opening.kind if opening else "header"} if start else set())
@@ -302,9 +313,10 @@ def _closes(text: str, event: _Event) -> bool:
     return len(rest) < SHORT_TAIL or _is_boilerplate(rest)
 
 
-def _events(text: str) -> list[_Event]:
+def _events(page: Page) -> list[_Event]:
     """Markers in the order of the text."""
-    places = [*find_all(text, _HINTS), *find_all(text, _TAIL_PHRASES, max(0, len(text) - TAIL))]
+    text = page.text
+    places = [*page.places(MARKER_HINTS), *page.places(TAIL_PHRASES, max(0, len(text) - TAIL))]
     starts = {text.rfind("\n", 0, at) + 1 for at in places}
     # A closing line may wrap inside the name, so the line above a hit is asked as well.
     starts |= {text.rfind("\n", 0, start - 1) + 1 for start in starts if start}
@@ -325,7 +337,7 @@ def _event_at(text: str, start: int) -> _Event | None:
         return _Event(start, _marker_end(text, start, line_end), marker)
     if _CLOSING.match(text, start, start + 200):
         return _Event(start, line_end, "closing")
-    if any(phrase in line for phrase in _TAIL_PHRASES):
+    if any(phrase in line for phrase in TAIL_PHRASES):
         return _Event(start, line_end, "licence")
     return None
 

@@ -1,11 +1,15 @@
-"""Which Gutenberg works exist and which of them the project takes: the feed's CSV, and our pinned list in catalogue.yaml."""
+"""Which Gutenberg works exist and which of them the project takes: the feed's CSV, and our pinned list in catalogue.yaml.
+
+RDF records, which alone state rights, are read in rdf.py.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -27,7 +31,11 @@ _FULL_NAME = re.compile(r"\s*\([^)]*\)")
 
 @dataclass(frozen=True)
 class CatalogueRow:
-    """One work of the catalogue. `author` reads "Mark Twain"; `style` is "" where no persona wants the work."""
+    """One work of the catalogue. `author` reads "Mark Twain"; `style` is "" where no persona wants the work.
+
+    `creators` holds (name, role) as the record lists them, the role "" for an author; `issued` is an ISO date; `files`
+    the addresses of the work's forms. All three are empty where the source does not give them.
+    """
 
     etext: int
     title: str
@@ -36,6 +44,10 @@ class CatalogueRow:
     language: str
     rights: str
     url: str = ""
+    kind: str = "Text"
+    issued: str = ""
+    creators: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -113,15 +125,70 @@ def _csv_row(record: dict[str, str]) -> CatalogueRow:
         style=STYLE_OF_AUTHOR.get(author, ""),
         language=(record["Language"] or "").split(";")[0].strip(),
         rights="unknown",
+        issued=(record["Issued"] or "").strip(),
+        creators=people(record["Authors"] or ""),
     )
+
+
+def select(
+    rows: Iterable[CatalogueRow],
+    authors: Mapping[str, str],
+    languages: Collection[str] = ("en",),
+    rights: Mapping[int, str] | None = None,
+) -> list[CatalogueRow]:
+    """Texts by the given authors in the given languages that are free in the USA, sorted by number, each once.
+
+    `authors` maps a family name or a full name to the persona's style ("Twain" to "twain"). `rights` holds what RDF
+    records say, by number; the strictest word counts, and a work that nobody calls public domain is never selected.
+    """
+    known = rights or {}
+    return [
+        replace(row, rights="public_domain_us")
+        for row in by_authors(rows, authors, languages)
+        if _is_free(row.rights, known.get(row.etext))
+    ]
+
+
+def by_authors(
+    rows: Iterable[CatalogueRow], authors: Mapping[str, str], languages: Collection[str] = ("en",)
+) -> list[CatalogueRow]:
+    """Texts by the given authors in the given languages with their style, whatever their rights; sorted by number."""
+    wanted = {name.casefold(): style for name, style in authors.items()}
+    found: dict[int, CatalogueRow] = {}
+    for row in rows:
+        style = wanted.get(row.author.casefold()) or wanted.get(row.author.rpartition(" ")[2].casefold())
+        if style and row.kind == "Text" and row.language in languages:
+            found.setdefault(row.etext, replace(row, style=style))
+    return [found[number] for number in sorted(found)]
+
+
+def _is_free(*claims: str | None) -> bool:
+    """True where one claim says public domain in the USA and the others say so or nothing."""
+    return {claim for claim in claims if claim and claim != "unknown"} == {"public_domain_us"}
 
 
 def first_author(authors: str) -> str:
     """The first person without a role, name in reading order: "Twain, Mark, 1835-1910; ..." is "Mark Twain"."""
-    people = [person.strip() for person in authors.split(";") if person.strip()]
-    writers = [person for person in people if not _ROLE.search(person)] or [_ROLE.sub("", person) for person in people]
-    if not writers:
-        return ""
-    name = _YEARS.sub("", _FULL_NAME.sub("", writers[0])).strip()
-    last, comma, first = name.partition(",")
-    return f"{first.strip()} {last.strip()}" if comma else name
+    return first_writer(people(authors))
+
+
+def first_writer(creators: tuple[tuple[str, str], ...]) -> str:
+    """The name of the first creator without a role, else of the first one, "" without any."""
+    return next((name for name, role in creators if not role), creators[0][0] if creators else "")
+
+
+def people(authors: str) -> tuple[tuple[str, str], ...]:
+    """(name, role) of each person: "Aesop; Townsend, George [Translator]" has "Aesop" and ("George Townsend", "Translator")."""
+    listed = [person.strip() for person in authors.split(";") if person.strip()]
+    roles = [_ROLE.search(person) for person in listed]
+    return tuple(
+        (reading_order(_ROLE.sub("", person)), role[1] if role else "")
+        for person, role in zip(listed, roles, strict=True)
+    )
+
+
+def reading_order(name: str) -> str:
+    """ "Twain, Mark, 1835-1910" is "Mark Twain"; a full name in brackets goes."""
+    plain = _YEARS.sub("", _FULL_NAME.sub("", name)).strip()
+    last, comma, first = plain.partition(",")
+    return f"{first.strip()} {last.strip()}" if comma else plain

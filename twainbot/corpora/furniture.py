@@ -7,18 +7,28 @@ counts what went. A span is half-open, in characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import groupby
 
-Span = tuple[int, int]
+from twainbot.corpora.page import EDITION_HINTS, NOTE_HINTS, Page, Span
 
 MAX_BRACKET = 4000  # characters of the longest caption or bracketed note seen (2,300), with room
 MAX_CREDIT = 900  # characters of a credit paragraph; a longer one is prose that happens to start alike
 MAX_NOTE_LINES = 80  # lines of a transcriber's note before the text begins; a longer one is cut only in part
 FRONT_PARAGRAPHS = 24  # how far into a text credits are looked for: title page and dedication come between
+MAX_EDITION_NOTE = 160  # characters
+MAX_IMPRINT_LINES = 9
+MAX_FIRM_LINES = 3
+MAX_LINE = 76  # characters of a line of display type or of a notice
+MIN_PROSE = 100  # characters of a paragraph that may be prose
+PROSE_PARAGRAPHS = 2  # of them, and the book has begun: one can be a motto
+DISPLAY_LINE = 48  # characters a line on average: a title page is set short, a paragraph of prose runs to 65
 PROSE = 500  # characters: from the first paragraph as long as this the book has begun
 
 _BRACKET = re.compile(
-    r"\[[_*]?(?:Illustration|Illustrator|Transcribers?|Transcription|TN(?=:)|Ebook|E-?text)\b", re.IGNORECASE
+    r"\[[_*]?(?:(?:Illustration|Illustrator|Transcribers?|Transcription|TN(?=:)|Ebook|E-?text)\b"
+    r"|(?:End|Beginning) of (?:the )?tran?s?crip|From an? [^\[\]\n]{0,24}edition\])",
+    re.IGNORECASE,
 )
 _ILLUSTRATION = re.compile(r"\[(?:_|\*)?Illustration\b", re.IGNORECASE)
 # Two patterns, each with a literal first character: one alternation scans eight times slower.
@@ -56,31 +66,66 @@ _CREDIT = re.compile(
     re.IGNORECASE,
 )
 _CREDIT_ANYWHERE = re.compile(
-    r"pgdp\.net|distributed\s+proofread|proofreading\s+team|internet\s+wiretap|\be-?text\b|\bPG\s+volunteer|archive\.org/"
+    r"pgdp\.net|distributed\s+proofread|proofreading\s+team|internet\s+wiretap|\be-?text\b|\be-?book\b|\bPG\s+volunteer|archive\.org/"
     r"|hathitrust|books\.google|images\s+(?:generously\s+)?(?:made\s+available|provided)|the\s+internet\s+archive"
     # the maker's address: alone on a line, or behind "scanned by"
     r"|(?m:^)[\W_]*[\w.+-]+@[\w-]+\.[\w.]+[\W_]*$"
     r"|\b(?:scanned|proofed|transcribed|produced|entered|typed)\b[^.]{0,60}\bby\b[^.]{0,80}[\w.+-]@[\w-]",
     re.IGNORECASE,
 )
+# The maker of an edition names the printed book that words or pictures come from.
+_EDITION_NOTE = re.compile(
+    r"[\W_]*(?:the\s+)?(?:illustrations|images)\s+(?:are\s+|were\s+)?taken\s+from", re.IGNORECASE
+)
+_IMPRINT = re.compile(
+    r"\bcopyright(?:ed)?\b[\W_]*(?:\(c\)\W*)?(?:by|in|1[5-9]\d\d|secured)\b|\ball\s+rights\s+reserved|\brights?\s+of\s+(?:dramati|transl|reprod)"
+    r"|\bentered,?\s+according\s+to\s+(?:the\s+)?act\s+of|\bstationers['’]?s?\s+hall|\bprinted\s+(?:in|by|for|at|and\s+(?:published|bound|sold))\b"
+    r"|\b(?:first|second|third|fourth|fifth|\d+(?:st|nd|rd|th))\s+(?:edition|impression|printing)|\bfirst\s+(?:published|printed)\b"
+    r"|\bpublished\s+(?:by|in|for|and\s+sold)\b|\bpress\s+of\b|\btypograph(?:y|ed)\s+by\b|\belectrotyped\b|\bset\s+up\s+and\s+",
+    re.IGNORECASE,
+)
+_PUBLISHER = re.compile(
+    r"\b(?:company|co\b\.?|publish(?:ers?|ing)|press|& sons?|booksellers?|printers?)\b|& \w+|['’]s sons\b",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(
+    r"\b(?:new york|london|boston|philadelphia|chicago|hartford|edinburgh|toronto|san francisco|paris|leipzig"
+    r"|1[5-9]\d\d|mdccc[ivxlc]+)\b",
+    re.IGNORECASE,
+)
+_PLACE_ALONE = re.compile(
+    r"[\W_]*(?:new york|london|boston|philadelphia|chicago|hartford|edinburgh|toronto|san francisco|printed)[\W_]*$",
+    re.IGNORECASE,
+)
+_BEGINS = re.compile(
+    r"[\W_]*(?:chapter|book|part|act|scene|canto|letter|section|stave)\s+(?:[ivxl\d]+|the\s+\w+|one|first)\b"
+    r"|[\W_]*(?:[IVX]+|1)\.?\W*$|[\W_]*(?:the\s+|author['’]s\s+)?(?:preface|introduct|foreword|prologue|explanatory)",
+    re.IGNORECASE,
+)
+_RIGHTS_WORD = re.compile(r"copyright|\brights\b|act of congress", re.IGNORECASE)
+_DATE_ALONE = re.compile(r"[\W_]*(?:[A-Z][a-z]+,?\s+(?:\d{1,2},\s+)?)?1[5-9]\d\d[\W_]*$|[\W_]*M[DCLXVI]{4,12}[\W_]*$")
 _SEPARATOR = re.compile(r"[\s*_=~#.+-]+$")
 _RULE_LINE = re.compile(r"\n[ \t]*[*=_-]{3,}[ \t]*(?:\n|$)")
 
 
-def brackets(text: str) -> tuple[list[Span], list[Span]]:
-    """Spans of [Illustration...] and of [Transcriber's note...], each to its own closing bracket, nested ones inside.
+def pictures(text: str) -> list[Span]:
+    """Spans of [Illustration...], each to its own closing bracket. A bracket that never closes takes its line only."""
+    return [(start, end) for start, end in _brackets(text) if _ILLUSTRATION.match(text, start)]
 
-    A bracket that never closes takes its line only.
-    """
-    pictures: list[Span] = []
-    notes: list[Span] = []
+
+def bracketed_notes(text: str) -> list[Span]:
+    """Spans of [Transcriber's note...] and [End of transcription], each to its own closing bracket."""
+    return [(start, end) for start, end in _brackets(text) if not _ILLUSTRATION.match(text, start)]
+
+
+def _brackets(text: str) -> Iterator[Span]:
+    """The outer brackets of both kinds, in order; nested ones lie inside."""
     end = 0
     for match in _BRACKET.finditer(text):
         start = match.start()
         if start >= end:
             end = _closing_bracket(text, start)
-            (pictures if _ILLUSTRATION.match(text, start) else notes).append((start, end))
-    return pictures, notes
+            yield start, end
 
 
 def _closing_bracket(text: str, start: int) -> int:
@@ -106,7 +151,7 @@ def page_marks(text: str) -> list[Span]:
 
 def legalese(text: str) -> list[Span]:
     """Spans of the <<THIS ELECTRONIC VERSION OF ... >> notices that stand between acts of some old plays."""
-    return [match.span() for match in _LEGALESE.finditer(text)] if "<<THIS ELECTRONIC" in text else []
+    return [match.span() for match in _LEGALESE.finditer(text)]
 
 
 def paragraphs(text: str, start: int = 0) -> Iterator[Span]:
@@ -122,25 +167,17 @@ def paragraphs(text: str, start: int = 0) -> Iterator[Span]:
         start = end
 
 
-def transcriber_notes(text: str) -> list[Span]:
+def transcriber_notes(page: Page) -> list[Span]:
     """Spans of transcribers' notes that stand as paragraphs: a heading with its notes, a boxed note, a note alone."""
     spans: list[Span] = []
+    text = page.text
     done = 0
-    for at in sorted(find_all(text, ("ranscri", "RANSCRI"))):
+    for at in page.places(NOTE_HINTS):
         start, end = paragraph_at(text, at)
         if at >= done and _NOTE_HEADING.match(text, start, end):
             done = _note_end(text, start, end)
             spans.append((start, done))
     return spans
-
-
-def find_all(text: str, needles: Iterable[str], start: int = 0) -> Iterator[int]:
-    """Where any of the strings occurs from `start` on, string by string. Spelled cases beat a lowered copy of a book."""
-    for needle in needles:
-        at = text.find(needle, start)
-        while at >= 0:
-            yield at
-            at = text.find(needle, at + 1)
 
 
 def is_note_heading(text: str) -> bool:
@@ -207,6 +244,62 @@ def credits_at_end(text: str) -> list[Span]:
     return spans
 
 
+def edition_notes(page: Page) -> list[Span]:
+    """Spans of short paragraphs in which the maker names the printed edition that pictures or words were taken from."""
+    spans: list[Span] = []
+    for at in page.places(EDITION_HINTS):
+        start, end = paragraph_at(page.text, at)
+        if end - start <= MAX_EDITION_NOTE and _EDITION_NOTE.match(page.text, start, end):
+            spans.append((start, end))
+    return spans
+
+
+def imprints(text: str) -> list[Span]:
+    """Spans of copyright notices, publishers and printers between the title and the first page of prose.
+
+    The first paragraph is the title and stays. A place, a year or a firm alone on its line goes with a notice beside it,
+    and a firm with its place or year is one.
+    """
+    front: list[tuple[Span, str]] = []
+    prose = 0
+    for number, (start, end) in enumerate(paragraphs(text)):
+        kind = _imprint_kind(text[start:end]) if number else "no"
+        prose += kind == "no" and end - start >= MIN_PROSE and _is_set_wide(text[start:end])
+        if (
+            prose == PROSE_PARAGRAPHS
+            or end - start > PROSE
+            or number >= FRONT_PARAGRAPHS
+            or _BEGINS.match(text, start, end)
+        ):
+            break
+        front.append(((start, end), kind))
+    spans: list[Span] = []
+    for found, group in groupby(front, key=lambda entry: entry[1] != "no"):
+        members = list(group)
+        kinds = {kind for _, kind in members}
+        if found and ("notice" in kinds or kinds == {"firm", "beside"}):
+            spans += [span for span, _ in members]
+    return spans
+
+
+def _is_set_wide(paragraph: str) -> bool:
+    return len(paragraph) > DISPLAY_LINE * (paragraph.count("\n") + 1)
+
+
+def _imprint_kind(paragraph: str) -> str:
+    """ "notice", "firm" or "beside" (a place or a year), which go with what stands next to them, or "no"."""
+    lines = paragraph.split("\n")
+    if len(lines) > MAX_IMPRINT_LINES or max(map(len, lines)) > MAX_LINE:
+        return "no"
+    if len(lines) > 1 and _is_set_wide(paragraph) and not _RIGHTS_WORD.search(paragraph):
+        return "no"
+    if _IMPRINT.search(paragraph) or (_PUBLISHER.search(paragraph) and _PLACE.search(paragraph)):
+        return "notice"
+    if _DATE_ALONE.match(paragraph) or _PLACE_ALONE.match(paragraph):
+        return "beside"
+    return "firm" if len(lines) <= MAX_FIRM_LINES and _PUBLISHER.search(paragraph) else "no"
+
+
 def is_credit(text: str, start: int, end: int) -> bool:
     """True where the paragraph credits the makers of an electronic edition."""
     if end - start > MAX_CREDIT:
@@ -227,18 +320,3 @@ def paragraph_at(text: str, at: int) -> Span:
     after = text.find("\n\n", at)
     end = len(text) if after < 0 else after
     return start, end
-
-
-def cut(text: str, spans: list[Span]) -> str:
-    """The text without the spans, which may overlap and come in any order.
-
-    A span that is a paragraph takes the blank line under it along, so that its neighbours stand one gap apart.
-    """
-    kept: list[str] = []
-    at = 0
-    for start, end in sorted(spans):
-        if start > at:
-            kept.append(text[at:start])
-        alone = start == 0 or text.startswith("\n\n", start - 2)
-        at = max(at, end + 2 if alone and text.startswith("\n\n", end) else end)
-    return "".join([*kept, text[at:]])

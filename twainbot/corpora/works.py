@@ -15,7 +15,8 @@ from typing import Any
 
 import polars as pl
 
-from twainbot.corpora import boilerplate, feeds, jokes, local, rights, transcripts, weather
+from twainbot.corpora import boilerplate, book_html, feeds, jokes, local, rights, transcripts, weather
+from twainbot.corpora.decoding import is_html
 from twainbot.corpora.material import Part, parts_of
 from twainbot.errors import BadUse, UnknownName, UnreadableSource
 from twainbot.records import RIGHTS, STYLES, WORK, frame
@@ -155,7 +156,7 @@ def _newest(items: list[_Item]) -> list[_Item]:
 
 
 def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
-    work = boilerplate.strip_gutenberg(raw)
+    work = book_html.strip_gutenberg_html(raw) if is_html(raw) else boilerplate.strip_gutenberg(raw)
     number = re.match(r"(?:pg)?(\d+)", unit)
     differs = number is not None and work.etext is not None and int(number[1]) != work.etext
     # The number printed in a header is sometimes another book's; the unit key comes from the catalogue.
