@@ -65,7 +65,15 @@ def tidy(text: str) -> str:
         text = text.replace(odd, _ODD[odd])
     if not all(map(_is_inert, rare)) and not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
-    if " \n" in text or ("\t" in rare and "\t\n" in text):
+    return squeeze(text, tabs="\t" in rare)
+
+
+def squeeze(text: str, *, tabs: bool = True) -> str:
+    """`tidy` for text that is tidy but for a cut: trailing spaces and wide gaps go, characters are left alone.
+
+    `tabs`: whether the text may hold any; looking for one costs a pass over it.
+    """
+    if " \n" in text or (tabs and "\t\n" in text):
         text = "\n".join([line.rstrip() for line in text.split("\n")])
     text = text.rstrip()
     while _WIDE_GAP in text:
