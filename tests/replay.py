@@ -17,10 +17,11 @@ PROSE = (
     "the far bank decline to come any nearer. A drummer in straw hats offered to bet that it would rain, and nobody took him, "
     "for it was raining. "
 )
+PARAGRAPHS = 24  # of a book: 6,200 characters, above what counts as suspiciously short
 DRY = "The almanac had promised sunshine, and the almanac was kept in a dry place, where it could say so with a clear conscience. "
 
 
-def book(number: int, title: str, author: str, text: str = PROSE * 12) -> bytes:
+def book(number: int, title: str, author: str, text: str = PROSE * PARAGRAPHS) -> bytes:
     """A book in the form of 2021 and later."""
     return (
         f"\ufeffThe Project Gutenberg eBook of {title}\r\n\r\nThis ebook is for the use of anyone anywhere in the United States.\r\n\r\n"
@@ -38,7 +39,7 @@ def html_book(title: str, author: str) -> bytes:
         f"<section class='pg-boilerplate' id='pg-header'><h2>The Project Gutenberg eBook of {title}</h2>"
         f"<p>Title: {title}</p><p>Author: {author}</p><p>Language: English</p>"
         f"<div>*** START OF THE PROJECT GUTENBERG EBOOK {title.upper()} ***</div></section>"
-        f"<h1>{title.upper()}</h1><h2>CHAPTER I</h2>{''.join(f'<p>{PROSE}</p>' for _ in range(12))}"
+        f"<h1>{title.upper()}</h1><h2>CHAPTER I</h2>{''.join(f'<p>{PROSE}</p>' for _ in range(PARAGRAPHS))}"
         f"<section class='pg-boilerplate' id='pg-footer'><div>*** END OF THE PROJECT GUTENBERG EBOOK {title.upper()} ***</div>"
         "<h2>THE FULL PROJECT GUTENBERG LICENSE</h2></section></body></html>"
     ).encode()

@@ -48,6 +48,34 @@ WORK: Schema = {
     "extra": pl.String,  # JSON object: what only this source knows (headline, office, turns, forecast facts)
 }
 
+# what became of a unit of the corpora
+AUDIT: Schema = {
+    "source": pl.String,
+    "unit": pl.String,
+    "state": pl.String,  # works | rejected | no good version | not taken
+    "works": pl.Int64,
+    "rejects": pl.Int64,
+    "characters": pl.Int64,
+    "reasons": pl.List(pl.String),  # why rows were rejected, or why the unit was not taken
+    "warnings": pl.List(pl.String),
+    "rights": pl.List(pl.String),
+    "raw_sha256": pl.List(pl.String),
+    "urls": pl.List(pl.String),
+}
+# a line of the licence matrix
+RIGHTS_LINE: Schema = {
+    "source": pl.String,
+    "rights": pl.String,
+    "license": pl.String,
+    "claim": pl.String,  # who says so
+    "rule": pl.String,  # why that decides
+    "works": pl.Int64,
+    "characters": pl.Int64,
+    "train": pl.String,
+    "release_text": pl.String,
+    "excerpt": pl.String,
+}
+
 CHUNK: Schema = {
     "chunk_id": pl.String,  # <work_id>:<start>-<end>
     "work_id": pl.String,
@@ -269,6 +297,8 @@ def content_hash(rows: pl.DataFrame, volatile: Iterable[str] = VOLATILE) -> str:
 # What every lake file must hold, by its path in the lake or by its stage. Tables with no entry carry their own columns.
 TABLES: Mapping[str, Schema] = {
     "corpora": WORK,
+    "corpora/audit": AUDIT,
+    "corpora/rights": RIGHTS_LINE,
     "chunks": CHUNK,
     "screened": SCREENED,
     "dedupe/signatures": SIGNATURE,

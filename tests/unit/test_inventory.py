@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from tests import builders as make
-from twainbot.corpora.inventory import AUDIT, MATRIX, audit, matrix, matrix_lines
+from twainbot.corpora.inventory import audit, matrix, matrix_lines
 from twainbot.corpora.rights import SOURCE_DEFAULTS, USES, ruling, trainable
-from twainbot.records import RIGHTS
+from twainbot.records import AUDIT, RIGHTS, RIGHTS_LINE
 
 
 def rows(table: pl.DataFrame) -> dict[tuple[str, str], dict]:
@@ -46,7 +46,7 @@ def test_the_matrix_counts_usable_works_by_right_licence_and_rule():
         make.work("a/4", rights="unknown", license="unknown", rights_claim="none", rights_rule="nobody_knows"),
     )  # fmt: skip
     found = matrix(works)
-    assert found.schema == pl.Schema(MATRIX)
+    assert found.schema == pl.Schema(RIGHTS_LINE)
     assert found.select("rights", "works", "train").rows() == [("cc0", 2, "yes"), ("unknown", 1, "no")]
     assert matrix_lines(found.to_dicts())[0] == (
         "local", 2, "CC0-1.0", "cc0", "declared: declared by whoever listed it", "yes",

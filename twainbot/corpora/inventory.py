@@ -8,32 +8,8 @@ from typing import Any
 import polars as pl
 
 from twainbot.corpora.rights import USES
+from twainbot.records import AUDIT, RIGHTS_LINE
 
-AUDIT: Mapping[str, Any] = {
-    "source": pl.String,
-    "unit": pl.String,
-    "state": pl.String,  # works | rejected | no good version | not taken
-    "works": pl.Int64,
-    "rejects": pl.Int64,
-    "characters": pl.Int64,
-    "reasons": pl.List(pl.String),  # why rows were rejected, or why the unit was not taken
-    "warnings": pl.List(pl.String),
-    "rights": pl.List(pl.String),
-    "raw_sha256": pl.List(pl.String),
-    "urls": pl.List(pl.String),
-}
-MATRIX: Mapping[str, Any] = {
-    "source": pl.String,
-    "rights": pl.String,
-    "license": pl.String,
-    "claim": pl.String,  # who says so
-    "rule": pl.String,  # why that decides
-    "works": pl.Int64,
-    "characters": pl.Int64,
-    "train": pl.String,
-    "release_text": pl.String,
-    "excerpt": pl.String,
-}
 URLS = 3  # of a unit's documents in the audit; the works' rows have them all
 
 
@@ -99,7 +75,7 @@ def matrix(works: pl.DataFrame) -> pl.DataFrame:
         pl.col("rights").replace_strict({rights: allowed[use] for rights, allowed in USES.items()}).alias(use)
         for use in ("train", "release_text", "excerpt")
     ]
-    return grouped.with_columns(uses).select(list(MATRIX)).sort("source", "rights", "license", "claim", "rule")
+    return grouped.with_columns(uses).select(list(RIGHTS_LINE)).sort("source", "rights", "license", "claim", "rule")
 
 
 def matrix_lines(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
