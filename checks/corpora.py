@@ -147,6 +147,15 @@ AUDIT = [
 ]
 
 
+def listing(rows: pl.DataFrame, most: int = 40) -> list[dict[str, Any]]:
+    """The first works and rejects with what a person asks of each: title, rights and their rule, length, where from."""
+    columns = ("work_id", "title", "author", "rights", "rights_rule", "url", "retrieved_at", "reject_reason")
+    return [
+        {**{name: row[name] for name in columns}, "characters": len(row["text"]), "raw_sha256": row["raw_sha256"][:12]}
+        for row in rows.head(most).iter_rows(named=True)
+    ]
+
+
 def summary(rows: pl.DataFrame) -> dict[str, Any]:
     """Numbers that a person looks for first in the UI."""
     works = usable(rows)

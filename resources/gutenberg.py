@@ -191,7 +191,7 @@ class MirrorSource:
         retrieved_at = self.store.describe(latest[0]).retrieved_at if latest else ""
         known = {"title": row.title, "author": row.author, "language": row.language} if row is not None else {}
         if row is not None and row.rights != "unknown":
-            known["rights"] = row.rights
+            known |= {"rights": row.rights, "declarer": "catalogue"}
         style = self.style_of(unit, "") or self._style_by_header(unit, raw)
         named = {
             "filename": f"{unit}.txt",

@@ -36,7 +36,7 @@ WORK: Schema = {
     "language": pl.String,
     "rights": pl.String,
     "license": pl.String,
-    "rights_claim": pl.String,  # who says so: header | licence | declared | source | none
+    "rights_claim": pl.String,  # who says so: header | licence | declared | catalogue | source | none
     "rights_rule": pl.String,  # why that decides: a name of twainbot/corpora/rights.py
     "url": pl.String,
     "edition": pl.String,

@@ -20,6 +20,7 @@ from twainbot_assets.publish import Published, counts_table, publish
 if TYPE_CHECKING:
     import polars as pl
 
+PREVIEW_CHARACTERS = 700
 ABOUT = {
     "gutenberg": "Books through a Project Gutenberg mirror, header and footer gone.",
     "satire": "Newspaper satire from RSS and Atom feeds.",
@@ -59,11 +60,21 @@ def corpus(source: str) -> dg.AssetsDefinition:
 
         def metadata(rows: "pl.DataFrame") -> dict[str, Any]:
             listed = [{"what": what, "why": why} for what, why in sorted(not_taken.items())]
-            return {**gates.summary(rows), **({"not_taken": counts_table(listed)} if listed else {})}
+            shown = {"preview": preview(rows), "listed": counts_table(gates.listing(rows))}
+            return {**gates.summary(rows), **shown, **({"not_taken": counts_table(listed)} if listed else {})}
 
         yield from publish(context, read, gates.gates(source), metadata)
 
     return works
+
+
+def preview(rows: "pl.DataFrame") -> Any:
+    """How the unit's first work begins and how its last one ends, for a reader's eye."""
+    texts = gates.usable(rows)["text"].to_list()
+    if not texts:
+        return "no usable work"
+    begins, ends = texts[0][:PREVIEW_CHARACTERS], texts[-1][-PREVIEW_CHARACTERS:]
+    return dg.MetadataValue.md(f"begins\n\n```text\n{begins}\n```\n\nends\n\n```text\n{ends}\n```")
 
 
 RIGHTS, AUDIT = keys.key("corpora/rights"), keys.key("corpora/audit")

@@ -78,6 +78,7 @@ def test_every_ruling_names_who_claims_it_and_the_rule():
         (("jokes", "open_license", "CC BY-NC 4.0", "unknown"), "licence", "licence_reserves"),
         (("local", "permission", "", "unknown"), "declared", "declared_by_whoever_listed_it"),
         (("gutenberg", "", "", "public_domain_us"), "header", "header_frees"),
+        (("gutenberg", "public_domain_us", "", "unknown", "catalogue"), "catalogue", "catalogue_record_frees"),
         (("jokes", "", "MIT", "unknown"), "licence", "licence_is_open"),
         (("weather", "", "", "unknown"), "source", "works_of_this_source_are_free"),
         (("jokes", "", "unclear: scraped", "unknown"), "licence", "licence_is_unclear"),

@@ -77,16 +77,25 @@ class Ruling:
     """Rights with where they come from. `claim`: who says so; `rule`: why that decides; both are words of closed sets."""
 
     rights: str  # one of records.RIGHTS
-    claim: str  # header | licence | declared | source | none
+    claim: str  # header | licence | declared | catalogue | source | none
     rule: str
 
 
-def ruling(source: str, declared: str = "", licence: str = "", header: str = "unknown") -> Ruling:
+DECLARERS = {  # who declares rights outside the text -> the rule by which that counts
+    "declared": "declared_by_whoever_listed_it",
+    "catalogue": "catalogue_record_frees",
+}
+
+
+def ruling(
+    source: str, declared: str = "", licence: str = "", header: str = "unknown", declarer: str = "declared"
+) -> Ruling:
     """Rights from all the evidence, the strictest first.
 
     A header or licence that restricts wins over anything declared. Else a declaration in RIGHTS, the header, the
     licence and the source's default are asked in that order; the first that knows decides. Rights declared "unknown"
-    are cleared by a header only: a licence tag by an uploader cannot free a text whose owner is not known.
+    are cleared by a header only: a licence tag by an uploader cannot free a text whose owner is not known. `declarer`:
+    one of DECLARERS.
     """
     licence_rule, by_licence = _licence_rule(licence)
     if header == "restricted":
@@ -95,7 +104,7 @@ def ruling(source: str, declared: str = "", licence: str = "", header: str = "un
         return Ruling("restricted", "licence", licence_rule)
     by_source = SOURCE_DEFAULTS.get(source, "unknown")
     evidence = [
-        Ruling(declared, "declared", "declared_by_whoever_listed_it"),
+        Ruling(declared, declarer, DECLARERS[declarer]),
         Ruling(header, "header", "header_frees"),
         *([] if declared == "unknown" else [Ruling(by_licence, "licence", licence_rule)]),
         *([] if declared == "unknown" else [Ruling(by_source, "source", "works_of_this_source_are_free")]),

@@ -41,8 +41,9 @@ ITEM_CHARACTERS = 48  # of an aphorism's text as its title
 class Sidecar:
     """What is known of a unit besides its bytes. Empty strings mean: not said, so ask the source.
 
-    `columns` names the columns of a joke file; `split` how a local document is cut; `overrides` replaces title,
-    author, style, language, rights, license or url of single headings; `topics` names a topic by heading.
+    `declarer`: who says so of the rights, one of rights.DECLARERS. `columns` names the columns of a joke file; `split`
+    how a local document is cut; `overrides` replaces title, author, style, language, rights, license or url of single
+    headings; `topics` names a topic by heading.
     """
 
     filename: str = ""
@@ -51,6 +52,7 @@ class Sidecar:
     style: str = ""
     language: str = ""
     rights: str = ""
+    declarer: str = "declared"
     license: str = ""
     url: str = ""
     edition: str = ""
@@ -319,7 +321,7 @@ def _row(source: str, unit: str, item: _Item, sidecar: Sidecar, part: Part, dige
     said = {**{item.name: getattr(sidecar, item.name) for item in fields(sidecar)}, **item.overrides}
     own_title = item.title if source != "gutenberg" else ""
     licence = said["license"] or item.license
-    decided = rights.ruling(source, said["rights"], licence, item.header_rights)
+    decided = rights.ruling(source, said["rights"], licence, item.header_rights, sidecar.declarer)
     return {
         "work_id": f"{source}/{item.key}",
         "source": source,
