@@ -70,13 +70,15 @@ def test_every_real_bulletin_gives_a_work_or_a_reason_of_the_list(shared_data):
 
 
 def test_every_real_answer_of_the_service_gives_works_or_a_reason(shared_data):
+    refused: list[str] = []
     for path in sorted((shared_data / "nws" / "api").rglob("*.json")):
         try:
             rows = read("weather", path)
         except UnreadableSource as refusal:
-            assert str(refusal).endswith("."), path.name  # a sentence with its repair
+            refused.append(str(refusal))
         else:
             assert reasons(rows) <= SERVICE_REASONS, (path.name, reasons(rows))  # templates repeat their ids
+    assert all(sentence.endswith(".") for sentence in refused)  # each names its repair
 
 
 @pytest.mark.parametrize("rights", ["", "restricted"])
