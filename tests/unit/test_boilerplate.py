@@ -604,6 +604,7 @@ def test_no_trademark_survives_any_mixture_and_a_second_pass_changes_nothing(mix
 plain_words = st.lists(
     st.text(alphabet="abcdefghijklmnopqrstuvwxyzéß’", min_size=2, max_size=9), min_size=3, max_size=9
 )
+plain_words = plain_words.filter(lambda words: "pglaf" not in words)  # the foundation's name is a trademark
 plain_lines = st.tuples(
     st.sampled_from(["", "    ", "“", "She said: ", "_"]), plain_words, st.sampled_from([".", ",", "!”", ""])
 )
