@@ -600,6 +600,26 @@ def test_no_trademark_survives_any_mixture_and_a_second_pass_changes_nothing(mix
     assert stripped(work.text).text == work.text
 
 
+# Anything that reads as a sentence, a speech or a line of verse: at least three words in small letters on each line.
+plain_words = st.lists(
+    st.text(alphabet="abcdefghijklmnopqrstuvwxyzéß’", min_size=2, max_size=9), min_size=3, max_size=9
+)
+plain_words = plain_words.filter(lambda words: "pglaf" not in words)  # the foundation's name is a trademark
+plain_lines = st.tuples(
+    st.sampled_from(["", "    ", "“", "She said: ", "_"]), plain_words, st.sampled_from([".", ",", "!”", ""])
+)
+plain_paragraphs = st.lists(
+    plain_lines.map(lambda parts: parts[0] + " ".join(parts[1]) + parts[2]), min_size=1, max_size=5
+).map("\n".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(plain_paragraphs, min_size=1, max_size=12).map("\n\n".join), st.sampled_from(sorted(ERAS)))
+def test_text_between_the_markers_is_never_lost(text, era):
+    body = f"{FIRST}\n\n{text}\n\n{LAST}"
+    assert stripped(ERAS[era](body)).text == body
+
+
 @settings(max_examples=200, deadline=None)
 @given(mixtures)
 def test_stripping_what_never_had_a_wrapper_is_idempotent_too(mixture):

@@ -40,11 +40,11 @@ _CLOSING = re.compile(
     re.IGNORECASE,
 )
 TAIL = 50_000  # characters: the longest licence is 20,000, so its phrases are looked for in the end of a file only
+# Small letters only, for a lowered text: ignoring case takes three times as long.
 _BOILER = re.compile(
     r"gutenberg|e-?text|e-?book|electronic work|licen[sc]e|donation|refund|trademark|copyright|royalt|the foundation"
     r"|small print|disclaim|redistribut|michael (?:s\. )?hart|ftp\b|https?:|www\.|\.zip|\.txt|newsletter|501\(c\)"
-    r"|character set encoding|release date|posting date|last updated|electronic medium|computer virus",
-    re.IGNORECASE,
+    r"|character set encoding|release date|posting date|last updated|electronic medium|computer virus"
 )
 _HEADER_FIELD = re.compile(
     r"[\W_]*(?:title|author|editor|translator|illustrator|release date|posting date|last updated|language|edition"
@@ -112,7 +112,8 @@ def strip_gutenberg(raw: bytes) -> CleanedWork:
     idempotent on its own output. Raises UnreadableSource for empty, binary, HTML, header-only or nearly empty files.
     """
     refuse_non_text(raw, "The Gutenberg file")
-    decoded = decode(raw)
+    # On bytes it costs half as much as on text; in UTF-16 a zero stands between the two.
+    decoded = decode(raw.replace(b"\r\n", b"\n"))
     return strip_text(decoded.text, decoded.encoding, decoded.warnings)
 
 
@@ -220,10 +221,10 @@ def _in_text(find: Callable[[str], list[Span]]) -> Callable[[Page], list[Span]]:
 
 # What is cut from a work, and how it is found. What needs the others' work done, or costs most, stands last.
 _SEARCHES: tuple[tuple[str, Callable[[Page], list[Span]]], ...] = (
-    ("illustrations", _in_text(furniture.pictures)),
-    ("transcriber_notes", _in_text(furniture.bracketed_notes)),
-    ("page_marks", _in_text(furniture.page_marks)),
-    ("legal_notices", _in_text(furniture.legalese)),
+    ("illustrations", furniture.pictures),
+    ("transcriber_notes", furniture.bracketed_notes),
+    ("page_marks", furniture.page_marks),
+    ("legal_notices", furniture.legalese),
     ("transcriber_notes", furniture.transcriber_notes),
     ("trademark_passages", _residue),
     ("credits", _in_text(furniture.credits_at_start)),
@@ -392,7 +393,7 @@ def _guessed_header_end(text: str, events: list[_Event]) -> int:
 
 def _is_boilerplate(text: str) -> bool:
     """True where at least half of the text's first 12,000 characters stand in paragraphs with licence words."""
-    sample = text[:12000]
+    sample = text[:12000].lower()
     spans = list(paragraphs(sample))
     total = sum(end - start for start, end in spans)
     licence = sum(end - start for start, end in spans if _BOILER.search(sample, start, end))

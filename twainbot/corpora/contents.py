@@ -53,6 +53,7 @@ _PAGE_COLUMN = re.compile(
     re.IGNORECASE,
 )
 _SYNOPSIS = re.compile(r"(?:--|—|–)\s?[A-Z\"“'‘]")
+_PAGE_ENDS = frozenset("0123456789ivxlcIVXLCOeE._*)")  # e: "Frontispiece"
 _SPEECH = frozenset('"“‘')
 _ROMAN = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 _EDGES = " \t_*.,:;-\"“”'‘’()[]"
@@ -135,12 +136,10 @@ def _heading_at(text: str, start: int) -> re.Match[str] | None:
 
 def _title_counts(text: str, start: int) -> Counter[str]:
     """How often each short paragraph's lines occur from `start` on: a title in a list comes back over its chapter."""
-    lines: list[str] = []
-    for paragraph in text[start:].split("\n\n"):
-        # Speech is most of what is short in a novel; it is left out since it costs time, and proves nothing.
-        if len(paragraph) <= MAX_TITLE and paragraph[:1] not in _SPEECH and paragraph.count("\n") <= 2:
-            lines += paragraph.split("\n")
-    return Counter(map(_key, filter(None, lines)))
+    short = [paragraph for paragraph in text[start:].split("\n\n") if len(paragraph) <= MAX_TITLE]
+    # Speech is most of what is short in a novel; it is left out since it costs time, and proves nothing.
+    told = "\n".join([paragraph for paragraph in short if paragraph[:1] not in _SPEECH and paragraph.count("\n") <= 2])
+    return Counter(map(_key, filter(None, told.split("\n"))))
 
 
 def _walk(text: str, start: int, heading: re.Match[str], titles: Counter[str]) -> Span | None:
@@ -216,6 +215,8 @@ def _is_paged(line: str) -> bool:
 
 def _before_page(line: str) -> int:
     """Where an entry's words end and dots or blanks lead to its page number; the line's length without such a number."""
+    if line[-1:] not in _PAGE_ENDS:
+        return len(line)
     at = max(line.rfind("  "), line.rfind(". "), line.rfind(".."), line.rfind("\t"))
     if at > 0 and _PAGE_NUMBER.fullmatch(line[at + 1 :].strip(" \t._*()")):
         return at

@@ -19,7 +19,7 @@ _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\u00ad"  # byte order marks, zero-wi
 _CONTROLS = "".join(map(chr, [*range(9), *range(14, 32), 127, *range(128, 133), *range(134, 160)]))
 _ODD = dict.fromkeys(_SPACES, " ") | dict.fromkeys(_INVISIBLE + _CONTROLS, "")
 _COMMON_BYTES = bytes([10, 13, *range(32, 127)])  # what nearly all of a text is made of: line ends and printable ASCII
-_WIDE_GAP = "\n" * (MAX_BLANK_LINES + 2)
+_WIDE_GAP = re.compile("\n" * (MAX_BLANK_LINES + 2) + "+")
 
 _QUOTES = "‘’‚‛′`´ʼ"
 _DOUBLE_QUOTES = "“”„‟″«»"
@@ -37,8 +37,10 @@ def newlines(text: str) -> str:
 
 
 def _newlines(text: str, rare: frozenset[str]) -> str:
+    while "\r\n" in text:  # twice for CR CR LF
+        text = text.replace("\r\n", "\n")
     if "\r" in text:
-        text = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
+        text = text.replace("\r", "\n")
     for mark in _BREAKS:
         if mark in rare:
             text = text.replace(mark, "\n")
@@ -75,10 +77,7 @@ def squeeze(text: str, *, tabs: bool = True) -> str:
     """
     if " \n" in text or (tabs and "\t\n" in text):
         text = "\n".join([line.rstrip() for line in text.split("\n")])
-    text = text.rstrip()
-    while _WIDE_GAP in text:
-        text = text.replace(_WIDE_GAP, _WIDE_GAP[1:])
-    return text.strip("\n")
+    return _WIDE_GAP.sub("\n" * (MAX_BLANK_LINES + 1), text.rstrip()).strip("\n")
 
 
 def _is_inert(character: str) -> bool:

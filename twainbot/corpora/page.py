@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import polars as pl
 
@@ -12,11 +14,12 @@ from twainbot.corpora.normalize import MAX_BLANK_LINES
 
 Span = tuple[int, int]
 
-# Spelled cases beat a lowered copy of a book: the cases that occur are few. Three groups by who asks.
+# Spelled cases beat a lowered copy of a book: the cases that occur are few. In groups by who asks.
 MARKER_HINTS = ("tenb", "TENB", "roject G", "START OF TH", "END OF TH", "SMALL PRINT", "Small Print")
 NAME_HINTS = ("tenb", "TENB", "pglaf", "PGLAF", "promo.net/pg", "pgdp.net")
 NOTE_HINTS = ("ranscri", "RANSCRI")
 EDITION_HINTS = ("taken from",)
+LEGAL_HINTS = ("<<THIS ELECTRONIC VERSION OF",)
 LIST_HINTS = ("ONTENTS", "ontents", "LLUSTRATIONS", "llustrations", "LIST OF", "List of", "C O N T E")
 # Licence and footer openers, in the spellings that occur. Each is enough on a line to end a work where the rest is alike.
 TAIL_PHRASES = (
@@ -25,9 +28,10 @@ TAIL_PHRASES = (
     "ortions of this header are copyright", "need your donations more than ever", "EED YOUR DONATIONS MORE THAN EVER",
     "is to Give Away One Trillion", "is to Give Away 1 Trillion", "etails Above", "ETAILS ABOVE", "etails above",
 )  # fmt: skip
-_ALL = sorted({*MARKER_HINTS, *NAME_HINTS, *NOTE_HINTS, *EDITION_HINTS, *LIST_HINTS, *TAIL_PHRASES})
+_ALL = sorted({*MARKER_HINTS, *NAME_HINTS, *NOTE_HINTS, *EDITION_HINTS, *LEGAL_HINTS, *LIST_HINTS, *TAIL_PHRASES})
 
 
+_OPENING = re.compile(r"\[")
 _LONGEST = max(map(len, _ALL))
 
 
@@ -37,6 +41,11 @@ class Page:
     def __init__(self, text: str, candidates: list[int] | None = None) -> None:
         self.text = text
         self._candidates = _walk(text) if candidates is None else candidates
+
+    @cached_property
+    def brackets(self) -> list[int]:
+        """Where an opening square bracket stands."""
+        return [match.start() for match in _OPENING.finditer(self.text)]
 
     def places(self, hints: Iterable[str], start: int = 0) -> list[int]:
         """Where any of the hints begins, from character `start` on, in order."""
