@@ -55,6 +55,8 @@ test: $(READY) ## All tests; under 25 minutes
 
 bench: $(READY) ## Side-by-side measurements
 	@$(BIN)/python benchmarks/pipeline.py
+	@$(BIN)/python benchmarks/gutenberg.py
+	@$(BIN)/python benchmarks/bulletins.py
 
 clean-venv: ## Remove the virtual environment
 	rm -rf $(VENV)

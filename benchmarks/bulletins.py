@@ -1,4 +1,6 @@
-"""Bulletins beside pyIEM's parser, field by field and MB/s: `python benchmarks/bulletins.py FOLDER [--json]`.
+"""Bulletins beside pyIEM's parser, field by field and MB/s: `python benchmarks/bulletins.py [FOLDER] [--json]`.
+
+Without FOLDER, the products of the folder that TWAINBOT_SHARED_DATA names (default ../shared/data) are read.
 
 Where pyIEM is not installed, only our own figures are printed, and the output says so.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 import warnings
@@ -110,6 +113,8 @@ def main(folder: str, as_json: bool) -> None:
     """Print the table for every .txt of the folder."""
     warnings.simplefilter("ignore")
     files = sorted(Path(folder).glob("*.txt"))
+    if not files:
+        sys.exit(f"There are no bulletins at {folder}. Name a folder, or set TWAINBOT_SHARED_DATA.")
     texts = {
         f"{path.name}#{number}" if number else path.name: text
         for path in files
@@ -143,4 +148,6 @@ def main(folder: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], "--json" in sys.argv)
+    shared = Path(os.environ.get("TWAINBOT_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    named = [word for word in sys.argv[1:] if not word.startswith("--")]
+    main(named[0] if named else str(shared / "nws" / "products"), "--json" in sys.argv)

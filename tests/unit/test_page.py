@@ -43,6 +43,7 @@ def test_hints_are_known_after_a_cut_as_if_the_text_had_been_walked_again(text, 
 def test_a_cut_that_joins_two_halves_of_a_hint_finds_it():
     assert Page("gu[Pg 9]tenberg").without([(2, 8)]).places(("tenb",)) == [2]
     assert Page("x ten[a]b y").without([(5, 8)]).places(("tenb",)) == [2]
+    assert Page("tenbt[a]enb").without([(5, 8)]).places(("tenb",)) == [0, 4]  # one before the seam, one across it
 
 
 def test_places_count_characters_and_not_bytes():

@@ -32,7 +32,6 @@ _ALL = sorted({*MARKER_HINTS, *NAME_HINTS, *NOTE_HINTS, *EDITION_HINTS, *LEGAL_H
 
 
 _OPENING = re.compile(r"\[")
-_LONGEST = max(map(len, _ALL))
 
 
 class Page:
@@ -112,10 +111,16 @@ def _between(candidates: list[int], start: int, end: int) -> list[int]:
 
 def _at_seam(text: str, seam: int) -> list[int]:
     """Where a hint begins that lies across the seam. None where a line ends there: no hint goes over a line end."""
-    start, end = max(0, seam - _LONGEST), seam + _LONGEST
     if "\n" in text[seam - 1 : seam + 1]:
         return []
-    return [at for hint in _ALL if (at := text.find(hint, start, end)) >= 0]
+    found = []
+    for hint in _ALL:
+        end = seam + len(hint) - 1
+        at = text.find(hint, max(0, seam - len(hint) + 1), end)
+        while at >= 0:
+            found.append(at)
+            at = text.find(hint, at + 1, end)
+    return found
 
 
 def _walk(text: str) -> list[int]:
