@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ model = PeftModel.from_pretrained(base, "adapter")
     key=DATASET,
     ins={name: dg.AssetIn(keys.key(path)) for name, path in TABLES.items()}
     | {name: dg.AssetIn(keys.key(f"curated/{name}")) for name in ("passages", "rejects")}
-    | {"dialogues": dg.AssetIn(keys.key("dialogues/screened"))},
+    | {"dialogues": dg.AssetIn(keys.key("dialogues/screened")), "rights": dg.AssetIn(keys.key("corpora/rights"))},
     partitions_def=DATA_VERSIONS, check_specs=specs(DATASET, gates.DATASET, DATA_VERSIONS),
     code_version=version_of("twainbot.release.cards", "twainbot.release.manifest"), **SHARED,
 )  # fmt: skip
@@ -62,11 +62,13 @@ def dataset(context: dg.AssetExecutionContext, lake: LakeResource, folders: Fold
                 path = bundle / name / f"{split}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 frames[name].filter(frames[name]["split"] == split).write_parquet(path)
+        from twainbot.corpora.inventory import matrix_lines
         from twainbot.records import content_hash
         from twainbot.release.cards import dataset_card
 
         parents = {name: content_hash(frames[name]) for name in TABLES}
-        (bundle / "README.md").write_text(dataset_card(dataset_facts(frames, version, parents)), encoding="utf-8")
+        facts = dataset_facts(frames, version, parents, matrix_lines(frames["rights"].to_dicts()))
+        (bundle / "README.md").write_text(dataset_card(facts), encoding="utf-8")
         return sealed(opened, "release/dataset", bundle, "twainbot-data", version, parents, [])
 
     yield from publish(context, make, gates.DATASET, bundle_metadata)
@@ -188,7 +190,9 @@ def model_facts(
     )  # fmt: skip
 
 
-def dataset_facts(frames: "Mapping[str, pl.DataFrame]", version: str, parents: Mapping[str, str]) -> "DatasetFacts":
+def dataset_facts(
+    frames: "Mapping[str, pl.DataFrame]", version: str, parents: Mapping[str, str], rights: Sequence[Sequence[Any]]
+) -> "DatasetFacts":
     """What the dataset card says."""
     import polars as pl
 
@@ -213,7 +217,7 @@ def dataset_facts(frames: "Mapping[str, pl.DataFrame]", version: str, parents: M
         synthetic=f"Dialogues are written by {', '.join(generators)}; each row's origin gives prompt hash, seed and parents.",
         toxicity_backend=", ".join(sorted(dialogues["toxicity_backend"].unique().to_list())),
         configs={name: {split: f"{name}/{split}.parquet" for split in splits} for name in TABLES},
-        rehearsal=current().rehearsal,
+        rehearsal=current().rehearsal, rights=rights,
     )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ DATA = cards.DatasetFacts(
     synthetic="Dialogues by a grammar, prompt hash 77, seed 13.",
     toxicity_backend="not_scored",
     configs={"sft": {"train": "sft/train-*.parquet"}},
+    rights=[("local", 4, "CC0-1.0", "cc0", "declared: declared by whoever listed it", "yes")],
 )
 
 
@@ -132,3 +133,9 @@ def test_the_hub_library_reads_both_cards():
     assert model.data.base_model == MODEL.base_model
     assert len(model.data.eval_results) == 2
     assert hub.DatasetCard(cards.dataset_card(DATA)).data.license == "cc0-1.0"
+
+
+def test_the_dataset_card_says_whose_word_the_rights_are():
+    _, body = front(cards.dataset_card(DATA))
+    section = body.split("## Rights of all that was taken\n\n", 1)[1].split("\n\n", 1)[0]
+    assert section.splitlines()[2] == "| local | 4 | CC0-1.0 | cc0 | declared: declared by whoever listed it | yes |"

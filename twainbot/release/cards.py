@@ -19,6 +19,7 @@ _SIZES = [
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
 ]
+RIGHTS_COLUMNS = ("source", "works", "licence", "rights", "who says so, by which rule", "trained on")
 _STATE_WORDS = {"not_run": "not run", "not_measurable": "not measurable"}
 
 
@@ -72,6 +73,7 @@ class DatasetFacts:
     limits: Sequence[str] = ()
     tags: Sequence[str] = ()
     configs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # {config: {split: file pattern}}
+    rights: Sequence[Sequence[Any]] = ()  # lines of the licence matrix: inventory.matrix_lines
     rehearsal: bool = False
 
 
@@ -128,6 +130,7 @@ def dataset_card(facts: DatasetFacts) -> str:
             _table(("split", *kinds), splits) + "\n\nNo near-duplicate cluster, work or dialogue seed crosses a split.",
         ),
         _section("Sources and terms", _table(("source", "works", "chunks", "licence", "rights"), sources)),
+        _section("Rights of all that was taken", _table(RIGHTS_COLUMNS, facts.rights) if facts.rights else ""),
         _section(
             "What was left out", _table(("reason", "rows"), sorted(facts.rejects.items(), key=lambda r: (-r[1], r[0])))
         ),
