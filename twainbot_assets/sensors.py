@@ -18,22 +18,19 @@ EVERY_S = 3600  # mirrors ask for patience, and books seldom change
     jobs=list(observe_jobs.values()), minimum_interval_seconds=EVERY_S, default_status=dg.DefaultSensorStatus.STOPPED,
     description="Registers new units, drops vanished ones, and starts a run per source that records what changed.",
 )  # fmt: skip
-def source_watcher(context: dg.SensorEvaluationContext, harvest: Harvest) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def source_watcher(context: dg.SensorEvaluationContext, harvest: Harvest) -> Iterator[dg.RunRequest]:
     """Register units; fetching may take minutes at two seconds a request, so it is done in runs, not in the sensor."""
     hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
-    said = []
     for source in SOURCES:
         if harvest.door(source) is None:
             continue
         try:
             added, removed = register(context.instance, source, harvest.units(source))
         except TwainBotError as error:
-            said.append(f"{source}: {error}")  # one source at fault does not stop the others
+            context.log.error(f"{source}: {error}")  # one source at fault does not stop the others
             continue
         context.log.info(f"{source}: {len(added)} new units, {len(removed)} gone")
         yield dg.RunRequest(run_key=f"{source}-{hour}", job_name=observe_jobs[source].name)
-    if said:
-        yield dg.SkipReason(" ".join(said))
 
 
 sensors = [source_watcher]
