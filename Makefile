@@ -18,7 +18,7 @@ export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(PROFILE)/dagster
 export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run ui test check bench clean-venv
+.PHONY: help setup run ui test check bench bench-curation clean-venv
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,10 @@ bench: $(READY) ## Side-by-side measurements
 	@$(BIN)/python benchmarks/pipeline.py
 	@$(BIN)/python benchmarks/gutenberg.py
 	@$(BIN)/python benchmarks/bulletins.py
+
+bench-curation: $(READY) ## Near-duplicates, chunking and screening beside their peers (PEERS=folder of rensa and daft)
+	@$(BIN)/python benchmarks/curation.py $(if $(PEERS),--peers $(PEERS))
+	@test ! -f benchmarks/curation_text.py || $(BIN)/python benchmarks/curation_text.py
 
 clean-venv: ## Remove the virtual environment
 	rm -rf $(VENV)

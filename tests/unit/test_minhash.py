@@ -1,9 +1,6 @@
-"""Sketches and bands: probabilities as documented, candidates as datasketch's own index finds them."""
+"""Sketches: probabilities as documented, values that agree as often as sets do, datasketch's own as a reference."""
 
 from __future__ import annotations
-
-import random
-from itertools import combinations
 
 import datasketch
 import numpy as np
@@ -11,27 +8,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twainbot.dedupe.minhash import BAND_RECALL, BUCKET_REACH, DedupeSettings, bands_for, candidates, meets, sketch
+from twainbot.dedupe.flat import mixed, offsets
+from twainbot.dedupe.minhash import BAND_RECALL, EMPTY, DedupeSettings, bands_for, datasketch_sketch, meets, sketch
 from twainbot.dedupe.shingles import shingle_hashes
 from twainbot.errors import BadUse
 
 
-def sets(number: int, seed: int = 0) -> list[np.ndarray]:
-    """Sets of shingle hashes, every second one a changed copy of the one before it."""
-    rng = random.Random(seed)
+def sketched(sets: list[np.ndarray], config: DedupeSettings | None = None) -> np.ndarray:
+    starts = offsets(np.array([len(values) for values in sets], np.int64))
+    return sketch(np.concatenate([np.zeros(0, np.uint64), *sets]), starts, config or DedupeSettings())
+
+
+def pairs_of(size: int, shared: int, count: int) -> list[np.ndarray]:
+    """2 * count sets of `size` random hashes, of which each pair of neighbours shares `shared`."""
     made = []
-    for _ in range(number // 2):
-        text = [f"w{rng.randrange(500)}" for _ in range(60)]
-        changed = [word if rng.random() > 0.03 else "changed" for word in text]
-        made += [shingle_hashes(text, 3), shingle_hashes(changed, 3)]
+    for number in range(count):
+        first = number * 2 * size
+        values = mixed(np.arange(first, first + 2 * size - shared, dtype=np.uint64) + np.uint64(7))
+        made += [values[:size], values[size - shared :]]
     return made
 
 
 def test_documented_probabilities_are_the_computed_ones():
-    assert bands_for(0.7, 128) == (25, 5)
-    assert bands_for(0.8, 128) == (18, 7)
-    assert [round(meets(s, 25, 5), 3) for s in (0.7, 0.5, 0.3)] == [0.990, 0.548, 0.059]
-    assert round(meets(0.8, 18, 7), 3) == 0.986
+    assert bands_for(0.7, 128) == (32, 4)
+    assert bands_for(0.8, 128) == (25, 5)
+    assert [round(meets(s, 32, 4), 4) for s in (0.7, 0.5, 0.3, 0.1)] == [0.9998, 0.8732, 0.2291, 0.0032]
+    assert round(meets(0.8, 25, 5), 5) == 0.99995
 
 
 def test_the_documented_effect_of_edits_follows_from_the_formula():
@@ -50,50 +52,61 @@ def test_bands_catch_pairs_at_the_threshold_and_fit_the_permutations(threshold, 
     assert rows == 1 or meets(threshold, bands, rows) >= BAND_RECALL
 
 
-def test_sketches_are_datasketchs_own():
-    hashes = sets(2)[0]
+@pytest.mark.parametrize("size", [6, 30, 300, 1500])
+def test_values_agree_as_often_as_the_sets_do(size):
+    # 4 of 6 shared: 4 / (6 + 6 - 4) = 0.5. Over 200 pairs of 128 values the mean's error is at most
+    # sqrt(0.25 / 128 / 200) = 0.003 if values are independent, somewhat more for small sets; four times that is allowed.
+    shared = size * 2 // 3
+    matrix = sketched(pairs_of(size, shared, 200))
+    assert (matrix[0::2] == matrix[1::2]).mean() == pytest.approx(0.5, abs=0.013)
+
+
+@pytest.mark.parametrize("size", [7, 34, 340])
+def test_pairs_at_the_threshold_share_a_band_nearly_always(size):
+    shared = -(-size * 14 // 17)  # J = 0.7 and a little more
+    matrix = sketched(pairs_of(size, shared, 400))
+    met = (matrix[0::2] == matrix[1::2]).reshape(400, 32, 4).all(axis=2).any(axis=1)
+    assert met.mean() >= BAND_RECALL - 0.0025, "at most one of 400 missed"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.randoms())
+def test_a_sketch_is_that_of_the_set_whatever_its_order_repeats_and_neighbours(values, rng):
+    repeated = values + [rng.choice(values) for _ in range(5) if values]
+    rng.shuffle(repeated)
+    sets = [np.array(row, np.uint64) for row in (values, repeated, [1, 2, 3])]
+    matrix = sketched(sets)
+    assert matrix[0].tolist() == matrix[1].tolist() == sketched(sets[:1])[0].tolist()
+    assert (matrix == EMPTY).all(axis=1).tolist() == [not values, not values, False]
+
+
+def test_a_smaller_part_of_a_set_never_has_a_smaller_value():
+    values = mixed(np.arange(50, dtype=np.uint64))
+    matrix = sketched([values, values[:20]])
+    assert (matrix[0] <= matrix[1]).all()
+
+
+def test_unlike_seeds_give_unlike_sketches():
+    values = [mixed(np.arange(50, dtype=np.uint64))]
+    assert (sketched(values) == sketched(values, DedupeSettings(seed=2))).mean() < 0.1
+
+
+def test_no_texts_have_no_signatures():
+    assert sketched([]).shape == (0, 128)
+    assert datasketch_sketch([], DedupeSettings()).shape == (0, 128)
+
+
+def test_reference_sketches_are_datasketchs_own():
+    hashes = shingle_hashes(["the", "bell", "rang", "in", "the", "fog"], 3)
     own = datasketch.MinHash(num_perm=64, seed=7, hashfunc=lambda value: int(value) & 0xFFFFFFFF, scheme="affine32")
     own.update_batch(hashes.tolist())
-    assert sketch([hashes], DedupeSettings(permutations=64, seed=7)).tolist() == [own.hashvalues.tolist()]
+    made = datasketch_sketch([hashes], DedupeSettings(permutations=64, seed=7))
+    assert made.tolist() == [own.hashvalues.tolist()]
 
 
-def test_candidates_are_those_of_datasketchs_index():
-    config = DedupeSettings()
-    matrix = sketch(sets(80), config)
-    bands, rows = bands_for(config.threshold, config.permutations)
-    index = datasketch.MinHashLSH(num_perm=config.permutations, params=(bands, rows))
-    hashed = [datasketch.MinHash(hashvalues=row, seed=config.seed, scheme="affine32") for row in matrix]
-    for number, minhash in enumerate(hashed):
-        index.insert(number, minhash)
-    expected = {(a, b) for a, minhash in enumerate(hashed) for b in index.query(minhash) if a < b}
-    assert {tuple(pair) for pair in candidates(matrix, bands, rows).tolist()} == expected
-    assert len(expected) >= 30, "most of the 40 planted copies meet"
-
-
-@settings(max_examples=50)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), max_size=12))
-def test_candidates_are_all_pairs_that_share_a_band(rows):
-    matrix = np.array(rows, np.uint32).reshape(-1, 4)
-    pairs = combinations(range(len(rows)), 2)
-    expected = [[a, b] for a, b in pairs if rows[a][:2] == rows[b][:2] or rows[a][2:] == rows[b][2:]]
-    assert candidates(matrix, 2, 2).tolist() == expected
-
-
-def test_a_huge_bucket_links_each_member_to_the_next_ones_only():
-    total = BUCKET_REACH + 10
-    pairs = candidates(np.zeros((total, 2), np.uint32), 1, 2)
-    # all pairs but those more than BUCKET_REACH apart: 9 + 8 + ... + 1 of them
-    assert len(pairs) == total * (total - 1) // 2 - 45
-    assert int((pairs[:, 1] - pairs[:, 0]).max()) == BUCKET_REACH
-
-
-def test_no_texts_have_no_signatures_and_no_candidates():
-    matrix = sketch([], DedupeSettings())
-    assert matrix.shape == (0, 128)
-    assert candidates(matrix, 25, 5).shape == (0, 2)
-
-
-@pytest.mark.parametrize("field", [{"threshold": 0.0}, {"threshold": 1.1}, {"shingle": 0}, {"permutations": 1}])
+@pytest.mark.parametrize(
+    "field", [{"threshold": 0.0}, {"threshold": 1.1}, {"shingle": 0}, {"permutations": 1}, {"engine": "lsh"}]
+)
 def test_settings_out_of_range_are_refused_by_name(field):
     with pytest.raises(BadUse, match=next(iter(field))):
         DedupeSettings(**field)
@@ -101,6 +114,11 @@ def test_settings_out_of_range_are_refused_by_name(field):
 
 def test_the_scheme_names_all_that_changes_a_signature():
     base = DedupeSettings()
-    changed = [DedupeSettings(shingle=5), DedupeSettings(permutations=64), DedupeSettings(seed=2)]
-    assert len({config.scheme for config in [base, *changed]}) == 4
+    changed = [
+        DedupeSettings(shingle=5),
+        DedupeSettings(permutations=64),
+        DedupeSettings(seed=2),
+        *(DedupeSettings(engine=engine) for engine in ("fracminhash", "simhash", "datasketch")),
+    ]
+    assert len({config.scheme for config in [base, *changed]}) == 7
     assert DedupeSettings(threshold=0.9).scheme == base.scheme, "a new threshold needs no new signatures"

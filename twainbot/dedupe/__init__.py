@@ -1,13 +1,27 @@
-"""Near-duplicates: MinHash finds candidate pairs, every pair is verified exactly, components give clusters.
+"""Near-duplicates: an engine finds candidate pairs, every pair is verified exactly, components give clusters.
 
-Splits keep a cluster together; which rows are left out of training because they are copies is read off `is_canonical`.
+texts -> flat.py: word and n-gram hashes -> engines.py, minhash.py: signatures -> buckets.py: candidates -> verify.py:
+exact values -> groups.py: rows -> pairs.py, which has the functions to call; clusters.py. shingles.py says text by text
+what flat.py does at once. Splits keep a cluster together; which rows are left out of training because they are copies is
+read off `is_canonical`.
 """
 
 from __future__ import annotations
 
 from twainbot.dedupe.clusters import cluster, clusters
 from twainbot.dedupe.decontaminate import contaminated
-from twainbot.dedupe.minhash import DedupeSettings
-from twainbot.dedupe.pairs import edges, near_duplicates, signatures
+from twainbot.dedupe.minhash import ENGINES, DedupeSettings
+from twainbot.dedupe.pairs import Known, edges, near_duplicates, signatures, update
 
-__all__ = ["DedupeSettings", "cluster", "clusters", "contaminated", "edges", "near_duplicates", "signatures"]
+__all__ = [
+    "ENGINES",
+    "DedupeSettings",
+    "Known",
+    "cluster",
+    "clusters",
+    "contaminated",
+    "edges",
+    "near_duplicates",
+    "signatures",
+    "update",
+]

@@ -1,143 +1,323 @@
-"""From texts or chunk rows to verified pairs. Sketching lives in minhash.py, components of pairs in clusters.py."""
+"""From texts or chunk rows to verified pairs. Signatures are engines.py's, joins buckets.py's, exact values verify.py's.
+
+Texts that are equal word for word count once: pairs are found between distinct texts, in the order of their hashes, and
+then given to every row. So neither the order of rows nor their division into partitions can show in the result.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations, islice, product
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from twainbot.dedupe.minhash import DedupeSettings, Signatures, bands_for, candidates, sketch
-from twainbot.dedupe.shingles import Hashes, shingle_hashes, similarity, text_hash, words
+from twainbot.dedupe.buckets import candidates
+from twainbot.dedupe.engines import Band, Values, bands, distinct, signatures_of, thinned
+from twainbot.dedupe.flat import Block, Numbers, blocks, gram_hashes, offsets, spread, text_hashes
+from twainbot.dedupe.groups import Groups
+from twainbot.dedupe.minhash import DedupeSettings
+from twainbot.dedupe.shingles import Hashes
+from twainbot.dedupe.verify import Sets, Verified, gram_sets, verified
 from twainbot.errors import BadInput, StaleSchema
-from twainbot.records import EDGE, SIGNATURE, conform, empty, frame
+from twainbot.records import EDGE, SIGNATURE, Schema, conform
 
-MAX_COPIES = 64  # of one text that are paired with all others; more are paired with the first copy only
-Pair: TypeAlias = tuple[int, int, float, float]  # row numbers first < second, Jaccard, containment
-
+TEXT_PAIR: Schema = {
+    "a": pl.String,
+    "b": pl.String,
+    "jaccard": pl.Float64,
+    "containment": pl.Float64,
+}  # text hashes, a < b
+KEPT_GRAMS = 1 << 25  # 256 MB: of larger corpora, the texts of candidates are read a second time
 _PAIR = {"a": pl.Int64, "b": pl.Int64, "jaccard": pl.Float64, "containment": pl.Float64}
 
 
+@dataclass(frozen=True)
+class Known:
+    """What an earlier run established, to be handed to the next one (`update`): pairs among these texts, and no others.
+
+    `texts`: distinct text hashes, sorted; `pairs`: rows of TEXT_PAIR; `crowded`: whether some bucket was too large for all
+    of its pairs, which makes the next run join everything again.
+    """
+
+    scheme: str
+    texts: pl.Series
+    pairs: pl.DataFrame
+    crowded: bool
+
+    def frame(self) -> pl.DataFrame:
+        """One row per pair and one, with null in b, per text: for a Parquet file. `Known.of` reads it back."""
+        alone = pl.DataFrame({"a": self.texts}, schema={"a": pl.String})
+        rows = pl.concat([alone, self.pairs], how="diagonal")
+        return rows.with_columns(scheme=pl.lit(self.scheme), crowded=pl.lit(self.crowded))
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> Known | None:
+        """From the rows of `frame`; None where there are none, for then nothing is known."""
+        if rows.is_empty():
+            return None
+        alone = pl.col("b").is_null()
+        pairs = rows.filter(~alone).select(*TEXT_PAIR)
+        return cls(rows["scheme"][0], rows.filter(alone)["a"], pairs, rows["crowded"][0])
+
+
 def near_duplicates(
-    texts: Sequence[str], threshold: float = 0.7, *, shingle: int = 3, permutations: int = 128, seed: int = 1
+    texts: Sequence[str | None],
+    threshold: float = 0.7,
+    *,
+    shingle: int = 3,
+    permutations: int = 128,
+    seed: int = 1,
+    engine: str = "minhash",
 ) -> pl.DataFrame:
     """Pairs of row numbers a < b whose word n-grams have a Jaccard similarity of at least `threshold`, sorted.
 
-    `jaccard` and `containment` (shared n-grams over those of the shorter text) are exact, not estimates; MinHash only
-    picks the pairs to verify. Texts without a word are nobody's duplicates. Raises BadUse on settings out of range.
+    `jaccard` and `containment` (shared n-grams over those of the shorter text) are exact, not estimates; the engine only
+    picks the pairs to verify. Nulls and texts without a word are nobody's duplicates. Of more than 64 copies of one text,
+    the rest are paired with the first. Raises BadUse on settings out of range.
     """
-    settings = DedupeSettings(threshold, shingle, permutations, seed)
-    worded = [words(text) for text in texts]
-    shingles = [shingle_hashes(text_words, shingle) for text_words in worded]
-    groups = _copies([text_hash(text_words) if text_words else None for text_words in worded])
-    first = [group[0] for group in groups]
-    matrix = sketch([shingles[row] for row in first], settings)
-    pairs = _verified(matrix, lambda row: shingles[first[row]], settings)
-    return pl.DataFrame(sorted(_expanded(pairs, groups)), schema=_PAIR, orient="row")
+    settings = DedupeSettings(threshold, shingle, permutations, seed, engine)
+    found = _distinct_texts(texts, settings)
+
+    def sets_of(numbers: Numbers) -> tuple[Hashes, Numbers]:
+        if found.grams is not None:
+            return distinct(*found.grams.of(numbers))
+        return gram_sets([texts[row] or "" for row in found.first[numbers].tolist()], shingle)
+
+    first, second, _ = candidates(found.bands, len(found.first))
+    pairs = verified(first, second, found.words, sets_of, threshold)
+    rows = Groups.of(found.text_of_row, len(found.first)).expanded(pairs)
+    return pl.DataFrame([rows.first, rows.second, rows.jaccard, rows.containment], schema=_PAIR)
+
+
+@dataclass(frozen=True)
+class _Grams:
+    """The n-gram hashes of all distinct texts, kept where they fit: verifying then reads no text a second time."""
+
+    hashes: Hashes
+    starts: Numbers
+    lengths: Numbers
+
+    def of(self, numbers: Numbers) -> tuple[Hashes, Numbers]:
+        lengths = self.lengths[numbers]
+        return self.hashes[spread(self.starts[numbers], lengths)], offsets(lengths)
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """Texts that are equal word for word, once each, numbered in the order of their hashes."""
+
+    text_of_row: Numbers  # -1 where a row has no words
+    first: Numbers  # a row of each text
+    words: Numbers
+    bands: list[Band]
+    grams: _Grams | None
+
+
+def _distinct_texts(texts: Sequence[str | None], settings: DedupeSettings) -> _Distinct:
+    number_of: dict[bytes, int] = {}
+    text_of_row = np.full(len(texts), -1, np.int64)
+    first: list[int] = []
+    words: list[Numbers] = [np.zeros(0, np.int64)]
+    made: list[list[Band]] = []
+    kept: list[Hashes] | None = [np.zeros(0, np.uint64)]
+    held = 0
+    for block in blocks(texts):
+        fresh = np.zeros(len(block.starts) - 1, np.bool_)
+        raw, lengths = _digests(block), block.lengths
+        for place in np.flatnonzero(lengths).tolist():
+            digest = raw[16 * place : 16 * place + 16]
+            number = number_of.setdefault(digest, len(number_of))
+            text_of_row[block.first + place] = number
+            if number == len(first):
+                fresh[place] = True
+                first.append(block.first + place)
+        if fresh.any():
+            block = block.select(fresh)
+            grams = gram_hashes(block, settings.shingle)
+            made.append(
+                _shifted(bands(*signatures_of(block, grams, settings), settings), len(first) - len(block.lengths))
+            )
+            words.append(block.lengths)
+            held += len(grams)
+            if kept is not None:
+                kept = [*kept, grams] if held <= KEPT_GRAMS else None
+    order = np.array(sorted(range(len(first)), key=list(number_of).__getitem__), np.int64)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    text_of_row[text_of_row >= 0] = rank[text_of_row[text_of_row >= 0]]
+    lengths = np.concatenate(words)
+    grams_of = _Grams(np.concatenate(kept), offsets(lengths)[:-1][order], lengths[order]) if kept is not None else None
+    joined = thinned(_joined(made, rank), len(rank), settings)
+    return _Distinct(text_of_row, np.array(first, np.int64)[order], lengths[order], joined, grams_of)
+
+
+def _digests(block: Block) -> bytes:
+    """16 bytes per text, whose order is that of the hex digits."""
+    return text_hashes(block).astype(">u8").tobytes()
+
+
+def _shifted(made: list[Band], shift: int) -> list[Band]:
+    return [(rows + shift, keys) for rows, keys in made]
+
+
+def _joined(made: list[list[Band]], rank: Numbers) -> list[Band]:
+    """Bands of all blocks together, rows by rank."""
+    parts = zip(*made, strict=True)
+    return [
+        (rank[np.concatenate([rows for rows, _ in band])], np.concatenate([keys for _, keys in band])) for band in parts
+    ]
 
 
 def signatures(chunks: pl.DataFrame, settings: DedupeSettings) -> pl.DataFrame:
     """One row of records.SIGNATURE per chunk, in order; needs the columns chunk_id, work_id and text."""
-    worded = [words(text) for text in chunks["text"]]
-    shingles = [shingle_hashes(text_words, settings.shingle) for text_words in worded]
-    made = pl.DataFrame(
+    digests: list[bytes] = []
+    words, values, lengths = [np.zeros(0, np.int64)], [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
+    for block in blocks(chunks["text"].to_list()):
+        digests.append(_digests(block))
+        words.append(block.lengths)
+        made, sizes = signatures_of(block, gram_hashes(block, settings.shingle), settings)
+        values.append(made)
+        lengths.append(sizes)
+    hexed = b"".join(digests).hex()
+    counts = np.concatenate(words)
+    rows = pl.DataFrame(
         {
             "chunk_id": chunks["chunk_id"],
             "work_id": chunks["work_id"],
-            "text_hash": [text_hash(text_words) for text_words in worded],
-            "shingle_count": [len(hashes) for hashes in shingles],
-            "signature": pl.Series(list(sketch(shingles, settings)), dtype=pl.List(pl.UInt32)),
+            "text_hash": [hexed[at : at + 32] for at in range(0, len(hexed), 32)],
+            "shingle_count": np.where(counts > 0, np.maximum(1, counts - settings.shingle + 1), 0),
+            "signature": _lists(np.concatenate(values), np.concatenate(lengths)),
         },
     ).with_columns(scheme=pl.lit(settings.scheme))
-    return conform(made, SIGNATURE, "dedupe/signatures")
+    return conform(rows, SIGNATURE, "dedupe/signatures")
+
+
+def _lists(values: Values, lengths: Numbers) -> pl.Series:
+    if len(lengths) and (lengths == lengths[0]).all() and lengths[0]:
+        return pl.Series(values.reshape(len(lengths), -1)).arr.to_list()
+    import pyarrow as pa  # lists of many lengths, which only fracminhash has
+
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    made: Any = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(ends), pa.array(values)))
+    return made.cast(pl.List(pl.UInt32))
 
 
 def edges(signatures: pl.DataFrame, chunks: pl.DataFrame, settings: DedupeSettings) -> pl.DataFrame:
     """Verified near-duplicate pairs of chunks as rows of records.EDGE, sorted; chunk ids a < b.
 
     `chunks` gives the texts: chunk_id, work_id, start, end, text. Overlapping windows of one work are no duplicates.
-    Raises StaleSchema where signatures were made by another scheme, BadInput where a signature's chunk is missing.
+    Raises StaleSchema where signatures were made by another scheme, BadInput where a signature's chunk is missing or an
+    id stands twice.
     """
-    _require_scheme(signatures, settings)
+    return update(signatures, chunks, settings)[0]
+
+
+def update(
+    signatures: pl.DataFrame, chunks: pl.DataFrame, settings: DedupeSettings, known: Known | None = None
+) -> tuple[pl.DataFrame, Known]:
+    """`edges`, given what an earlier run established: only texts that are new are joined and verified.
+
+    Equal to a run without `known`, whatever came, changed or went since. The second value is what to hand in next time.
+    Raises StaleSchema also where `known` comes from other settings.
+    """
+    scheme = f"{settings.scheme}/at{settings.threshold}"
+    _require_scheme(signatures["scheme"].unique().to_list(), settings.scheme, "Signatures were")
+    _require_scheme([known.scheme] if known else [], scheme, "Known pairs were")
     signed = signatures.filter(pl.col("shingle_count") > 0).sort("chunk_id")
-    if signed.is_empty():
-        return empty(EDGE)
-    ids = signed["chunk_id"].to_list()
-    groups = _copies(signed["text_hash"].to_list())
-    first = [group[0] for group in groups]
-    matrix = np.stack(signed["signature"].gather(first).to_list()).astype(np.uint32)
-    place = _places(chunks, ids)
-    shingles = _reader(chunks["text"], [place[ids[row]] for row in first], settings.shingle)
-    pairs = _expanded(_verified(matrix, shingles, settings), groups)
-    spans = [
-        (row["work_id"], row["start"], row["end"]) for row in chunks.select("work_id", "start", "end").rows(named=True)
-    ]
-    rows = (
-        {"a": ids[a], "b": ids[b], "jaccard": jaccard, "containment": containment}
-        for a, b, jaccard, containment in pairs
-        if not _overlap(spans[place[ids[a]]], spans[place[ids[b]]])
+    places = _places(chunks, signed["chunk_id"])
+    names = signed["text_hash"].unique().sort()
+    text_of_row = _numbers(signed["text_hash"], names)
+    groups = Groups.of(text_of_row, len(names))
+    first = groups.rows[groups.starts[:-1]]
+    joined = thinned(bands(*_values(signed["signature"].gather(first)), settings), len(names), settings)
+    texts, rows_of_texts = chunks["text"], places[first]
+
+    def sets_of(numbers: Numbers) -> tuple[Hashes, Numbers]:
+        return gram_sets(texts.gather(rows_of_texts[numbers]).to_list(), settings.shingle)
+
+    words = signed["shingle_count"].gather(first).to_numpy() + settings.shingle - 1
+    pairs, crowded = _pairs(joined, names, words, sets_of, settings, known)
+    spans = [chunks[name].gather(places) for name in ("work_id", "start", "end")]
+    made = _named(_not_overlapping(groups.expanded(pairs), *spans), signed["chunk_id"], EDGE)
+    return made, Known(scheme, names, _named(pairs, names, TEXT_PAIR), crowded)
+
+
+def _pairs(
+    joined: list[Band], names: pl.Series, words: Numbers, sets_of: Sets, settings: DedupeSettings, known: Known | None
+) -> tuple[Verified, bool]:
+    """Verified pairs of all texts: those known, and those of texts that are new."""
+
+    def check(first: Numbers, second: Numbers) -> Verified:
+        return verified(first, second, words, sets_of, settings.threshold)
+
+    if known is None or known.crowded:
+        first, second, crowded = candidates(joined, len(names))
+        return check(first, second), crowded
+    fresh = ~names.is_in(known.texts.implode()).to_numpy()
+    first, second, crowded = candidates(joined, len(names), fresh)
+    if crowded:
+        return _pairs(joined, names, words, sets_of, settings, None)
+    held = known.pairs.filter(pl.col("a").is_in(names.implode()) & pl.col("b").is_in(names.implode()))
+    old = Verified(
+        _numbers(held["a"], names),
+        _numbers(held["b"], names),
+        held["jaccard"].to_numpy(),
+        held["containment"].to_numpy(),
     )
-    return frame(rows, EDGE).sort("a", "b")
+    return _merged(old, check(first, second)), False
 
 
-def _require_scheme(signatures: pl.DataFrame, settings: DedupeSettings) -> None:
-    others = sorted(set(signatures["scheme"].unique()) - {settings.scheme})
+def _merged(one: Verified, other: Verified) -> Verified:
+    first, second = np.concatenate([one.first, other.first]), np.concatenate([one.second, other.second])
+    order = np.lexsort((second, first))
+    jaccard = np.concatenate([one.jaccard, other.jaccard])[order]
+    return Verified(first[order], second[order], jaccard, np.concatenate([one.containment, other.containment])[order])
+
+
+def _require_scheme(found: Sequence[str], wanted: str, what: str) -> None:
+    others = sorted(set(found) - {wanted})
     if others:
-        found = f"Signatures were made as {others[0]!r}, the settings ask for {settings.scheme!r}."
-        raise StaleSchema(f"{found} Rematerialize dedupe/signatures of every source, then dedupe/edges.")
+        said = f"{what} made as {others[0]!r}, the settings ask for {wanted!r}."
+        raise StaleSchema(f"{said} Rematerialize dedupe/signatures of every source, then dedupe/edges.")
 
 
-def _places(chunks: pl.DataFrame, ids: Sequence[str]) -> dict[str, int]:
-    place = {chunk_id: row for row, chunk_id in enumerate(chunks["chunk_id"])}
-    missing = [chunk_id for chunk_id in ids if chunk_id not in place]
-    if missing:
+def _places(chunks: pl.DataFrame, ids: pl.Series) -> Numbers:
+    """The row of each id among the chunks."""
+    for table, column in (("chunks", chunks["chunk_id"]), ("signatures", ids)):
+        if column.n_unique() < len(column):
+            twice = column.filter(column.is_duplicated()).sort()[0]
+            raise BadInput(f"The id {twice!r} stands twice among the {table}. Rematerialize the asset that wrote it.")
+    numbered = chunks.select("chunk_id").with_row_index("place")
+    place = pl.DataFrame({"chunk_id": ids}, schema={"chunk_id": pl.String}).join(
+        numbered, on="chunk_id", how="left", maintain_order="left"
+    )["place"]
+    if place.null_count():
+        missing = ids.filter(place.is_null())
         found = f"{len(missing)} signatures have no chunk, the first is {missing[0]!r}."
         raise BadInput(f"{found} Rematerialize dedupe/signatures from the same chunks.")
-    return place
+    return place.to_numpy().astype(np.int64)
 
 
-def _reader(texts: pl.Series, rows: Sequence[int], length: int) -> Callable[[int], Hashes]:
-    """A function from the number of a signature to its shingles; only candidates' texts are ever shingled, once each."""
-    known: dict[int, Hashes] = {}
-
-    def read(number: int) -> Hashes:
-        if number not in known:
-            known[number] = shingle_hashes(words(texts[rows[number]]), length)
-        return known[number]
-
-    return read
+def _numbers(values: pl.Series, names: pl.Series) -> Numbers:
+    """The place of each value among the sorted names, which hold them all."""
+    return names.search_sorted(values).to_numpy().astype(np.int64)
 
 
-def _copies(hashes: Sequence[str | None]) -> list[list[int]]:
-    """Rows of equal hash together, in order of their first row; rows without a hash in none."""
-    groups: dict[str, list[int]] = {}
-    for row, value in enumerate(hashes):
-        if value is not None:
-            groups.setdefault(value, []).append(row)
-    return list(groups.values())
+def _values(lists: pl.Series) -> tuple[Values, Numbers]:
+    return lists.explode(empty_as_null=False).to_numpy(), lists.list.len().to_numpy().astype(np.int64)
 
 
-def _verified(matrix: Signatures, shingles: Callable[[int], Hashes], settings: DedupeSettings) -> Iterator[Pair]:
-    bands, rows = bands_for(settings.threshold, settings.permutations)
-    for a, b in candidates(matrix, bands, rows).tolist():
-        jaccard, containment = similarity(shingles(a), shingles(b))
-        if jaccard >= settings.threshold:
-            yield a, b, jaccard, containment
+def _not_overlapping(pairs: Verified, work: pl.Series, start: pl.Series, end: pl.Series) -> Verified:
+    """Less the pairs of windows of one work that share characters: they are alike by construction."""
+    a, b = pairs.first, pairs.second
+    begin, stop = start.to_numpy(), end.to_numpy()
+    same = (work.gather(a) == work.gather(b)).fill_null(value=False).to_numpy()
+    apart = ~(same & (np.maximum(begin[a], begin[b]) < np.minimum(stop[a], stop[b])))
+    return Verified(a[apart], b[apart], pairs.jaccard[apart], pairs.containment[apart])
 
 
-def _expanded(pairs: Iterator[Pair], groups: Sequence[Sequence[int]]) -> Iterator[Pair]:
-    """Pairs of groups as pairs of their members, and the pairs within each group, which are exact copies."""
-    for group in groups:
-        for a, b in combinations(islice(group, MAX_COPIES), 2):
-            yield a, b, 1.0, 1.0
-        for copy in islice(group, MAX_COPIES, None):
-            yield group[0], copy, 1.0, 1.0
-    for one, other, jaccard, containment in pairs:
-        members = product(islice(groups[one], MAX_COPIES), islice(groups[other], MAX_COPIES))
-        yield from ((min(a, b), max(a, b), jaccard, containment) for a, b in members)
-
-
-def _overlap(a: tuple[str, int, int], b: tuple[str, int, int]) -> bool:
-    return a[0] == b[0] and max(a[1], b[1]) < min(a[2], b[2])
+def _named(pairs: Verified, names: pl.Series, schema: Schema) -> pl.DataFrame:
+    values = (names.gather(pairs.first), names.gather(pairs.second), pairs.jaccard, pairs.containment)
+    return pl.DataFrame(dict(zip(schema, values, strict=True)), schema=dict(schema))
