@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from twainbot.dedupe import buckets
 from twainbot.dedupe.clusters import components
-from twainbot.dedupe.engines import bands, distinct, signatures_of
+from twainbot.dedupe.engines import bands, distinct, keys_of, signatures_of
 from twainbot.dedupe.flat import blocks, gram_hashes
 from twainbot.dedupe.minhash import DedupeSettings, bands_for
 
@@ -49,7 +49,7 @@ def test_candidates_are_those_of_datasketchs_own_index():
     config = DedupeSettings(engine="datasketch")
     (block,) = blocks(texts)
     values, lengths = signatures_of(block, gram_hashes(block, 3), config)
-    first, second, _ = buckets.candidates(bands(values, lengths, config), len(texts))
+    first, second, _ = buckets.candidates(bands(*keys_of(values, lengths, config), config), len(texts))
     count, width = bands_for(config.threshold, config.permutations)
     index = datasketch.MinHashLSH(num_perm=config.permutations, params=(count, width))
     made = [

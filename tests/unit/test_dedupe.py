@@ -249,7 +249,8 @@ def test_rows_that_come_change_and_go_leave_what_a_full_run_finds(engine):
     third = {**second, **{row: texts[row + 1] for row in range(1, 290, 30)}}  # ten change
     made = in_steps([first, second, third, {}, third], config)
     assert [
-        rows.equals(edges_of(corpus_of(step), config)) for rows, step in zip(made, [first, second, third, {}, third], strict=True)
+        rows.equals(edges_of(corpus_of(step), config))
+        for rows, step in zip(made, [first, second, third, {}, third], strict=True)
     ] == [True] * 5
     assert made[2].height > 50 or engine == "simhash"
 

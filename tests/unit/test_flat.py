@@ -37,7 +37,9 @@ def test_words_are_those_of_each_text_alone(texts):
     found = hashed(texts)
     assert [len(row) for row in found] == [len(row) for row in named]
     meaning = {
-        value: word for row, text_words in zip(found, named, strict=True) for value, word in zip(row, text_words, strict=True)
+        value: word
+        for row, text_words in zip(found, named, strict=True)
+        for value, word in zip(row, text_words, strict=True)
     }
     assert [[meaning[value] for value in row] for row in found] == named
     assert len(set(meaning.values())) == len(meaning), "and one word has one hash"

