@@ -300,6 +300,18 @@ def test_what_was_established_under_other_settings_is_refused():
             update(signatures(chunks, other), chunks, other, known)
 
 
+def test_a_known_text_needs_no_signature_and_a_new_one_does():
+    config = DedupeSettings()
+    chunks = corpus_of(dict(enumerate(planted_corpus(8)[:150])))
+    signed = signatures(chunks, config)
+    whole, known = update(signed, chunks, config)
+    bare = signed.with_columns(signature=pl.lit(None, pl.List(pl.UInt32)))
+    assert update(bare, chunks, config, known)[0].equals(whole)
+    _, known = update(signed.head(140), chunks.head(140), config)
+    with pytest.raises(BadInput, match="texts are new and have no signature"):
+        update(bare, chunks, config, known)
+
+
 def test_nothing_established_is_nothing_known():
     assert (
         Known.of(update(signatures(corpus_of({}), DedupeSettings()), corpus_of({}), DedupeSettings())[1].frame())
