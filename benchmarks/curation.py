@@ -271,12 +271,16 @@ def measured(name: str, file: Path) -> None:
     texts = pl.read_parquet(file)["text"].to_list()
     base, start = _memory(), time.process_time()
     a, b = METHODS[name](texts)
-    from twainbot.dedupe import cluster
-
-    labels = cluster(len(texts), pl.DataFrame({"a": a, "b": b}, schema={"a": pl.Int64, "b": pl.Int64}))
+    labels = _labels(len(texts), a, b)
     cpu = time.process_time() - start
     np.savez(file.with_name("made.npz"), a=a, b=b, labels=np.array(labels, np.int64))
     print(json.dumps({"cpu": cpu, "base": base, "peak": _memory()}))
+
+
+def _labels(count: int, a: np.ndarray, b: np.ndarray) -> list[int]:
+    from twainbot.dedupe import cluster
+
+    return cluster(count, pl.DataFrame({"a": a, "b": b}, schema={"a": pl.Int64, "b": pl.Int64}))
 
 
 def _memory() -> float:
@@ -374,7 +378,11 @@ def judged(file: Path, rows: pl.DataFrame, true: dict[tuple[int, int], float]) -
         kind[0]: float(np.mean(labels[group["row"].to_numpy()] == labels[group["of"].to_numpy()]))
         for kind, group in plants.group_by("kind", maintain_order=True)
     }
+    whole = np.array(_labels(rows.height, *_columns(list(true))))
+    negative = plants.filter(pl.col("kind").str.starts_with("negative"))
+    a, b = negative["row"].to_numpy(), negative["of"].to_numpy()
     return {
+        "wrong": int(np.count_nonzero((labels[a] == labels[b]) & (whole[a] != whole[b]))),
         "recall": float(np.mean(same)),
         "recall_low": float(np.mean(edge)),
         "precision": right / max(1, len(pairs)),
@@ -406,14 +414,14 @@ def report(file: Path, peers: Path | None, methods: Sequence[str], check_recall:
     for name in methods:
         cost = child(file, peers, "--method", name)
         if isinstance(cost, str):
-            lines.append([name, f"not run: {cost}", *[""] * 7])
+            lines.append([name, f"not run: {cost}", *[""] * 8])
             continue
         first = first or cost["cpu"]
         found = judged(file, rows, true[5 if "5-word" in name else SHINGLE]) if check_recall else {}
         plants[name] = found.get("caught", {})
         shown = [f"{found[key]:.4f}" if found else "-" for key in ("recall", "recall_low", "precision")]
         rate = rows.height / cost["cpu"]
-        lines.append([name, f"{cost['cpu']:.2f}", f"{rate:,.0f}", f"{first / cost['cpu']:.1f}", *shown,
+        lines.append([name, f"{cost['cpu']:.2f}", f"{rate:,.0f}", f"{first / cost['cpu']:.1f}", *shown, str(found.get("wrong", "-")),
                       f"{cost['peak']:.2f}", f"{cost['peak'] - cost['base']:.2f}"])  # fmt: skip
     head = [
         "method",
@@ -423,6 +431,7 @@ def report(file: Path, peers: Path | None, methods: Sequence[str], check_recall:
         "recall",
         "at 0.7-0.8",
         "precision",
+        "hard negatives merged",
         "GB at peak",
         "GB less the input",
     ]

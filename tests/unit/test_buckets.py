@@ -30,14 +30,14 @@ def found(keys: list[list[int]], fresh: list[bool] | None = None) -> list[tuple[
     return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(KEYS)
 def test_candidates_are_all_pairs_of_rows_with_a_key_in_common(keys):
     pairs = combinations(range(len(keys[0])), 2)
     assert found(keys) == [(a, b) for a, b in pairs if any(band[a] == band[b] for band in keys)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(KEYS, st.data())
 def test_fresh_candidates_are_those_with_a_fresh_row(keys, data):
     fresh = data.draw(st.lists(st.booleans(), min_size=len(keys[0]), max_size=len(keys[0])))
@@ -99,6 +99,7 @@ def test_a_row_that_holds_a_key_twice_does_not_meet_itself():
     assert first.tolist() == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 9), max_size=8), max_size=5))
 def test_distinct_sorts_each_set_and_drops_repeats(sets):
     starts = np.cumsum([0, *map(len, sets)])

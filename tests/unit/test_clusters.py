@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twainbot.dedupe import cluster, clusters
@@ -25,11 +25,13 @@ def reachable(pairs: list[tuple[int, int]], row: int) -> set[int]:
         seen |= more
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_a_label_is_the_smallest_row_that_can_be_reached(pairs):
     assert cluster(SIZE, pairs) == [min(reachable(pairs, row)) for row in range(SIZE)]
 
 
+@settings(deadline=None)
 @given(PAIRS, st.randoms())
 def test_neither_the_order_of_pairs_nor_their_direction_matters(pairs, rng):
     other = [pair[::-1] for pair in pairs]

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from twainbot.dedupe import flat
@@ -29,6 +29,7 @@ def hashed(texts: list[str]) -> list[list[int]]:
     return [part.tolist() for block in flat.blocks(texts) for part in np.split(block.hashes, block.starts[1:-1])]
 
 
+@settings(deadline=None)
 @given(TEXTS)
 @example(["É́x", "a⃝b", "x­y", "‘’", "straße STRASSE", "A\ud800B"])
 @example(["", "one", "", "two words", ""])
@@ -53,6 +54,7 @@ def test_every_character_that_is_read_by_table_is_read_rightly(code, around):
     assert hashed([text]) == hashed([" ".join(words(text))])
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 5))
 def test_ngrams_are_those_of_each_text_alone(texts, length):
     meaning: dict[int, tuple[str, ...]] = {}
@@ -69,6 +71,7 @@ def test_ngrams_are_those_of_each_text_alone(texts, length):
                 assert meaning.setdefault(int(row[at]), tuple(found[at : at + size])) == tuple(found[at : at + size])
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_copies_are_texts_of_equal_words_in_equal_order(texts):
     rows = [row for block in flat.blocks(texts) for row in map(tuple, flat.text_hashes(block).tolist())]

@@ -45,6 +45,7 @@ def test_the_documented_effect_of_edits_follows_from_the_formula():
     assert [jaccard(e, 5) for e in (0.02, 0.05, 0.10)] == [0.82, 0.63, 0.42]
 
 
+@settings(deadline=None)
 @given(st.floats(0.05, 1.0), st.integers(64, 256))
 def test_bands_catch_pairs_at_the_threshold_and_fit_the_permutations(threshold, permutations):
     bands, rows = bands_for(threshold, permutations)

@@ -33,9 +33,9 @@ _PAIR = {"a": pl.Int64, "b": pl.Int64, "jaccard": pl.Float64, "containment": pl.
 class Known:
     """What an earlier run established, to be handed to the next one (`update`): pairs among these texts, and no others.
 
-    `texts`: the two halves of each distinct text hash, sorted; `keys`: those on which each of them is joined, as bytes; `pairs`: by place among
-    the texts; `crowded`: whether some bucket was too large for all of its pairs, which makes the next run join everything
-    again.
+    `texts`: the two halves of each distinct text hash, sorted; `keys`: those on which each text is joined, as bytes;
+    `pairs`: by place among the texts; `crowded`: whether some bucket was too large for all of its pairs, which makes the
+    next run join everything again.
     """
 
     scheme: str
@@ -325,7 +325,10 @@ def _named_texts(hashes: pl.Series) -> tuple[Hashes, Numbers]:
     """The distinct hashes, sorted, as two halves each, and the place of each row's among them."""
     raw = bytes.fromhex("".join(hashes.to_list()))
     halves = np.frombuffer(raw, ">u8").astype(np.uint64).reshape(-1, 2)
-    order = np.lexsort((halves[:, 1], halves[:, 0]))
+    order = np.argsort(halves[:, 0])
+    ordered = halves[order]
+    if ((ordered[1:, 0] == ordered[:-1, 0]) & (ordered[1:, 1] != ordered[:-1, 1])).any():
+        order = np.lexsort((halves[:, 1], halves[:, 0]))  # eight times as slow, and nearly never needed
     halves = halves[order]
     new = np.ones(len(halves), np.bool_)
     new[1:] = (halves[1:] != halves[:-1]).any(axis=1)
