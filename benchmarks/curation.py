@@ -421,8 +421,8 @@ def report(file: Path, peers: Path | None, methods: Sequence[str], check_recall:
         plants[name] = found.get("caught", {})
         shown = [f"{found[key]:.4f}" if found else "-" for key in ("recall", "recall_low", "precision")]
         rate = rows.height / cost["cpu"]
-        lines.append([name, f"{cost['cpu']:.2f}", f"{rate:,.0f}", f"{first / cost['cpu']:.1f}", *shown, str(found.get("wrong", "-")),
-                      f"{cost['peak']:.2f}", f"{cost['peak'] - cost['base']:.2f}"])  # fmt: skip
+        lines.append([name, f"{cost['cpu']:.2f}", f"{rate:,.0f}", f"{first / cost['cpu']:.1f}", *shown,
+                      str(found.get("wrong", "-")), f"{cost['peak']:.2f}", f"{cost['peak'] - cost['base']:.2f}"])  # fmt: skip
     head = [
         "method",
         "CPU s",

@@ -43,7 +43,7 @@ def sketched(source: str) -> dg.AssetsDefinition:
         deps=[keys.settings("dedupe")],
         partitions_def=UNITS[source],
         check_specs=specs(key, gates.signature_gates(None, ""), UNITS[source]),
-        code_version=version_of("twainbot.dedupe.pairs"),
+        code_version=version_of("twainbot.dedupe.chunk_pairs"),
         kinds={"polars", "parquet"},
         description=f"MinHash sketch of every chunk of `chunks/{source}`, with its scheme.",
     )
@@ -77,7 +77,7 @@ def registered(lake: "Lake", instance: dg.DagsterInstance, stage: str, source: s
     ins={source: dg.AssetIn(keys.key(f"dedupe/signatures/{source}")) for source in SOURCES},
     deps=[keys.settings("dedupe"), keys.source("units")],
     check_specs=specs(EDGES, gates.edge_gates(None, None)),
-    code_version=version_of("twainbot.dedupe.pairs"),
+    code_version=version_of("twainbot.dedupe.chunk_pairs"),
     kinds={"polars", "parquet"},
 )
 def edges(context: dg.AssetExecutionContext, lake: LakeResource, **signatures: Table) -> Published:

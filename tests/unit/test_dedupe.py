@@ -18,10 +18,10 @@ from twainbot.dedupe import (
     DedupeSettings,
     Known,
     buckets,
+    chunk_pairs,
     cluster,
     edges,
     near_duplicates,
-    pairs,
     signatures,
     update,
 )
@@ -285,8 +285,8 @@ def test_only_new_texts_are_verified(monkeypatch):
     signed = signatures(chunks, config)
     _, known = update(signed.head(290), chunks.head(290), config)
     read: list[int] = []
-    plain = pairs.gram_sets
-    monkeypatch.setattr(pairs, "gram_sets", lambda texts, length: read.append(len(texts)) or plain(texts, length))
+    plain = chunk_pairs.gram_sets
+    monkeypatch.setattr(chunk_pairs, "gram_sets", lambda texts, length: read.append(len(texts)) or plain(texts, length))
     update(signed, chunks, config, known)
     # ten new texts and the few that each of them is like; 300 texts are there
     assert 10 <= sum(read) <= 60

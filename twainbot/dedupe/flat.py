@@ -262,6 +262,11 @@ def text_hashes(block: Block) -> NDArray[np.uint64]:
     return made
 
 
+def text_digests(block: Block) -> bytes:
+    """16 bytes per text, its hash; their order is that of the hex digits."""
+    return text_hashes(block).astype(">u8").tobytes()
+
+
 def _sums(block: Block, begin: Numbers, seed: np.uint64) -> Hashes:
     lengths = block.lengths
     places = np.arange(len(block.hashes), dtype=np.int64) - np.repeat(block.starts[:-1], lengths)
