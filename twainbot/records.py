@@ -112,9 +112,9 @@ SIGNATURE: Schema = {
     "chunk_id": pl.String,
     "work_id": pl.String,
     "text_hash": pl.String,  # 128-bit hex of the normalised text
-    "shingle_count": pl.Int64,
-    "signature": pl.List(pl.UInt32),
-    "scheme": pl.String,  # hash family, permutations, shingle length, normaliser version; unlike schemes refuse to join
+    "shingle_count": pl.Int64,  # n-grams, repeats included; 0 where the text has no words
+    "signature": pl.List(pl.UInt32),  # as many values as the scheme's engine makes of a text
+    "scheme": pl.String,  # engine, its parameters, shingle length, hash and normaliser version; unlike ones refuse to join
 }
 
 EDGE: Schema = {"a": pl.String, "b": pl.String, "jaccard": pl.Float64, "containment": pl.Float64}  # a < b, exact values
