@@ -51,6 +51,11 @@ class MirrorSource:
         if urlsplit(self.base).hostname in MAIN_SITE:
             raise BadConfig(f"{self.base} is no mirror: the main site bars robots. Name one, e.g. gutenberg.pglaf.org.")
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the mirror or the catalogue feed is asked over the net."""
+        return any(urlsplit(url).scheme in ("http", "https") for url in (self.base, self.catalogue_url))
+
     @cached_property
     def asking(self) -> PoliteClient:
         """Whom to ask over http."""

@@ -27,6 +27,7 @@ class CollectionSource:
     store: RawStore
     client: PoliteClient
     skipped: dict[str, str] = field(default_factory=dict)
+    is_live: bool = True
 
     def units(self) -> list[str]:
         """Names of the collections that are switched on, sorted."""

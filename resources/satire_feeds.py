@@ -33,6 +33,7 @@ class FeedSource:
     store: RawStore
     client: PoliteClient
     skipped: dict[str, str] = field(default_factory=dict)
+    is_live: bool = True
 
     def units(self) -> list[str]:
         """Names of the feeds that are switched on, sorted."""

@@ -35,6 +35,11 @@ class UnitSource(Protocol):
 
     skipped: dict[str, str]  # file, work or page -> why it is no unit or no part of one
 
+    @property
+    def is_live(self) -> bool:
+        """Whether looking at it asks somebody over the net."""
+        ...
+
     def units(self) -> list[str]:
         """Unit keys, sorted."""
         ...
@@ -55,6 +60,11 @@ class Joined:
     source: str
     doors: Sequence[UnitSource]
     skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether any door is."""
+        return any(door.is_live for door in self.doors)
 
     def units(self) -> list[str]:
         """The units of all doors, sorted."""
@@ -153,6 +163,11 @@ class Harvest(dg.ConfigurableResource[None]):
         if door is None:
             raise UnknownName(f"The source {source!r} is switched off in this profile, so it has no units.")
         return door
+
+    def is_live(self, source: str) -> bool:
+        """Whether looking at the source asks somebody over the net."""
+        door = self.door(source)
+        return door is not None and door.is_live
 
     def units(self, source: str) -> list[str]:
         """Unit keys that the profile wants: all, those named under `only`, at most `max_units`."""

@@ -39,6 +39,7 @@ class WeatherSource:
     archive: str
     today: datetime = field(default_factory=lambda: datetime.now(UTC))
     skipped: dict[str, str] = field(default_factory=dict)
+    is_live: bool = True
 
     def units(self) -> list[str]:
         """The current year of each office, the years that the profile names, and years gathered before; sorted."""

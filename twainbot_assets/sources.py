@@ -68,17 +68,22 @@ def recipe_versions(stage: str) -> dict[str, str]:
     return {name: load_recipe(recipe_path(profile.name, name)).stage_hash(stage) for name in profile.recipes}
 
 
+def registered(instance: dg.DagsterInstance) -> dict[str, list[str]]:
+    """The unit keys of each source as the instance knows them."""
+    return {source: sorted(instance.get_dynamic_partitions(UNITS[source].name or source)) for source in SOURCES}
+
+
 def units_version(units: Mapping[str, list[str]]) -> str:
     """Data version of the set of all registered units: a removed unit must reach the fan-ins too."""
     return hashlib.sha256(json.dumps(dict(sorted(units.items()))).encode()).hexdigest()[:16]
 
 
-def plain_versions(harvest: Harvest) -> dict[str, str]:
-    """Data versions of all unpartitioned source assets, by name."""
+def plain_versions(units: Mapping[str, list[str]]) -> dict[str, str]:
+    """Data versions of all unpartitioned source assets, by name. `units`: the registered ones of each source."""
     profile, home = current(), current_home()
     found = {f"settings_{section}": profile.section_hash(section) for section in keys.SETTINGS}
     found |= {name: files_version(*paths) for name, paths in WATCHED.items()}
-    found["units"] = units_version({source: harvest.units(source) for source in SOURCES})
+    found["units"] = units_version(units)
     found["reviews"] = file_version(home.reviews)
     found["ratings"] = file_version(home.ratings)
     return found
@@ -104,8 +109,8 @@ def observe_plain(name: str, description: str) -> dg.SourceAsset:
     """The observable asset of something unpartitioned."""
 
     @dg.observable_source_asset(name=name, key_prefix="sources", group_name=GROUP, description=description)
-    def observed(harvest: Harvest) -> dg.DataVersion:
-        return dg.DataVersion(plain_versions(harvest)[name])
+    def observed(context: dg.OpExecutionContext) -> dg.DataVersion:
+        return dg.DataVersion(plain_versions(registered(context.instance))[name])
 
     return observed
 

@@ -404,3 +404,19 @@ def test_the_doors_of_a_profile_share_its_manners(store):
 def test_the_weather_door_names_the_service_alone_as_exempt(store):
     door = open_source("weather", {"offices": {"OKX": {}}}, store)
     assert dict(door.client.exempt) == {"api.weather.gov": WHY_NO_ROBOTS}
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "live"),
+    [
+        ("local", {"folder": "samples/local"}, False),
+        ("gutenberg", {"mirror": "https://example.org"}, True),
+        ("gutenberg", {"mirror": "file:///nowhere"}, False),
+        ("gutenberg", {"mirror": "file:///nowhere", "catalogue": "https://example.org/c.csv"}, True),
+        ("weather", {"folder": "samples/weather", "offices": {"OKX": {}}}, True),
+        ("satire", {"feeds": [{"name": "a", "url": "https://example.org/feed"}]}, True),
+        ("jokes", {"collections": [{"name": "a", "url": "https://example.org/a.json"}]}, True),
+    ],
+)
+def test_a_look_at_the_state_knows_which_sources_it_must_not_wait_for(store, source, settings, live):
+    assert open_source(source, settings, store).is_live is live
