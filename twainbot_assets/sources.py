@@ -12,9 +12,10 @@ import dagster as dg
 
 from resources.home import PROJECT
 from resources.home import current as current_home
-from resources.sources import Harvest
+from resources.sources import Harvest, UnitSource
+from twainbot.errors import TwainBotError
 from twainbot_assets import keys
-from twainbot_assets.partitions import RECIPES, UNITS
+from twainbot_assets.partitions import RECIPES, UNITS, register
 from twainbot_assets.profile import SOURCES, current, recipe_path
 
 GROUP = "sources"
@@ -57,7 +58,21 @@ def file_version(path: Path) -> str:
 def unit_versions(harvest: Harvest, source: str) -> dict[str, str]:
     """Data version of every unit of a source."""
     door = harvest.door(source)
-    return {} if door is None else {unit: door.version(unit) for unit in harvest.units(source)}
+    if door is None:
+        return {}
+    wanted, skipped = harvest.looked_up(source)
+    found = {unit: version_or_fault(door, unit) for unit in wanted}
+    harvest.tell(source, {**skipped, **door.skipped})
+    return found
+
+
+def version_or_fault(door: UnitSource, unit: str) -> str:
+    """A unit's version; for one at fault a version of its own, so that it turns stale and fails where people see it."""
+    try:
+        return door.version(unit)
+    except TwainBotError as fault:
+        door.skipped[unit] = str(fault)
+        return f"fault-{hashlib.sha256(type(fault).__name__.encode()).hexdigest()[:8]}"
 
 
 def recipe_versions(stage: str) -> dict[str, str]:
@@ -99,7 +114,8 @@ def observe_units(source: str) -> dg.SourceAsset:
         partitions_def=UNITS[source],
         description=f"Raw units of the source `{source}`: one partition each, version over bytes and what is known of them.",
     )
-    def observed(harvest: Harvest) -> dg.DataVersionsByPartition:
+    def observed(context: dg.OpExecutionContext, harvest: Harvest) -> dg.DataVersionsByPartition:
+        register(context.instance, source, harvest.units(source))
         return dg.DataVersionsByPartition(dict(unit_versions(harvest, source)))
 
     return observed

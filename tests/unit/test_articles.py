@@ -348,7 +348,7 @@ def test_a_rejected_page_leaves_the_item_as_the_feed_gave_it(raw):
 
 def unit(*pages: Page) -> tuple[Part, ...]:
     """A feed with the pages of its items, as the door hands them over."""
-    return (Part(FEED), *(Part(page.raw, page.url, headers=page.headers) for page in pages))
+    return (Part(FEED), *(Part(page.raw, page.url, headers=page.headers, kind="page") for page in pages))
 
 
 def test_items_are_completed_by_the_pages_of_their_links():
@@ -370,7 +370,7 @@ def test_an_item_that_two_states_of_its_feed_name_is_one_work():
 
 
 def test_a_page_that_a_browser_built_stands_in_for_what_was_fetched():
-    parts = unit(Page(URL, shell()), Page(f"{URL}#rendered", page()))
+    parts = (Part(FEED), Part(page(), URL, kind="rendered"), Part(shell(), URL, kind="page"))
     assert works_from_unit("satire", "messenger", parts)["raw_sha256"][0] == hashlib.sha256(page()).hexdigest()
 
 

@@ -31,7 +31,6 @@ STYLE_OF_SOURCE = {
 }
 WEATHER_LICENCE = "Public domain (US Government work)"
 GUTENBERG_LICENCE = "Public domain in the USA"
-RENDERED = "#rendered"  # behind the address of a page as a browser built it
 SLUG_CHARACTERS = 60  # of a heading in a work id: enough to read, short enough for a file name
 OWN_LICENCE = ("feed", "json-ld", "head", "meta")  # a link inside a page's text may mean a picture or a quotation
 ITEM_CHARACTERS = 48  # of an aphorism's text as its title
@@ -105,6 +104,7 @@ class _Item:
     overrides: Mapping[str, str] = field(default_factory=dict)
     part: int = 0  # which of the unit's parts its text came out of
     document: int = 0  # which of the unit's documents named it: a feed's state, though its text may be a page's
+    identity: str = ""  # what makes it the same item in another document; "": its key
 
 
 def works_from_unit(
@@ -133,8 +133,8 @@ def works_from_unit(
 def _items(source: str, unit: str, parts: Sequence[Part], sidecar: Sidecar) -> Iterator[_Item]:
     """The items of all parts. One bad part among good ones is a reject of its own; of bad ones only, the first is raised."""
     faults: list[UnreadableSource] = []
-    pages = _pages(parts, sidecar) if source == "satire" else {}
-    documents = [(number, part) for number, part in enumerate(parts) if number not in pages.values()]
+    pages = _pages(parts)
+    documents = [(number, part) for number, part in enumerate(parts) if part.kind == "document"]
     for number, part in documents:
         known = replace(sidecar, url=part.url) if part.url else sidecar
         try:
@@ -153,8 +153,8 @@ def _items(source: str, unit: str, parts: Sequence[Part], sidecar: Sidecar) -> I
 
 def _newest(items: list[_Item]) -> list[_Item]:
     """Without items that a later document gives again: a feed's states repeat what is still in it."""
-    last = {item.key: item.document for item in items}
-    return [item for item in items if item.document == last[item.key]]
+    last = {item.identity or item.key: item.document for item in items}
+    return [item for item in items if item.document == last[item.identity or item.key]]
 
 
 def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
@@ -179,10 +179,12 @@ def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
     ]
 
 
-def _pages(parts: Sequence[Part], sidecar: Sidecar) -> dict[str, int]:
+def _pages(parts: Sequence[Part]) -> dict[str, int]:
     """Which parts are pages of a feed's items, by their address; what a browser built stands in for what was fetched."""
-    held = {part.url.removesuffix(RENDERED): number for number, part in enumerate(parts)}
-    return {} if len(parts) == 1 else {url: number for url, number in held.items() if url not in ("", sidecar.url)}
+    ordered = sorted(
+        range(len(parts)), key=lambda number: parts[number].kind == "rendered"
+    )  # stable: rendered ones last
+    return {parts[number].url: number for number in ordered if parts[number].kind != "document"}
 
 
 def _satire(
