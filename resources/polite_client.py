@@ -109,6 +109,8 @@ class PoliteClient:
         """
         import stamina
 
+        if not endpoint(url)[0]:
+            raise Refused(f"{url[:200]!r} is no usable address. Check the URL.")
         recent = self._recent(url, headers)
         if recent is not None:
             return recent
@@ -337,8 +339,8 @@ def with_lifetime(answer: httpx.Response, recheck_s: float) -> list[tuple[str, s
 
 def endpoint(url: str) -> tuple[str, int]:
     """Host and port of a URL; port 0 where it has none that is one."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         return parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
     except ValueError:
         return "", 0
