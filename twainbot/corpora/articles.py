@@ -59,7 +59,8 @@ class Article:
     """A page as it reads itself. `body`: paragraphs apart by a blank line. `reserved`: its owner reserves it from machines.
 
     published: ISO 8601 or "". is_satire holds the evidence ("json-ld:SatiricalArticle"), empty where the page gives none;
-    reserved_by likewise. licence_found_in: "json-ld", "head", "meta", "link", or "" without a licence.
+    reserved_by likewise. licence_found_in: "json-ld", "head", "meta", "link", or "" without a licence. claims: every licence
+    and copyright line of the page, wherever it stands.
     reject_reason: "no_body", "paywall", "script_built", "error_page", "not_an_article" or None.
     """
 
@@ -76,6 +77,7 @@ class Article:
     reserved_by: tuple[str, ...] = ()
     licence: str = ""
     licence_found_in: str = ""
+    claims: tuple[str, ...] = ()
     encoding: str = ""
     reject_reason: str | None = None
 
@@ -124,6 +126,7 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
         reserved_by=pages.reservations(tree, headers),
         licence=licence,
         licence_found_in=where,
+        claims=pages.rights_claims(tree, node),
         encoding=encoding,
         reject_reason=_reject_reason(tree, nodes, headline, body),
     )
@@ -140,7 +143,8 @@ def with_article(row: dict[str, Any], article: Article) -> dict[str, Any]:
         "tags": pages.once([*row["tags"], *article.tags]),
         "language": row.get("language") or article.language,
         "satire_evidence": pages.once([*row.get("satire_evidence", []), *article.satire_evidence]),
-        "reserved_by": list(article.reserved_by),
+        "reserved_by": pages.once([*row.get("reserved_by", []), *article.reserved_by]),
+        "claims": pages.once([*row.get("claims", []), *article.claims]),
         "page_reject_reason": article.reject_reason,
         "body_from": "feed",
     }

@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 from twainbot.corpora.articles import read_article, repeats, with_article, with_body
 from twainbot.corpora.decoding import refuse_non_text
 from twainbot.corpora.normalize import fold, tidy
-from twainbot.corpora.pages import declared_text, iso_time, licence_name
+from twainbot.corpora.pages import MAX_CLAIM, declared_text, header_reservations, iso_time, licence_name, once
 from twainbot.errors import UnreadableSource
 
 MAX_FEED_BYTES = 16 * 2**20  # a year of a daily paper in full text is about 4 MB
@@ -90,22 +90,25 @@ def _headline_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_unit(raw: bytes, url: str = "", pages: Mapping[str, Page] | None = None) -> list[dict[str, Any]]:
+def read_unit(
+    raw: bytes, url: str = "", pages: Mapping[str, Page] | None = None, headers: str = ""
+) -> list[dict[str, Any]]:
     """Rows of a feed, each item completed by the page of its link where there is one, a reserved one cut to its headline.
 
-    A page that cannot be read leaves its item as the feed gave it, with `page_reject_reason` "unreadable_page".
+    `headers`: of the feed's own answer; a feed that reserves itself ("X-Robots-Tag: noai") reserves all of its items. A
+    page that cannot be read leaves its item as the feed gave it, with `page_reject_reason` "unreadable_page".
     """
     held = pages or {}
-    return [_completed(row, held.get(row["link"])) for row in parse_feed(raw, url)]
+    reserved = list(header_reservations(headers))
+    rows: list[dict[str, Any]] = [{**row, "reserved_by": reserved} for row in parse_feed(raw, url)]
+    return [_completed(row, held.get(row["link"])) for row in rows]
 
 
 def _completed(row: dict[str, Any], page: Page | None) -> dict[str, Any]:
-    if page is None:
-        return row
     try:
-        row = with_article(row, read_article(page.raw, page.url, page.headers))
+        row = with_article(row, read_article(page.raw, page.url, page.headers)) if page else row
     except UnreadableSource:
-        return {**row, "page_reject_reason": "unreadable_page"}
+        row = {**row, "page_reject_reason": "unreadable_page"}
     return _headline_row(row) if row["reserved_by"] else row
 
 
@@ -140,6 +143,7 @@ def _xml_items(document: str, url: str) -> list[dict[str, Any]]:
 def _xml_item(entry: Any, shared: Mapping[str, str]) -> dict[str, Any]:
     contents = [html_to_text(str(part.get("value", ""))) for part in entry.get("content", [])]
     when = entry.get("published_parsed") or entry.get("updated_parsed")
+    licence, notice = _licence(entry), _plain(entry.get("rights", ""))
     return {
         "id": str(entry.get("id") or ""),
         "title": entry.get("title", ""),
@@ -149,15 +153,17 @@ def _xml_item(entry: Any, shared: Mapping[str, str]) -> dict[str, Any]:
         "published": datetime(*when[:6], tzinfo=UTC).isoformat() if when else "",
         "author": _plain(entry.get("author", "")),
         "tags": [_plain(tag.get("term")) for tag in entry.get("tags", []) if tag.get("term")],
-        "license": _licence(entry) or shared["license"],
-        "copyright": _plain(entry.get("rights", "")) or shared["copyright"],
+        "license": licence or shared["license"],
+        "copyright": notice or shared["copyright"],
+        "claims": [licence, shared["license"], notice, shared["copyright"]],
     }
 
 
 def _licence(entry: Any) -> str:
     """The licence that a feed or entry links to (rel=license, creativeCommons:license), "" without one."""
     links = [str(link.get("href", "")) for link in entry.get("links", []) if link.get("rel") == "license"]
-    return licence_name(links[0]) if links else ""
+    names = once(licence_name(link) for link in links if link.strip())
+    return names[0] if len(names) == 1 else f"unclear: {' / '.join(names)}" if names else ""
 
 
 def _is_whole(document: str) -> bool:
@@ -250,6 +256,7 @@ def _row(item: dict[str, Any], number: int, url: str) -> dict[str, Any]:
         "license": item["license"],
         "license_found_in": "feed" if item["license"] else "",
         "copyright": item["copyright"],
+        "claims": once(claim[:MAX_CLAIM] for claim in item.get("claims", []) if claim),
         "body_from": "feed",
         "reject_reason": item.get("reject_reason"),
     }
@@ -274,11 +281,18 @@ def _absolute(link: str, base: str) -> str:
 
 
 def _each_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A guid that comes again with the same headline is a duplicate; with another one it is an item under a new id."""
+    """A guid that comes again with the same headline is a duplicate; with another one it is an item under a new id.
+
+    `identity` is what an item keeps from state to state: its guid, and its headline where the feed gives a guid twice.
+    """
     seen: dict[str, int] = {}
     accepted: set[tuple[str, str]] = set()
+    titles: dict[str, set[str]] = {}
+    for row in rows:
+        titles.setdefault(row["id"], set()).add(fold(row["title"]))
     for row in rows:
         identity, key = row["id"], (row["id"], fold(row["title"]))
+        row["identity"] = " ".join(key) if len(titles[identity]) > 1 else identity
         if row["reject_reason"] is None and key in accepted:
             row["reject_reason"] = "duplicate_item"
         elif row["reject_reason"] is None:

@@ -44,14 +44,15 @@ FREEING: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     )),
     ("licence_is_open", "open_license", (
         rf"cc by(?: sa)?{_VERSION}",
-        rf"(?:creative commons )?attribution(?: share ?alike)?{_VERSION}(?: public)?(?: licen[cs]e)?",
+        rf"creative commons attribution(?: share ?alike)?{_VERSION}(?: public)?(?: licen[cs]e)?",
         rf"{_CC_ADDRESS}/licenses/by(?:-sa)?/\d\.\d{_DEED}",
         r"(?:the )?(?:mit|isc)(?: licen[cs]e)?", r"https?://opensource\.org/licenses?/mit/?",
         r"(?:the )?apache(?: software)?(?: licen[cs]e)?(?:,? version)? v?2(?:\.0)?",
         r"https?://(?:www\.)?apache\.org/licenses/license-2\.0(?:\.html|\.txt)?",
         r"(?:the )?bsd [23] clause(?: licen[cs]e)?",
         r"(?:gfdl|gnu free documentation licen[cs]e)(?:,? version)?(?: v?1\.[123])?(?: (?:only|or later))?",
-        r"odc by(?: 1\.0)?", r"odbl(?: 1\.0)?", r"pddl(?: 1\.0)?", r"open data commons(?: [a-z ]{1,40})? licen[cs]e(?: v?1\.0)?",
+        r"odc by(?: 1\.0)?", r"odbl(?: 1\.0)?", r"pddl(?: 1\.0)?",
+        r"open data commons(?: [a-z ]{1,40})? licen[cs]e(?: v?1\.0)?",
     )),
 )  # fmt: skip
 _FREEING = tuple((name, rights, re.compile("|".join(known), re.IGNORECASE)) for name, rights, known in FREEING)
