@@ -303,7 +303,7 @@ def test_broken_data_on_a_page_is_passed_over(block):
 
 def test_a_page_nested_beyond_reason_is_bounded():
     raw = b"<html><body>" + b"<div>" * 50_000 + ONE.encode() + b"</body></html>"
-    assert read_article(raw, URL).reject_reason in ("no_body", None)
+    assert read_article(raw, URL).reject_reason == "nested_too_deeply"
 
 
 @settings(max_examples=60, deadline=None)
@@ -463,3 +463,26 @@ def test_a_feed_that_reserves_itself_gives_headlines_of_restricted_rights(header
     assert frame["text"].to_list() == ["Council Meets", "Ferry Late"]
     assert ONE[:20] not in "".join(frame["extra"])
     assert works_from_unit("satire", "m", (Part(FEED, headers="X-Robots-Tag: all"),), CC_ZERO)["rights"][0] == "cc0"
+
+
+BLANKS = " " * 300_000  # a pattern that tries every start anew takes 5e10 steps over them, which is minutes
+
+
+def test_very_many_blanks_before_the_end_of_a_script_are_read_once():
+    raw = page().replace(b"</head>", f'<script type="application/ld+json">{{"a": 1}}{BLANKS}x</script></head>'.encode())
+    assert read_article(raw, URL).headline == "Council Meets"
+    hidden = f"//<![CDATA[\n{json.dumps(news(headline='Hidden'))}\n//]]>"
+    raw = page().replace(b"</head>", f'<script type="application/ld+json">{hidden}</script></head>'.encode())
+    assert read_article(raw, URL).headline == "Hidden"
+
+
+def test_very_many_blanks_in_the_data_of_a_page_are_read_once():
+    article = read_article(page("", data=news(articleBody=f"{ONE}\n{BLANKS}\n{TWO}")), URL)
+    assert article.body == f"{ONE}\n\n{TWO}"
+
+
+@pytest.mark.parametrize(("depth", "reason"), [(20, None), (300, None), (2100, "nested_too_deeply")])
+def test_a_page_nested_deeper_than_its_parser_reads_is_whole_or_says_so(depth, reason):
+    article = read_article(page(f"{'<div>' * depth}<p>{ONE}</p><p>{TWO}</p>{'</div>' * depth}"), URL)
+    assert article.reject_reason == reason
+    assert article.body == ("" if reason else f"{ONE}\n\n{TWO}")

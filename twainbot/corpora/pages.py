@@ -80,12 +80,27 @@ def linked_data(tree: HtmlElement) -> list[dict[str, Any]]:
     for script in tree.iter("script"):
         if (script.get("type") or "").split(";")[0].strip().casefold() != "application/ld+json":
             continue
-        block = re.sub(r"^\s*(?:<!--|//\s*<!\[CDATA\[|<!\[CDATA\[)|(?:-->|(?://)?\s*\]\]>)\s*$", "", script.text or "")
         try:
-            found += _typed(json.loads(block, strict=False))
+            found += _typed(json.loads(_unwrapped(script.text or ""), strict=False))
         except (ValueError, RecursionError):
             continue
     return found[:MAX_NODES]
+
+
+def is_cut(parser: Any) -> bool:
+    """Whether libxml2 stopped before a page's end: it reads tags nested to 256, or 2048 where the tree may be huge."""
+    return any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log)
+
+
+def _unwrapped(block: str) -> str:
+    """A script's text without the comment or CDATA marks that hide it from old browsers."""
+    text = block.strip()
+    for opening in ("<!--", "<![CDATA["):
+        text = text.removeprefix("//").lstrip().removeprefix(opening)
+    for closing in ("-->", "]]>"):
+        if text.endswith(closing):
+            text = text.removesuffix(closing).rstrip().removesuffix("//")
+    return text
 
 
 def _typed(value: Any) -> Iterator[dict[str, Any]]:
