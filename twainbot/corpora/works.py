@@ -33,6 +33,7 @@ WEATHER_LICENCE = "Public domain (US Government work)"
 GUTENBERG_LICENCE = "Public domain in the USA"
 SLUG_CHARACTERS = 60  # of a heading in a work id: enough to read, short enough for a file name
 OWN_LICENCE = ("feed", "json-ld", "head", "meta")  # a link inside a page's text may mean a picture or a quotation
+MARK_CHARACTERS = 6  # of a hash of an item's id: two of a thousand items with one headline and day share it once in 30
 ITEM_CHARACTERS = 48  # of an aphorism's text as its title
 
 
@@ -92,6 +93,7 @@ class _Item:
 
     key: str
     text: str
+    identity: str = ""  # what names it in every state of its source; "" where its key does
     title: str = ""
     author: str = ""
     language: str = ""
@@ -191,15 +193,13 @@ def _satire(
     unit: str, number: int, parts: Sequence[Part], sidecar: Sidecar, numbers: Mapping[str, int]
 ) -> Iterable[_Item]:
     pages = {url: feeds.Page(url, parts[at].raw, parts[at].headers) for url, at in numbers.items()}
-    for row in feeds.read_unit(parts[number].raw, sidecar.url, pages):
-        licence = row["license"] if row["license_found_in"] in OWN_LICENCE else ""
-        forbids = bool(row.get("reserved_by")) or rights.rights_of_licence(licence) == "restricted"
-        own = "restricted" if forbids else "unknown"  # the item's own word outweighs what is said of its feed
-        restricted = rights.resolve("satire", sidecar.rights, sidecar.license, own) == "restricted"
+    for row in feeds.read_unit(parts[number].raw, sidecar.url, pages, parts[number].headers):
+        licence, own = _own_word(row)
+        restricted = rights.resolve("satire", sidecar.rights, sidecar.license or licence, own) == "restricted"
         item = feeds.headline_only([row])[0] if restricted else row
-        day = item["published"][:10]
         yield _Item(
-            key=f"{unit}/{'-'.join(part for part in (day, slug(item['title']) or slug(item['id'])) if part)}",
+            key=f"{unit}/{_item_name(item)}",
+            identity=item["identity"],
             text=item["text"],
             title=item["title"],
             author=item["author"],
@@ -214,11 +214,28 @@ def _satire(
         )
 
 
+def _item_name(item: Mapping[str, Any]) -> str:
+    """Day, headline and a mark of the id: two items named "Corrections" stay two, whatever later states bring."""
+    mark = hashlib.sha256(item["identity"].encode("utf-8", "replace")).hexdigest()[:MARK_CHARACTERS]
+    return "-".join(part for part in (item["published"][:10], slug(item["title"]), mark) if part)
+
+
+def _own_word(row: Mapping[str, Any]) -> tuple[str, str]:
+    """An item's own licence, and "restricted" where anything that it, its page or its feed says reserves it, else "unknown".
+
+    Whatever reserves counts in any place and outweighs the profile. What frees has to stand where a text's own licence
+    stands. A bare "Copyright 2026 The Gazette" names an owner only: the profile's word or a licence beside it outweighs it.
+    """
+    reserved = bool(row.get("reserved_by")) or any(map(rights.reserves, row["claims"]))
+    licence = row["license"] if row["license_found_in"] in OWN_LICENCE else ""
+    return licence or next(filter(rights.notices, row["claims"]), ""), "restricted" if reserved else "unknown"
+
+
 def _item_facts(item: Mapping[str, Any]) -> dict[str, Any]:
     """What a feed and its pages say of an item besides its text; what they do not say is left out."""
     always = ("lede", "body", "published", "tags", "publication")
-    said = ("headline_only", "body_from", "license", "license_found_in", "copyright", "satire_evidence", "reserved_by")
-    facts = {name: item[name] for name in (*said, "page_reject_reason") if item.get(name)}
+    said = ("headline_only", "body_from", "license", "license_found_in", "copyright", "claims", "satire_evidence")
+    facts = {name: item[name] for name in (*said, "reserved_by", "page_reject_reason") if item.get(name)}
     return {"headline": item["title"], **{name: item[name] for name in always}, **facts}
 
 
