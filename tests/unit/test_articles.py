@@ -430,14 +430,17 @@ def channel(copyright_line: str) -> bytes:
 )
 @pytest.mark.parametrize("feed", [FEED, CC_FEED])
 def test_a_restricting_word_counts_wherever_the_page_says_it(article, feed):
-    frame = works_from_unit("satire", "m", (Part(feed), Part(article, URL)), CC_ZERO)
+    frame = works_from_unit("satire", "m", (Part(feed), Part(article, URL, kind="page")), CC_ZERO)
     assert frame["rights"].to_list() == ["restricted", "cc0"]
     assert frame["text"][0] == "Council Meets"
     assert ONE[:20] not in frame["extra"][0]
 
 
 def test_a_feed_that_reserves_all_rights_gives_headlines_whatever_its_profile_or_its_pages_declare():
-    raw = (Part(channel("(c) 2026 The Messenger. All rights reserved.")), Part(page(data=news(license=BY)), URL))
+    raw = (
+        Part(channel("(c) 2026 The Messenger. All rights reserved.")),
+        Part(page(data=news(license=BY)), URL, kind="page"),
+    )
     frame = works_from_unit("satire", "m", raw, CC_ZERO)
     assert frame["rights"].to_list() == ["restricted", "restricted"]
     assert frame["text"].to_list() == ["Council Meets", "Ferry Late"]
@@ -458,7 +461,7 @@ def test_an_items_own_copyright_line_restricts_that_item_alone():
 
 @pytest.mark.parametrize("headers", ["X-Robots-Tag: noai", "TDM-Reservation: 1"])
 def test_a_feed_that_reserves_itself_gives_headlines_of_restricted_rights(headers):
-    frame = works_from_unit("satire", "m", (Part(FEED, headers=headers), Part(page(), URL)), CC_ZERO)
+    frame = works_from_unit("satire", "m", (Part(FEED, headers=headers), Part(page(), URL, kind="page")), CC_ZERO)
     assert frame["rights"].to_list() == ["restricted", "restricted"]
     assert frame["text"].to_list() == ["Council Meets", "Ferry Late"]
     assert ONE[:20] not in "".join(frame["extra"])

@@ -106,7 +106,6 @@ class _Item:
     overrides: Mapping[str, str] = field(default_factory=dict)
     part: int = 0  # which of the unit's parts its text came out of
     document: int = 0  # which of the unit's documents named it: a feed's state, though its text may be a page's
-    identity: str = ""  # what makes it the same item in another document; "": its key
 
 
 def works_from_unit(
