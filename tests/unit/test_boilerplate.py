@@ -588,7 +588,7 @@ TRADEMARK = re.compile(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(mixtures, st.sampled_from(sorted(ERAS)))
 def test_no_trademark_survives_any_mixture_and_a_second_pass_changes_nothing(mixture, era):
     text = ERAS[era](f"{FIRST}\n\n{mixture}\n\n{LAST}")
@@ -613,14 +613,14 @@ plain_paragraphs = st.lists(
 ).map("\n".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(plain_paragraphs, min_size=1, max_size=12).map("\n\n".join), st.sampled_from(sorted(ERAS)))
 def test_text_between_the_markers_is_never_lost(text, era):
     body = f"{FIRST}\n\n{text}\n\n{LAST}"
     assert stripped(ERAS[era](body)).text == body
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(mixtures)
 def test_stripping_what_never_had_a_wrapper_is_idempotent_too(mixture):
     try:

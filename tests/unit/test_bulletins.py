@@ -635,6 +635,7 @@ def _calls_to_parse(text: str) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_five_megabytes_between_two_headings_lose_neither_product():
     raw = (FFW + "MOZ001-002 and then some 1234\n" * 170_000 + FFW).encode()
     assert len(raw) > 5_000_000
