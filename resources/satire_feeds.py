@@ -34,6 +34,9 @@ class FeedSource:
     skipped: dict[str, str] = field(default_factory=dict)
     is_live: bool = True
 
+    def __post_init__(self) -> None:
+        self.client.heed_reservations = True
+
     def units(self) -> list[str]:
         """Names of the feeds that are switched on, sorted."""
         off = {name: OFF for name, feed in self.feeds.items() if not feed.get("enabled", True)}

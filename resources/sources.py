@@ -124,9 +124,7 @@ def open_doors(source: str, settings: Mapping[str, Any], store: RawStore) -> Ite
         from resources.satire_feeds import FeedSource
 
         feeds = {feed["name"]: feed for feed in settings["feeds"]}
-        client = client_of(settings, store, [feed["url"] for feed in feeds.values()])
-        client.heed_reservations = True
-        yield FeedSource(feeds, store, client)
+        yield FeedSource(feeds, store, client_of(settings, store, [feed["url"] for feed in feeds.values()]))
     if settings.get("collections"):
         from resources.joke_collections import CollectionSource
 
@@ -199,10 +197,11 @@ class Harvest(dg.ConfigurableResource[None]):
         absent = sorted(set(only) - set(found))
         if absent:
             raise UnknownName(f"{source} has no units {absent}. Units: {', '.join(found)}.")
-        wanted = [unit for unit in found if not only or unit in only]
-        most = int(settings.get("max_units") or 99)
+        named = {f"pg{number}" for number in settings.get("works") or ()}
+        wanted = sorted((unit for unit in found if not only or unit in only), key=lambda unit: unit not in named)
+        most = int(settings.get("max_units") or 99)  # works named by number come first, then those of the catalogue
         over = dict.fromkeys(wanted[most:], f"beyond max_units={most}")
-        return wanted[:most], {**door.skipped, **over}
+        return sorted(wanted[:most]), {**door.skipped, **over}
 
     def fetch(self, source: str, unit: str) -> tuple[Material, Sidecar]:
         """Documents of one unit and what is known about them. Raises UnknownName on a source that is switched off."""

@@ -79,6 +79,7 @@ class WeatherSource:
         for document in self._wanted(office, int(year), settings, faults):
             self._add(gathered, document, faults)
         gathered.keep()
+        faults = list(dict.fromkeys([*faults, *gathered.why_not().values()]))
         self.skipped.update({f"{unit} ({number})": why for number, why in enumerate(faults, 1)})
         if not gathered.held():
             raise SourceUnavailable(f"{unit} has no document: {' | '.join(faults) or 'the office issued none'}")

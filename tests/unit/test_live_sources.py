@@ -152,7 +152,7 @@ def page(text: str) -> bytes:
 
 def feeds(store: RawStore, site: FakeSite, **settings) -> FeedSource:
     entry = {"name": "gazette", "url": f"{site.url}/feed", "license": "CC0-1.0", **settings}
-    return FeedSource({"gazette": entry}, store, client(store, configured=(entry["url"],), heed_reservations=True))
+    return FeedSource({"gazette": entry}, store, client(store, configured=(entry["url"],)))
 
 
 def test_a_feed_is_a_unit_with_all_its_states(store):
@@ -390,8 +390,10 @@ OLD = (
 def test_an_archive_that_finds_nothing_is_told_and_asked_again_another_day(store):
     path = "/archive/cgi-bin/afos/retrieve.py?pil=AFDOKX&fmt=text&sdate=2024-01-01&edate=2025-01-01&limit=200"
     with serving({path: Answer(body=b"ERROR: Could not Find: AFDOKX")}) as site:
-        with pytest.raises(SourceUnavailable, match=r"holds no document but b'ERROR: Could not Find"):
-            weather(store, site, years=(2024,)).fetch("OKX-2024")
+        for _ in range(2):  # the second time nobody is asked, and the reason is the same
+            with pytest.raises(SourceUnavailable, match=r"holds no document but b'ERROR: Could not Find"):
+                weather(store, site, years=(2024,)).fetch("OKX-2024")
+        assert len(site.seen) == 1
         assert not Gathering(store, "weather", "OKX-2024").held()
 
 
