@@ -94,6 +94,9 @@ CHUNK: Schema = {
     "humor_density": pl.Float64,  # humour cues per 100 words
     "heading": pl.String,
     "provenance": pl.String,  # JSON: title, author, edition, url, license, raw_sha256
+    "readability": pl.Float64,  # Flesch-Kincaid grade: years of school
+    "era": pl.String,  # period | modern | undated, by vocabulary and spelling
+    "tagger": pl.String,  # name and version of the rules that gave the tags
 }
 
 SCREENED: Schema = {
