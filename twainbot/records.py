@@ -109,6 +109,9 @@ SCREENED: Schema = {
     "lexical_flags": pl.List(pl.String),
     "sensitive_topics": pl.List(pl.String),
     "quality_flags": pl.List(pl.String),
+    "language": pl.String,  # en | other | unclear, by its words
+    "scored_because": pl.String,  # flagged | sample | not_drawn | no_model: why the model scored it, or did not
+    "evidence": pl.List(pl.String),  # period terms with their surroundings, for whoever reviews
 }
 
 SIGNATURE: Schema = {
