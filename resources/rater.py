@@ -58,7 +58,7 @@ class LlmRater:
             "llm_rater": self.version if rated else NOT_RATED,
         }
 
-    def explain(self, text: str, style: str) -> dict[str, Any]:
+    def explain(self, text: str, style: str) -> dict[str, Any]:  # noqa: ARG002 - a rating is of the text alone
         """The answer itself with the model's `why`; empty where the budget is spent or the answer is unusable."""
         path = self._cache / f"{_digest(text)}.json" if self._cache else None
         if path and path.is_file():

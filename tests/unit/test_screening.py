@@ -297,7 +297,8 @@ def test_no_match_of_any_cue_is_kept_from_the_search_by_looking_at_words_first(f
     lexicon = lexical._lexicon()
     pattern, _ = data.draw(st.sampled_from(lexicon.patterns[flag]))
     drawn = data.draw(st.from_regex(re.compile(pattern.pattern, re.ASCII), fullmatch=True)).lower()
-    text = f"he said {drawn} and so"
+    before = data.draw(st.sampled_from([" ", "--", "“", "("]))
+    text = f"he said{before}{drawn} and so"
     if pattern.search(" ".join(text.split())):
         marks = int(WordCounter(lexical.marks_of).count([text]).marks[0])
         found = lexical.find_marked(text, marks)

@@ -18,7 +18,7 @@ import yaml
 from twainbot.chunks.cues import alternatives
 
 WEIGHED = ("profanity", "abuse", "threat")
-TOPIC = "topic:"
+TOPIC, PERSONAL = "topic:", "personal_data:"
 EVERYTHING = -1
 CONTEXT, MOST_SHOWN = 60, 12  # characters on either side of a term; terms shown of one text
 _NEVER = r"(?!)"
@@ -76,20 +76,30 @@ def marks_of(word: str) -> int:
     """Bits of the flags that could have a match around this lower-case word, by place in the lexicon's order.
 
     The same bits stand once more, above those, for topics that the word alone makes certain: they need no search.
-    In a word of letters alone a match begins where the word does; one with a hyphen or a digit is searched.
+    A match begins where a run of letters and digits does, save for personal data.
     """
     lexicon = _lexicon()
-    if word.isalpha():
-        if not (lexicon.any_single.fullmatch(word) or lexicon.any_stem.match(word)):
-            return 0
-        found = _marks(lexicon, lambda flag: lexicon.singles[flag].fullmatch(word) or lexicon.stems[flag].match(word))
-        sure = _marks(lexicon, lambda flag: flag.startswith(TOPIC) and lexicon.singles[flag].fullmatch(word))
-        return found | sure << len(lexicon.flags)
-    runs = _RUN.findall(word)
-    if not (any(map(lexicon.any_single.fullmatch, runs)) or lexicon.any_stem.search(word)):
+    runs = ((0, len(word)),) if word.isalpha() else tuple(match.span() for match in _RUN.finditer(word))
+
+    def single(pattern: re.Pattern[str]) -> bool:
+        return any(pattern.fullmatch(word, *run) for run in runs)
+
+    def begun(pattern: re.Pattern[str]) -> bool:
+        return any(pattern.match(word, start) for start, _ in runs)
+
+    personal = not word.isalpha() and bool(lexicon.anywhere.search(word))
+    if not (personal or single(lexicon.any_single) or begun(lexicon.any_stem)):
         return 0
-    return _marks(
-        lexicon, lambda flag: lexicon.stems[flag].search(word) or any(map(lexicon.singles[flag].fullmatch, runs))
+    found = _marks(
+        lexicon,
+        lambda flag: (
+            personal if flag.startswith(PERSONAL) else single(lexicon.singles[flag]) or begun(lexicon.stems[flag])
+        ),
+    )
+    if not word.isalpha():
+        return found
+    return found | _marks(lexicon, lambda flag: flag.startswith(TOPIC) and single(lexicon.singles[flag])) << len(
+        lexicon.flags
     )
 
 
@@ -115,6 +125,7 @@ class _Lexicon:
     stems: Mapping[str, re.Pattern[str]]
     any_single: re.Pattern[str]
     any_stem: re.Pattern[str]
+    anywhere: re.Pattern[str]
 
     @cached_property
     def flags(self) -> tuple[str, ...]:
@@ -132,7 +143,7 @@ def _lexicon() -> _Lexicon:
         **{f"period_term:{name}": [("|".join(terms), 1.0)] for name, terms in data["period_term"].items()},
         **{f"{TOPIC}{name}": [(pattern, 1.0)] for name, pattern in data["sensitive_topic"].items()},
     }
-    personal = {f"personal_data:{name}": re.compile(pattern) for name, pattern in data["personal_data"].items()}
+    personal = {f"{PERSONAL}{name}": re.compile(pattern) for name, pattern in data["personal_data"].items()}
     singles = {flag: _singles(listed) for flag, listed in cues.items()} | dict.fromkeys(personal, _NEVER)
     stems = {flag: data["stems"].get(flag, _NEVER) for flag in singles}
     return _Lexicon(
@@ -144,6 +155,7 @@ def _lexicon() -> _Lexicon:
         stems={flag: re.compile(pattern) for flag, pattern in stems.items()},
         any_single=re.compile("|".join(singles.values())),
         any_stem=re.compile("|".join(stems.values())),
+        anywhere=re.compile(data["anywhere"]),
     )
 
 
