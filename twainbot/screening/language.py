@@ -9,8 +9,8 @@ from twainbot.screening.words import Counts
 
 ENGLISH, OTHER, UNCLEAR = "en", "other", "unclear"
 MIN_WORDS = 50  # a shorter text may well be a list of names
-# Of 6,523 windows of Twain, Franklin, Bierce and Dunne the share is 0.19 to 0.45 save for lists and foreign passages; French,
-# German and Latin prose has 0.00 to 0.04.
+# Of 6,523 windows of 16 books (Twain, Franklin, Bierce, Dunne) the middle share is 0.35 and 99 % have over 0.14; the 44 below
+# are French passages, tables and lists of names. Short samples of French, German and Dutch prose have 0.00, 0.00 and 0.05.
 MIN_SHARE = 0.12
 
 
