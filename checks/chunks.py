@@ -17,7 +17,7 @@ def chunk_gates(works: pl.DataFrame | None, size: int) -> list[Gate]:
             "spans_equal_text", "text == work.text[start:end], for every chunk.", lambda rows: exact_spans(rows, works)
         ),
         Gate("token_counts_in_bounds", "1 to `size` tokens.", lambda rows: counts_in_bounds(rows, size)),
-        Gate("tags_from_closed_vocabulary", "Style, tone, topic and rights are known words.", closed_tags),
+        Gate("tags_from_closed_vocabulary", "Style, tone, topic, rights and era are known words.", closed_tags),
         Gate("works_are_covered", "No word of a work is lost.", lambda rows: covered(rows, works)),
     ]
 
@@ -47,10 +47,11 @@ def counts_in_bounds(rows: pl.DataFrame, size: int) -> Finding:
 
 def closed_tags(rows: pl.DataFrame) -> Finding:
     """Tags are of the closed vocabularies."""
-    from twainbot.chunks.tags import TONES, TOPICS
+    from twainbot.chunks.cues import ERAS
+    from twainbot.chunks.tags import TONES, TOPICS, UNDATED
     from twainbot.records import RIGHTS, STYLES
 
-    allowed = {"style": STYLES, "tone": TONES, "topic": TOPICS, "copyright_status": RIGHTS}
+    allowed = {"style": STYLES, "tone": TONES, "topic": TOPICS, "copyright_status": RIGHTS, "era": (*ERAS, UNDATED)}
     wrong = [
         f"{column}={value!r}"
         for column, values in allowed.items()
@@ -91,5 +92,20 @@ def summary(rows: pl.DataFrame) -> dict[str, Any]:
     return {
         "tokens": int(rows["token_count"].sum() or 0),
         "styles": ", ".join(rows["style"].unique().sort().to_list()),
+        "tones": _counted(rows, "tone"),
+        "topics": _counted(rows, "topic"),
+        "eras": _counted(rows, "era"),
+        "reading_grade_median": _median(rows["readability"]),
+        "tagger": ", ".join(rows["tagger"].drop_nulls().unique().sort().to_list()),
         "weather_relevance_mean": round(float(rows["weather_relevance"].mean() or 0.0), 3),  # type: ignore[arg-type]
     }
+
+
+def _counted(rows: pl.DataFrame, column: str) -> str:
+    counts = rows[column].drop_nulls().value_counts(sort=True).sort("count", column, descending=[True, False])
+    return ", ".join(f"{value} {count}" for value, count in counts.iter_rows()) or "none"
+
+
+def _median(grades: pl.Series) -> float | None:
+    middle = grades.median()
+    return round(float(middle), 1) if isinstance(middle, float) else None

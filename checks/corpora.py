@@ -16,12 +16,11 @@ ODD = re.compile(r"[\ufffd\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 
 
 def gates(source: str) -> list[Gate]:
-    """The gates of one source's works; only books have a smallest length."""
+    """The gates of one source's works; only books have a smallest length and a wrapping, of which others may write."""
     found = [
         Gate("has_works", "At least one work could be used.", has_works),
         Gate("rights_are_of_the_closed_set", "Every work's rights are one of the known words.", rights_closed),
         Gate("work_ids_are_unique", "No two works share an id.", unique_ids),
-        Gate("wrapping_is_gone", "No header, licence or trademark of the carrier is left in the text.", unwrapped),
         Gate("encoding_is_sane", "Hardly any replacement or control characters.", sane_encoding),
         Gate(
             "rights_are_known",
@@ -32,7 +31,10 @@ def gates(source: str) -> list[Gate]:
         Gate("rejects_are_few", "Few rows of the unit were unusable.", few_rejects, blocking=False),
     ]
     if source == "gutenberg":
-        found.append(Gate("not_suspiciously_short", "A book is as long as a book.", long_enough))
+        found += [
+            Gate("wrapping_is_gone", "No header, licence or trademark of the carrier is left in the text.", unwrapped),
+            Gate("not_suspiciously_short", "A book is as long as a book.", long_enough),
+        ]
     return found
 
 

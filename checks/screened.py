@@ -9,7 +9,7 @@ from checks.gates import Finding, Gate, given, share
 if TYPE_CHECKING:
     import polars as pl
 
-NOT_SCORED = "not_scored"
+NOT_SCORED, NOT_DRAWN = "not_scored", "not_drawn"
 
 
 def screen_gates(chunks: pl.DataFrame | None, max_rejected_share: float, weights_required: bool) -> list[Gate]:
@@ -25,7 +25,7 @@ def screen_gates(chunks: pl.DataFrame | None, max_rejected_share: float, weights
         Gate("reasons_are_given", "Whatever is not kept says why.", reasons_given),
         Gate(
             "toxicity_model_ran",
-            "A toxicity model scored every chunk. Without weights this gate did not run.",
+            "A toxicity model scored what the lexicon flagged and a sample of the rest. Without weights: not run.",
             model_ran,
             blocking=weights_required,
         ),
@@ -89,12 +89,14 @@ def reasons_given(rows: pl.DataFrame) -> Finding:
 
 
 def model_ran(rows: pl.DataFrame) -> Finding:
-    """Rows that no toxicity model scored."""
-    unscored = rows.filter(rows["toxicity_backend"] == NOT_SCORED).height
+    """Rows that no toxicity model scored though the cascade would have it so."""
+    passed_over = rows["scored_because"].eq_missing(NOT_DRAWN)
+    unscored = rows.filter((rows["toxicity_backend"] == NOT_SCORED) & ~passed_over).height
     if unscored:
         why = f"not run: {unscored} of {rows.height} chunks were not scored. Set TWAINBOT_TOXICITY_MODEL to a model folder"
         return Finding(False, why, unscored, 0)
-    return Finding(True, f"all {rows.height} chunks scored", 0, 0)
+    left = int(passed_over.sum())
+    return Finding(True, f"{rows.height - left} of {rows.height} chunks scored, {left} not drawn by the cascade", 0, 0)
 
 
 def rejected_share(rows: pl.DataFrame, bound: float) -> Finding:
@@ -105,11 +107,23 @@ def rejected_share(rows: pl.DataFrame, bound: float) -> Finding:
 
 
 def summary(rows: pl.DataFrame) -> dict[str, Any]:
-    """Counts by decision, and by reason."""
+    """Counts by decision, and by reason; what the lexicon misses by the sample that the model scored."""
+    from twainbot.screening import ScreeningSettings
+    from twainbot.screening.cascade import miss_rate
+
     decisions = dict(rows["decision"].value_counts(sort=True).iter_rows())
     reasons = rows["reasons"].explode().drop_nulls().value_counts(sort=True).head(12).iter_rows()
     return {
         **{name: int(decisions.get(name, 0)) for name in ("keep", "review", "reject")},
         "reasons": ", ".join(f"{reason} {count}" for reason, count in reasons) or "none",
+        "sensitive_topics": _counted(rows["sensitive_topics"].explode()),
+        "languages": _counted(rows["language"]),
+        "scored_because": _counted(rows["scored_because"]),
+        "miss_rate": str(miss_rate(rows, ScreeningSettings().toxicity_review)),
         "toxicity_backend": ", ".join(rows["toxicity_backend"].unique().sort().to_list()),
     }
+
+
+def _counted(values: pl.Series) -> str:
+    counts = values.drop_nulls().alias("value").value_counts(sort=True)
+    return ", ".join(f"{value} {count}" for value, count in counts.head(12).iter_rows()) or "none"

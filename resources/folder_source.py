@@ -30,6 +30,7 @@ class FolderSource:
     folder: Path
     store: RawStore
     skipped: dict[str, str] = field(default_factory=dict)
+    is_live: bool = False
 
     @cached_property
     def files(self) -> dict[str, Path]:

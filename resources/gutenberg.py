@@ -9,11 +9,12 @@ import gzip
 import io
 import logging
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from resources.polite_client import Passing, PoliteClient
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 FLAT_NAME = re.compile(r"^pg(\d+)(-[\w.-]+)?$")
 PG_LICENSE = "Project Gutenberg License"
 MAIN_SITE = ("gutenberg.org", "www.gutenberg.org")
-MOST_SELECTED = 99  # a partition set stays under 100 keys
+RECORD_DAYS = 30  # a work's rights seldom change, and each record is a request
 MOST_UNZIPPED = 128 * 2**20  # the feed has 20 MB
 
+Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
 
 
@@ -50,6 +52,11 @@ class MirrorSource:
         self.base = self.base.rstrip("/")
         if urlsplit(self.base).hostname in MAIN_SITE:
             raise BadConfig(f"{self.base} is no mirror: the main site bars robots. Name one, e.g. gutenberg.pglaf.org.")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the mirror or the catalogue feed is asked over the net."""
+        return any(urlsplit(url).scheme in ("http", "https") for url in (self.base, self.catalogue_url))
 
     @cached_property
     def asking(self) -> PoliteClient:
@@ -86,12 +93,13 @@ class MirrorSource:
         if not self.catalogue_url:
             return ()
         try:
-            listed = catalogue.read_pg_csv(unzipped(self._document(self.catalogue_url)))
+            listed = self._usable(self.catalogue_url, lambda raw: catalogue.read_pg_csv(unzipped(raw)))
         except BadInput as fault:
             self.skipped["catalogue"] = str(fault)
             return ()
-        candidates = catalogue.by_authors(listed, self.authors, self.languages)[:MOST_SELECTED]
-        rights = {row.etext: self._recorded_rights(row) for row in candidates}
+        candidates = catalogue.by_authors(listed, self.authors, self.languages)
+        pinned = {row.etext: row.rights for row in catalogue.pinned()}
+        rights = {row.etext: pinned.get(row.etext) or self._recorded_rights(row) for row in candidates}
         return tuple(catalogue.select(candidates, self.authors, self.languages, rights))
 
     def _recorded_rights(self, row: CatalogueRow) -> str:
@@ -99,9 +107,8 @@ class MirrorSource:
         from twainbot.corpora.rdf import read_rdf
 
         url = f"{self.base}/cache/epub/{row.etext}/pg{row.etext}.rdf"
-        known = self.store.latest(url)
         try:
-            found = read_rdf(self.store.get(known[0]) if known else self._document(url)).rights
+            found = self._usable(url, read_rdf, RECORD_DAYS).rights
         except BadInput as fault:
             self.skipped[row.unit] = f"its rights cannot be read: {fault}"
             return "unknown"
@@ -109,19 +116,29 @@ class MirrorSource:
             self.skipped[row.unit] = f"its catalogue record says {found}, not public domain in the USA"
         return found
 
-    def _document(self, url: str) -> bytes:
-        """The bytes of a catalogue document, over http or from a file; as last seen where its host does not answer.
+    def _usable(self, url: str, read: Callable[[bytes], Found], days: float = 0.0) -> Found:
+        """What a catalogue document says; as last read where its host is away or answers with something else.
 
-        A catalogue that is away for an hour must not take its works' partitions away.
+        A catalogue that is away for an hour, or an error page with status 200, must not take its works' partitions away.
+        `days`: how long a document that could be read is not asked for again.
         """
+        known = self.store.remembered(url)
+        if known is not None and time.time() - self.store.remembered_at(url) < days * 86_400:
+            return read(self.store.get(known))
+        try:
+            raw = self._document(url)
+            found = read(raw)
+        except BadInput:
+            if known is None:
+                raise
+            return read(self.store.get(known))
+        self.store.remember(url, self.store.put(raw, url, PG_LICENSE).sha256)
+        return found
+
+    def _document(self, url: str) -> bytes:
+        """The bytes of a catalogue document, over http or from a file."""
         if urlsplit(url).scheme != "file":
-            try:
-                return self.asking.read(url, PG_LICENSE)
-            except SourceUnavailable:
-                latest = self.store.latest(url)
-                if latest is None:
-                    raise
-                return self.store.get(latest[0])
+            return self.asking.read(url, PG_LICENSE)
         if not url_is_file(url):
             raise SourceUnavailable(f"{url} does not exist.")
         return url_path(url).read_bytes()
@@ -177,7 +194,7 @@ class MirrorSource:
         try:
             raw = self.read(unit)[0]
         except SourceUnavailable as fault:
-            logger.warning("%s has no version: %s", unit, fault)
+            self.skipped[unit] = str(fault)
             return UNAVAILABLE
         return digest(raw, repr(row).encode())
 
@@ -224,14 +241,18 @@ class MirrorSource:
             except SourceUnavailable as fault:
                 faults.append(str(fault))
         for url in self.urls(unit):
-            known = self.store.latest(url)
+            known = self.store.remembered(url)
             if known is not None:
-                return self.store.get(known[0]), url
+                return self.store.get(known), url
         raise SourceUnavailable(f"No mirror path of {unit} answered: {' | '.join(faults)}")
 
     def _read_one(self, url: str) -> bytes:
         if self.local is None:
-            return self.store.get(self.asking.fetch(url, PG_LICENSE).sha256)
+            found = self.asking.fetch(url, PG_LICENSE)
+            raw = self.store.get(found.sha256)
+            refuse_soft_404(raw, url)
+            self.store.remember(url, found.sha256)
+            return raw
         if not url_is_file(url):
             raise SourceUnavailable(f"{url} does not exist.")
         raw = url_path(url).read_bytes()
@@ -240,7 +261,7 @@ class MirrorSource:
 
     def known_first(self, unit: str) -> list[str]:
         """The places of `urls`, those that answered before in front: an old mirror is not asked for what it lacks."""
-        return sorted(self.urls(unit), key=lambda url: self.store.latest(url) is None)  # stable
+        return sorted(self.urls(unit), key=lambda url: self.store.remembered(url) is None)  # stable
 
     def urls(self, unit: str) -> list[str]:
         """Where a mirror may keep this unit, best first."""
@@ -251,6 +272,17 @@ class MirrorSource:
         texts = (f"cache/epub/{number}/pg{number}.txt", *(f"{tree}/{number}{end}.txt" for end in ("-0", "-8", "")))
         pages = (f"cache/epub/{number}/pg{number}-images.html", f"{tree}/{number}-h/{number}-h.htm")
         return [f"{self.base}/{name}" for name in (*texts, f"pg{number}.txt", *pages)]
+
+
+def refuse_soft_404(raw: bytes, url: str) -> None:
+    """Raise SourceUnavailable for a page with status 200 where a book's text was asked for: the next place may have it."""
+    from twainbot.corpora.decoding import refuse_non_text
+
+    if url.endswith(".txt"):
+        try:
+            refuse_non_text(raw, url)
+        except UnreadableSource as fault:
+            raise SourceUnavailable(str(fault)) from fault
 
 
 def unzipped(raw: bytes) -> bytes:

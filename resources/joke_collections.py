@@ -27,6 +27,7 @@ class CollectionSource:
     store: RawStore
     client: PoliteClient
     skipped: dict[str, str] = field(default_factory=dict)
+    is_live: bool = True
 
     def units(self) -> list[str]:
         """Names of the collections that are switched on, sorted."""
@@ -66,10 +67,14 @@ class CollectionSource:
     def _file(self, unit: str) -> RawFile:
         """The collection's file now, or as it was last seen where its host does not answer."""
         settings = self._settings(unit)
+        url = settings["url"]
         try:
-            return self.client.fetch(settings["url"], str(settings.get("license") or ""))
+            found = self.client.fetch(url, str(settings.get("license") or ""))
         except SourceUnavailable:
-            latest = self.store.latest(settings["url"])
-            if latest is None:
+            known = self.store.remembered(url)
+            if known is None:
                 raise
-            return self.store.describe(latest[0])
+            return self.store.describe(known)
+        if self.store.get(found.sha256).lstrip()[:1] != b"<":  # an error page with status 200
+            self.store.remember(url, found.sha256)
+        return found

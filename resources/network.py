@@ -22,6 +22,7 @@ from twainbot.errors import SourceUnavailable
 
 GZIP_OR_ZLIB = 47  # zlib's word for: look at the header, whichever of the two it is
 CONNECTIONS = 1
+ANY_PORT = 0
 
 
 class TooMuch(SourceUnavailable):
@@ -71,8 +72,8 @@ class TimeLimitStream(httpcore.NetworkStream):
 class CheckedBackend(httpcore.SyncBackend):
     """Connects to the very address that was checked, so that a second look-up cannot lead elsewhere."""
 
-    def __init__(self, private_hosts: frozenset[str], limit_s: float) -> None:
-        self.private_hosts = private_hosts  # whoever configured these meant them
+    def __init__(self, private: frozenset[tuple[str, int]], limit_s: float) -> None:
+        self.private = private  # hosts with their ports: whoever configured these meant them
         self.limit_s = limit_s
 
     @override
@@ -84,7 +85,7 @@ class CheckedBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        address = host if host in self.private_hosts else public_address(host, port)
+        address = host if {(host, port), (host, ANY_PORT)} & self.private else public_address(host, port)
         stream = super().connect_tcp(address, port, timeout, local_address, socket_options)
         return TimeLimitStream(stream, time.monotonic() + self.limit_s)
 
@@ -93,8 +94,8 @@ def public_address(host: str, port: int) -> str:
     """An address of the host that the whole internet can reach. Raises NotPublic if any of its addresses is not."""
     try:
         entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise httpcore.ConnectError(f"no address for {host}: {error}") from error
+    except (OSError, UnicodeError) as error:  # a label over 63 letters, or none
+        raise httpcore.ConnectError(f"no address for {host[:80]}: {error}") from error
     found = [str(entry[4][0]).split("%")[0] for entry in entries]
     for address in found:
         if is_private(address):
@@ -125,12 +126,12 @@ def tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def transport(private_hosts: frozenset[str], limit_s: float) -> httpx.HTTPTransport:
+def transport(private: frozenset[tuple[str, int]], limit_s: float) -> httpx.HTTPTransport:
     """httpx's own transport over connections that are checked and end in time."""
     made = httpx.HTTPTransport(verify=tls())
     # httpx takes no network backend by itself; the pool is the one place where httpcore asks for it.
     made._pool = httpcore.ConnectionPool(
-        ssl_context=tls(), max_connections=CONNECTIONS, network_backend=CheckedBackend(private_hosts, limit_s)
+        ssl_context=tls(), max_connections=CONNECTIONS, network_backend=CheckedBackend(private, limit_s)
     )
     return made
 
@@ -164,8 +165,10 @@ def unpacked(answer: httpx.Response, piece: int) -> Iterator[bytes]:
         for raw in answer.iter_raw():
             rest = raw
             while rest:
+                if zipped.eof:  # a gzip file may have several members, one behind the other
+                    zipped = zlib.decompressobj(GZIP_OR_ZLIB)
                 yield zipped.decompress(rest, piece)
-                rest = zipped.unconsumed_tail
+                rest = zipped.unused_data if zipped.eof else zipped.unconsumed_tail
     except zlib.error as error:
         raise httpx.DecodingError(f"not {packing}: {error}", request=answer.request) from error
     if not zipped.eof:

@@ -9,21 +9,22 @@ import fcntl
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate, parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from typing_extensions import override
 
 from resources.lake import replace_file
 from resources.raw_store import RawFile, RawStore
-from resources.robots import AGENT, Barred, Robots
+from resources.robots import AGENT, Barred, Robots, file_name
 from twainbot.errors import SourceUnavailable
 
 if TYPE_CHECKING:
@@ -54,12 +55,19 @@ class Passing(SourceUnavailable):
 
 
 class Refused(SourceUnavailable):
-    """An answer that a later try will not change. `status` and `body` are the server's."""
+    """An answer that a later try will not change. `status` and `body` are the server's; 0 where it gave none."""
 
-    def __init__(self, text: str, status: int, body: bytes = b"") -> None:
+    def __init__(self, text: str, status: int = 0, body: bytes = b"") -> None:
         super().__init__(text)
         self.status = status
         self.body = body
+
+
+class Reserved(Barred):
+    """robots.txt keeps agents of model builders out of a URL."""
+
+
+_FETCHED: dict[tuple[str, str, str], tuple[float, RawFile]] = {}  # this process's answers, by store, URL and headers
 
 
 def worth_another_try(error: Exception) -> bool | float:
@@ -88,7 +96,9 @@ class PoliteClient:
     limit_s: float = 300.0  # of one connection, however busy
     max_bytes: int = MAX_BYTES
     hosts: frozenset[str] = frozenset()
-    private: bool = False  # whether host names may lead to private addresses; written-out ones always may
+    configured: tuple[str, ...] = ()  # URLs that the profile names; empty: whatever is asked for
+    private: bool = False  # whether configured host names may lead to private addresses; written-out ones always may
+    heed_reservations: bool = False  # keep out of what is barred from model builders' agents
     exempt: Mapping[str, str] = field(default_factory=dict)  # host -> why its robots.txt is not applied
     recheck_s: float = RECHECK_S
 
@@ -99,17 +109,33 @@ class PoliteClient:
         """
         import stamina
 
+        if not endpoint(url)[0]:
+            raise Refused(f"{url[:200]!r} is no usable address. Check the URL.")
+        recent = self._recent(url, headers)
+        if recent is not None:
+            return recent
         self._refuse_while_down(url)
         try:
             for attempt in stamina.retry_context(
                 on=worth_another_try, attempts=self.attempts, wait_initial=0.5, wait_max=10.0
             ):
                 with attempt:
-                    return self._once(url, license, dict(headers or {}))
+                    return self._remembered(url, headers, self._once(url, license, dict(headers or {})))
         except Passing as fault:
             self._leave_alone(url, fault)
             raise
         raise AssertionError("stamina either returns or raises")
+
+    def _recent(self, url: str, headers: Mapping[str, str] | None) -> RawFile | None:
+        """What this process fetched within the recheck time: also for answers that say `no-store`."""
+        known = _FETCHED.get((str(self.store.root), url, str(headers)))
+        if known is None or time.monotonic() - known[0] >= self.recheck_s:
+            return None
+        return known[1] if self.store.path(known[1].sha256).is_file() else None
+
+    def _remembered(self, url: str, headers: Mapping[str, str] | None, found: RawFile) -> RawFile:
+        _FETCHED[str(self.store.root), url, str(headers)] = (time.monotonic(), found)
+        return found
 
     def read(self, url: str, license: str = "", headers: Mapping[str, str] | None = None) -> bytes:  # noqa: A002
         """The URL's current bytes themselves."""
@@ -134,7 +160,8 @@ class PoliteClient:
         answer = self._get(url, headers, CacheTransport(guarded(self, url), cache, rfc={"shared": False}))
         self._refuse(url, answer)
         kept = {name: answer.headers[name] for name in KEPT if name in answer.headers}
-        return self.store.put(answer.content, url, license, kept, said)
+        # Known bytes keep their first sidecar; what this answer says of their use counts for this fetch.
+        return replace(self.store.put(answer.content, url, license, kept, said), headers=kept)
 
     def _get(self, url: str, headers: dict[str, str], transport: httpx.BaseTransport) -> httpx.Response:
         import httpx
@@ -146,9 +173,11 @@ class PoliteClient:
             ) as client:  # fmt: skip
                 return client.get(url, headers=headers)
         except (httpx.TooManyRedirects, httpx.DecodingError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise Refused(f"{url} cannot be used: {type(error).__name__}: {error}. Check the URL.", 0) from error
+            raise Refused(f"{url} cannot be used: {type(error).__name__}: {error}. Check the URL.") from error
         except httpx.HTTPError as error:
             raise Passing(f"{url} could not be read: {type(error).__name__}: {error}. Try again later.") from error
+        except ValueError as error:  # hosts that no name system knows: idna, ports, labels
+            raise Refused(f"{url[:200]} is no usable address ({error}). Check the URL.") from error
 
     def _ask_robots(self, address: str) -> tuple[int, bytes]:
         answer = self._get(address, {}, guarded(self, address, robots=False))
@@ -162,28 +191,47 @@ class PoliteClient:
         if host in self.exempt:
             logger.info("robots.txt of %s is not applied: %s", host, self.exempt[host])
             return f"not applied: {self.exempt[host]}"
-        if not self.robots.rules(url).allows(url):
+        rules = self.robots.rules(url)
+        if not rules.allows(url):
             raise Barred(f"robots.txt of {host} keeps {AGENT} out of {url}. Take the unit out, or name a mirror.")
+        agents = rules.reserved_for(url) if self.heed_reservations else []
+        if agents:
+            raise Reserved(
+                f"robots.txt of {host} reserves {url} from {', '.join(agents[:3])} and so from us. "
+                "Take the feed out of the profile, or get the publisher's permission."
+            )
         return "allowed"
+
+    def related(self, url: str, asked: str) -> bool:
+        """Whether a URL lies on the host of `asked`, with or without `www.`, on its subdomains, or on one of `hosts`."""
+        try:
+            host, own = urlsplit(url).hostname or "", (urlsplit(asked).hostname or "").removeprefix("www.")
+        except ValueError:
+            return False
+        return any(host.removeprefix("www.") == known or host.endswith(f".{known}")
+                   for known in {own, *(name.removeprefix("www.") for name in self.hosts)} if known)  # fmt: skip
 
     def permit(self, url: str, asked: str, robots: bool = True) -> None:
         """Raise unless a request for `asked` may go on to `url`: its host known, its scheme no weaker, robots.txt open."""
         scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
-        own = urlsplit(asked).hostname or ""
         if scheme not in ("http", "https") or (scheme == "http" and urlsplit(asked).scheme == "https"):
-            raise Refused(f"{asked} redirects to {url}, which is not encrypted. Check the source's URL.", 0)
-        if not any(host == known or host.endswith(f".{known}") or known.endswith(f".{host}")
-                   for known in {own, *self.hosts}):  # fmt: skip
-            raise Refused(f"{asked} redirects to another host, {host}. If that is meant, list it under `hosts:`.", 0)
+            raise Refused(f"{asked} redirects to {url}, which is not encrypted. Check the source's URL.")
+        if not self.related(url, asked):
+            raise Refused(f"{asked} redirects to another host, {host}. If that is meant, list it under `hosts:`.")
         if robots and url != asked:  # asked itself has been looked up
             self._robots_word(url)
 
-    def private_hosts(self, url: str) -> frozenset[str]:
-        """Hosts that may lie on private addresses: those written as such in the configured URL, all with `private`."""
-        from resources.network import is_literal_private
+    def private_hosts(self, asked: str) -> frozenset[tuple[str, int]]:
+        """Hosts and ports that may lie on private addresses: those of a configured URL that is asked for itself.
 
-        named = {urlsplit(url).hostname or "", *self.hosts}
-        return frozenset(host for host in named if self.private or is_literal_private(host))
+        A link inside a document is nobody's configuration, so it never counts.
+        """
+        from resources.network import ANY_PORT, is_literal_private
+
+        if endpoint(asked) not in {endpoint(url) for url in self.configured or (asked,)}:
+            return frozenset()
+        named = {endpoint(asked), *((host, ANY_PORT) for host in self.hosts)}
+        return frozenset((host, port) for host, port in named if self.private or is_literal_private(host))
 
     def _refuse(self, url: str, answer: httpx.Response) -> None:
         status, body = answer.status_code, answer.content[:FAULT_BYTES]
@@ -215,7 +263,7 @@ class PoliteClient:
         return 0.0 if urlsplit(url).hostname in self.exempt else self.robots.rules(url).delay_s()
 
     def _host_file(self, url: str, end: str = "") -> Any:
-        path = self.store.root / "hosts" / (quote(urlsplit(url).netloc, safe="") + end)
+        path = self.store.root / "hosts" / (file_name(urlsplit(url).netloc) + end)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -283,9 +331,19 @@ def with_lifetime(answer: httpx.Response, recheck_s: float) -> list[tuple[str, s
     names = {name for name, _ in headers}
     if "date" not in names:
         headers.append(("date", formatdate(usegmt=True)))
-    if not names & {"cache-control", "expires"}:
+    said = answer.headers.get("cache-control", "").lower()
+    if "expires" not in names and not re.search(r"max-age|s-maxage|no-cache|no-store", said):
         headers.append(("cache-control", f"max-age={recheck_s:.0f}" if recheck_s > 0 else "no-cache"))
     return headers
+
+
+def endpoint(url: str) -> tuple[str, int]:
+    """Host and port of a URL; port 0 where it has none that is one."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError:
+        return "", 0
 
 
 def asked_wait_s(header: str) -> float | None:

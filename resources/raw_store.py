@@ -87,6 +87,26 @@ class RawStore:
         found = json.loads(path.read_text())
         return (found["sha256"], found["headers"]) if self.path(found["sha256"]).exists() else None
 
+    def remember(self, url: str, sha256: str) -> None:
+        """Mark bytes as the last of the URL that could be used: `latest` may be an error page with status 200."""
+        replace_file(self._good(url), lambda file: file.write_text(json.dumps({"url": url, "sha256": sha256})))
+
+    def remembered(self, url: str) -> str | None:
+        """Hash of the last bytes of the URL that could be used, or None."""
+        path = self._good(url)
+        if not path.exists():
+            return None
+        found = str(json.loads(path.read_text())["sha256"])
+        return found if self.path(found).exists() else None
+
+    def remembered_at(self, url: str) -> float:
+        """When `remember` was last called for the URL, in seconds since 1970; 0 where it never was."""
+        path = self._good(url)
+        return path.stat().st_mtime if path.exists() else 0.0
+
+    def _good(self, url: str) -> Path:
+        return self.root / "good" / f"{hashlib.sha256(url.encode()).hexdigest()}.json"
+
     def path(self, sha256: str) -> Path:
         """Where bytes of this hash lie."""
         return self.root / sha256[:2] / sha256

@@ -5,6 +5,7 @@ RFC 9309: an answer 4xx means no rules, 5xx or none at all means keep out; an an
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from twainbot.errors import SourceUnavailable
 AGENT = "TwainBot"  # the name that robots.txt may use for us
 DAY_S = 86_400.0
 MAX_BYTES = 500 * 2**10  # RFC 9309 asks for at least 500 KiB; what follows is not read
+MAX_NAME = 120  # characters of a file's name
 MAX_DELAY_S = 60.0  # of a Crawl-delay; more would be a refusal in other words
 # Agents that collect text for language models. A host that bars any of them from a page reserves that page.
 MODEL_AGENTS = (
@@ -67,7 +69,7 @@ class Robots:
     def rules(self, url: str) -> Rules:
         """The rules of the URL's host. Raises SourceUnavailable where they cannot be read: then nothing may be fetched."""
         scheme, netloc = urlsplit(url)[:2]
-        path = self.folder / f"{quote(f'{scheme}_{netloc}', safe='')}.json"
+        path = self.folder / f"{file_name(f'{scheme}_{netloc}')}.json"
         known = _kept(path)
         if known is not None:
             return Rules(netloc, known["text"], known["status"])
@@ -75,11 +77,18 @@ class Robots:
         try:
             status, content = self.ask(address)
         except SourceUnavailable as fault:
-            raise type(fault)(f"{address} cannot be read, so nothing is fetched from there: {fault}") from fault
-        text = content[:MAX_BYTES].decode("utf-8", "replace") if status == 200 else ""
+            fault.args = (f"{address} cannot be read, so nothing is fetched from there: {fault}",)
+            raise
+        text = content[:MAX_BYTES].decode("utf-8-sig", "replace") if status == 200 else ""
         kept = {"url": address, "status": status, "text": text, "read_at": time.time()}
         replace_file(path, lambda file: file.write_text(json.dumps(kept, indent=1)))
         return Rules(netloc, text, status)
+
+
+def file_name(text: str) -> str:
+    """The text as a name for a file: readable where that is short enough, else its hash."""
+    name = quote(text, safe="")
+    return name if len(name) <= MAX_NAME else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

@@ -6,22 +6,21 @@ A host that reserves its pages from model builders is not read: its robots.txt s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from resources.gathering import RENDERED, Gathering
-from resources.polite_client import PoliteClient, user_agent
+from resources.gathering import Gathering
+from resources.polite_client import PoliteClient, Reserved, user_agent
 from resources.raw_store import UNAVAILABLE, RawStore, digest
-from resources.robots import Barred
-from twainbot.errors import BadInput, SourceUnavailable, UnknownName, UnreadableSource
+from twainbot.errors import SourceUnavailable, TwainBotError, UnknownName, UnreadableSource
 
 if TYPE_CHECKING:
     from twainbot.corpora.material import Part
     from twainbot.corpora.works import Sidecar
 
-MOST_SNAPSHOTS = 400  # feed states and pages of a unit: a feed that is read daily keeps a year
+RESERVED_PAGE = b"<html><head><title>reserved</title></head><body></body></html>"  # stands for a page that is not read
 OFF = "switched off in this profile"
 
 
@@ -33,6 +32,10 @@ class FeedSource:
     store: RawStore
     client: PoliteClient
     skipped: dict[str, str] = field(default_factory=dict)
+    is_live: bool = True
+
+    def __post_init__(self) -> None:
+        self.client.heed_reservations = True
 
     def units(self) -> list[str]:
         """Names of the feeds that are switched on, sorted."""
@@ -50,7 +53,7 @@ class FeedSource:
         except SourceUnavailable as fault:
             self.skipped[unit] = str(fault)
             held = Gathering(self.store, "satire", unit)
-            return held.version(known) if held.seen else UNAVAILABLE
+            return held.version(known) if held.held() else UNAVAILABLE
 
     def fetch(self, unit: str) -> tuple[tuple[Part, ...], Sidecar]:
         """The feed's states and pages, oldest first, and what the profile says of them. Raises SourceUnavailable."""
@@ -80,47 +83,55 @@ class FeedSource:
 
         settings = self._settings(unit)
         url = str(settings["url"])
-        self._refuse_reserved(url)
-        gathered = Gathering(self.store, "satire", unit, MOST_SNAPSHOTS)
+        gathered = Gathering(self.store, "satire", unit)
         found = self.client.fetch(url, str(settings.get("license") or ""))
-        rows = parse_feed(self.store.get(found.sha256))
-        gathered.add(found, url)
+        rows = parse_feed(self.store.get(found.sha256), url)
+        gathered.add(found, url, state=state_of(rows))
         if settings.get("articles") and not settings.get("headline_only"):
             links = dict.fromkeys(row["link"] for row in rows if row["link"])
             for link in list(links)[: int(settings.get("max_articles") or 40)]:
                 self._add_page(gathered, link, settings)
         gathered.keep()
+        self.skipped.update(gathered.why_not())
         return gathered
-
-    def _refuse_reserved(self, url: str) -> None:
-        agents = self.client.rules(url).reserved_for(url)
-        if agents:
-            raise Barred(
-                f"robots.txt of {urlsplit(url).hostname} reserves {url} from {', '.join(agents[:3])} and so from us. "
-                "Take the feed out of the profile, or get the publisher's permission."
-            )
 
     def _add_page(self, gathered: Gathering, link: str, settings: Mapping[str, Any]) -> None:
         """Fetch an article once. A page that cannot be had is told, and its item keeps what the feed says."""
-        if gathered.has(link) or gathered.has(link + RENDERED):
+        if gathered.has(link):
+            return
+        if not self.client.related(link, settings["url"]):
+            gathered.refuse(
+                link, f"it leads to another host than {settings['url']}, whose rights the profile does not know"
+            )
             return
         try:
-            self._refuse_reserved(link)
-            found = self.client.fetch(link, str(settings.get("license") or ""))
-            gathered.add(found, link)
-            if settings.get("render") and self._is_script_built(found.sha256, link):
-                self._add_rendered(gathered, link, str(settings.get("license") or ""))
-        except BadInput as fault:
-            self.skipped[link] = str(fault)
+            self._fetch_page(gathered, link, settings)
+        except Reserved as fault:  # the item's text in the feed is reserved with its page
+            empty = self.store.put(RESERVED_PAGE, f"{link}#reserved", robots=str(fault))
+            gathered.add(replace(empty, headers={"x-robots-tag": "noai"}), link, "page")
+        except TwainBotError as fault:  # BadUse among them: no browser where one is needed
+            gathered.refuse(link, str(fault))
+
+    def _fetch_page(self, gathered: Gathering, link: str, settings: Mapping[str, Any]) -> None:
+        license = str(settings.get("license") or "")  # noqa: A001
+        found = self.client.fetch(link, license)
+        if settings.get("render") and self._is_script_built(found.sha256, link):
+            with self.client.turn(link):
+                page = self._rendered(link)
+            gathered.add(self.store.put(page, link, license, found.headers, found.robots), link, "rendered")
+        gathered.add(found, link, "page")
 
     def _is_script_built(self, sha256: str, link: str) -> bool:
         from twainbot.corpora.articles import read_article
 
         return read_article(self.store.get(sha256), link).reject_reason == "script_built"
 
-    def _add_rendered(self, gathered: Gathering, link: str, license: str) -> None:  # noqa: A002
+    def _rendered(self, link: str) -> bytes:
         from resources.browser import rendered
 
-        host = urlsplit(link).hostname or ""
-        page = rendered(link, allowed_hosts=frozenset({host}), user_agent=user_agent())
-        gathered.add(self.store.put(page, link + RENDERED, license, robots="allowed"), link + RENDERED)
+        return rendered(link, allowed_hosts=frozenset({urlsplit(link).hostname or ""}), user_agent=user_agent())
+
+
+def state_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What a reader sees of a feed. A build date or a counter that moves with every answer is no new state."""
+    return digest(json.dumps(rows, sort_keys=True, default=str).encode("utf-8", "replace"))

@@ -6,6 +6,7 @@ A source of a profile opens one door or several: a folder (folder_source.py), a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ import dagster as dg
 from resources.folder_source import FolderSource
 from resources.gutenberg import MirrorSource
 from resources.home import PROJECT
+from resources.lake import replace_file
 from resources.polite_client import DELAY_S, RECHECK_S, PoliteClient
 from resources.raw_store import RawStore
 from twainbot.errors import BadConfig, UnknownName
@@ -34,6 +36,11 @@ class UnitSource(Protocol):
     """What the graph asks of any source."""
 
     skipped: dict[str, str]  # file, work or page -> why it is no unit or no part of one
+
+    @property
+    def is_live(self) -> bool:
+        """Whether looking at it asks somebody over the net."""
+        ...
 
     def units(self) -> list[str]:
         """Unit keys, sorted."""
@@ -56,13 +63,21 @@ class Joined:
     doors: Sequence[UnitSource]
     skipped: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether any door is."""
+        return any(door.is_live for door in self.doors)
+
     def units(self) -> list[str]:
         """The units of all doors, sorted."""
         return sorted(self._owners())
 
     def version(self, unit: str) -> str:
         """The version that the unit's door gives it."""
-        return self._ask(unit).version(unit)
+        door = self._ask(unit)
+        found = door.version(unit)
+        self.skipped.update(door.skipped)
+        return found
 
     def fetch(self, unit: str) -> tuple[Material, Sidecar]:
         """What the unit's door gives."""
@@ -98,10 +113,10 @@ def open_doors(source: str, settings: Mapping[str, Any], store: RawStore) -> Ite
     """Every door that the settings open."""
     if settings.get("mirror"):
         works, authors = tuple(settings.get("works") or ()), settings.get("authors") or {}
-        yield MirrorSource(
-            settings["mirror"], store, works, authors, client_of(settings, store, [settings["mirror"]]),
-            catalogue_url=settings.get("catalogue") or "", languages=tuple(settings.get("languages") or ("en",)),
-        )  # fmt: skip
+        catalogue = str(settings.get("catalogue") or "")
+        client = client_of(settings, store, [settings["mirror"], catalogue])
+        languages = tuple(settings.get("languages") or ("en",))
+        yield MirrorSource(settings["mirror"], store, works, authors, client, catalogue, languages)
     if settings.get("folder"):
         folder = Path(settings["folder"]).expanduser()
         yield FolderSource(source, folder if folder.is_absolute() else PROJECT / folder, store)
@@ -126,14 +141,14 @@ def open_doors(source: str, settings: Mapping[str, Any], store: RawStore) -> Ite
 
 
 def client_of(settings: Mapping[str, Any], store: RawStore, urls: Sequence[str]) -> PoliteClient:
-    """A client with the source's manners. Hosts of the URLs may be asked and redirected to, and those under `hosts`."""
-    hosts = {urlsplit(url).hostname or "" for url in urls} | set(settings.get("hosts") or ())
+    """A client with the source's manners. `urls`: those that the profile names; others come out of documents."""
     return PoliteClient(
         store,
         delay_s=float(settings.get("delay_s", DELAY_S)),
         recheck_s=float(settings.get("recheck_s", RECHECK_S)),
         private=bool(settings.get("private")),
-        hosts=frozenset(hosts - {""}),
+        hosts=frozenset(settings.get("hosts") or ()),
+        configured=tuple(urls),
     )
 
 
@@ -154,6 +169,21 @@ class Harvest(dg.ConfigurableResource[None]):
             raise UnknownName(f"The source {source!r} is switched off in this profile, so it has no units.")
         return door
 
+    def told(self, source: str) -> dict[str, str]:
+        """What the last observation of the source did not get or take, and why."""
+        path = Path(self.raw) / "told" / f"{source}.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+    def tell(self, source: str, skipped: Mapping[str, str]) -> None:
+        """Keep what an observation did not get or take, for the audit."""
+        text = json.dumps(dict(sorted(skipped.items())), indent=1)
+        replace_file(Path(self.raw) / "told" / f"{source}.json", lambda file: file.write_text(text, encoding="utf-8"))
+
+    def is_live(self, source: str) -> bool:
+        """Whether looking at the source asks somebody over the net."""
+        door = self.door(source)
+        return door is not None and door.is_live
+
     def units(self, source: str) -> list[str]:
         """Unit keys that the profile wants: all, those named under `only`, at most `max_units`."""
         return self.looked_up(source)[0]
@@ -167,10 +197,11 @@ class Harvest(dg.ConfigurableResource[None]):
         absent = sorted(set(only) - set(found))
         if absent:
             raise UnknownName(f"{source} has no units {absent}. Units: {', '.join(found)}.")
-        wanted = [unit for unit in found if not only or unit in only]
-        most = int(settings.get("max_units") or 99)
+        named = {f"pg{number}" for number in settings.get("works") or ()}
+        wanted = sorted((unit for unit in found if not only or unit in only), key=lambda unit: unit not in named)
+        most = int(settings.get("max_units") or 99)  # works named by number come first, then those of the catalogue
         over = dict.fromkeys(wanted[most:], f"beyond max_units={most}")
-        return wanted[:most], {**door.skipped, **over}
+        return sorted(wanted[:most]), {**door.skipped, **over}
 
     def fetch(self, source: str, unit: str) -> tuple[Material, Sidecar]:
         """Documents of one unit and what is known about them. Raises UnknownName on a source that is switched off."""

@@ -6,15 +6,16 @@ The service forgets bulletins after a week, so a unit is all that was ever gathe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
 
 from resources.gathering import Gathering
 from resources.polite_client import Passing, PoliteClient, Refused
-from resources.raw_store import UNAVAILABLE, RawStore
+from resources.raw_store import UNAVAILABLE, RawStore, digest
 from twainbot.errors import BadInput, SourceUnavailable, UnknownName, UnreadableSource
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ WHY_NO_ROBOTS = "documented public API; its robots.txt is addressed to crawlers"
 PRODUCTS = ("AFD", "ZFP", "HWO")
 JSON = {"Accept": "application/geo+json"}
 PRODUCT_JSON = {"Accept": "application/ld+json"}
+HEADING = re.compile(rb"^[A-Z]{4}\d{2} [A-Z]{4} \d{6}\b", re.MULTILINE)  # WMO: what, where from, when
+Document: TypeAlias = "tuple[str, Mapping[str, str], bool]"  # URL, headers, whether it never changes
 
 
 @dataclass
@@ -39,6 +42,7 @@ class WeatherSource:
     archive: str
     today: datetime = field(default_factory=lambda: datetime.now(UTC))
     skipped: dict[str, str] = field(default_factory=dict)
+    is_live: bool = True
 
     def units(self) -> list[str]:
         """The current year of each office, the years that the profile names, and years gathered before; sorted."""
@@ -72,43 +76,60 @@ class WeatherSource:
         gathered = Gathering(self.store, "weather", unit)
         settings = self.offices[office]
         faults: list[str] = []
-        is_now = int(year) == self.today.year
-        wanted = self._now(office, settings) if is_now else self._past(office, int(year), settings)
-        try:
-            for url, headers, once in wanted:
-                self._add(gathered, url, headers, once, faults)
-        except SourceUnavailable as fault:  # a list that everything behind it hangs on
-            faults.append(told(fault))
+        for document in self._wanted(office, int(year), settings, faults):
+            self._add(gathered, document, faults)
         gathered.keep()
+        faults = list(dict.fromkeys([*faults, *gathered.why_not().values()]))
         self.skipped.update({f"{unit} ({number})": why for number, why in enumerate(faults, 1)})
-        if not gathered.seen:
+        if not gathered.held():
             raise SourceUnavailable(f"{unit} has no document: {' | '.join(faults) or 'the office issued none'}")
         return gathered
 
-    def _add(self, gathered: Gathering, url: str, headers: Mapping[str, str], once: bool, faults: list[str]) -> None:
+    def _wanted(self, office: str, year: int, settings: Mapping[str, Any], faults: list[str]) -> Iterator[Document]:
+        """What to ask for now. A year that the profile does not name is past: it is what was gathered, and nothing more."""
+        if year == self.today.year:
+            return self._now(office, settings, faults)
+        return self._past(office, year, settings) if year in settings.get("years", ()) else iter(())
+
+    def _add(self, gathered: Gathering, document: Document, faults: list[str]) -> None:
         """Fetch a document unless it never changes and was had before."""
-        if once and gathered.has(url):
+        url, headers, final = document
+        if final and gathered.has(url):
             return
         try:
             found = self.client.fetch(url, LICENSE, headers)
-            refuse_unsound(self.store.get(found.sha256), url, is_json=bool(headers))
-            gathered.add(found, url)
+            state = read_state(self.store.get(found.sha256), url)
+            gathered.add(found, url, state="" if final else state)
+        except UnreadableSource as fault:
+            gathered.refuse(url, str(fault))
+            faults.append(str(fault))
         except BadInput as fault:
             faults.append(told(fault))
 
-    def _now(self, office: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str], bool]]:
-        """URL, headers and whether the document is final, of this year's bulletins, forecasts and alerts."""
+    def _now(self, office: str, settings: Mapping[str, Any], faults: list[str]) -> Iterator[Document]:
+        """This year's bulletins, forecasts and alerts. A list that cannot be had is told, and the others are asked."""
         for kind in settings.get("products") or PRODUCTS:
-            listed = self._json(f"{self.service}/products/types/{quote(kind)}/locations/{quote(office)}", PRODUCT_JSON)
-            for entry in self._this_year(listed)[: int(settings.get("max_products") or 10)]:
+            address = f"{self.service}/products/types/{quote(kind)}/locations/{quote(office)}"
+            for entry in self._this_year(self._listed(address, PRODUCT_JSON, faults))[
+                : int(settings.get("max_products") or 10)
+            ]:
                 yield f"{self.service}/products/{quote(str(entry['id']))}", PRODUCT_JSON, True
         for point in settings.get("points") or ():
-            found = self._json(f"{self.service}/points/{quote(point, safe=',')}", JSON).get("properties") or {}
+            found = self._listed(f"{self.service}/points/{quote(point, safe=',')}", JSON, faults).get("properties")
             for name in ("forecast", "forecastHourly") if settings.get("hourly") else ("forecast",):
-                if isinstance(found.get(name), str):
-                    yield self._at_service(found[name]), JSON, False
+                address = found.get(name) if isinstance(found, dict) else None
+                if isinstance(address, str):
+                    yield self._at_service(address), JSON, False
         if settings.get("alerts_area"):
             yield f"{self.service}/alerts/active?{urlencode({'area': settings['alerts_area']})}", JSON, False
+
+    def _listed(self, url: str, headers: Mapping[str, str], faults: list[str]) -> Mapping[str, Any]:
+        """A list of the service, empty where it cannot be had: then the fault is told."""
+        try:
+            return self._json(url, headers)
+        except BadInput as fault:
+            faults.append(told(fault))
+            return {}
 
     def _this_year(self, listed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         graph = listed.get("@graph")
@@ -116,9 +137,7 @@ class WeatherSource:
         year = str(self.today.year)
         return [entry for entry in entries if entry.get("id") and str(entry.get("issuanceTime", ""))[:4] == year]
 
-    def _past(
-        self, office: str, year: int, settings: Mapping[str, Any]
-    ) -> Iterator[tuple[str, Mapping[str, str], bool]]:
+    def _past(self, office: str, year: int, settings: Mapping[str, Any]) -> Iterator[Document]:
         """A past year's bulletins, one text file per product from the archive; such a file is final."""
         for kind in settings.get("products") or PRODUCTS:
             asked = {"pil": f"{kind}{office}", "fmt": "text", "sdate": f"{year}-01-01", "edate": f"{year + 1}-01-01",
@@ -128,26 +147,45 @@ class WeatherSource:
     def _json(self, url: str, headers: Mapping[str, str]) -> Mapping[str, Any]:
         try:
             found = json.loads(self.client.read(url, LICENSE, headers))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SourceUnavailable(f"{url} is not JSON ({error}). Try again later.") from error
         return found if isinstance(found, dict) else {}
 
     def _at_service(self, url: str) -> str:
         """The same path at the configured service, which may be a mirror or a test server."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return self.service + "/" + quote(url)  # no address at all: the service will say so
         return self.service + parts.path + (f"?{parts.query}" if parts.query else "")
 
 
-def refuse_unsound(raw: bytes, url: str, *, is_json: bool) -> None:
-    """Raise UnreadableSource for what only looks like a document: an error page with status 200 must not be gathered."""
-    from twainbot.corpora.decoding import refuse_non_text
+def read_state(raw: bytes, url: str) -> str:
+    """What a reader sees of a document: keys, texts and facts, without the time at which it was generated.
 
-    refuse_non_text(raw, url)
-    if is_json:
-        try:
-            json.loads(raw)
-        except ValueError as error:
-            raise UnreadableSource(f"{url} is not JSON ({error}). Try again later.") from error
+    Raises UnreadableSource for what only looks like a document, such as an error page with status 200 or the archive's
+    "could not find": it must not be gathered.
+    """
+    from twainbot.corpora.weather import weather_items
+
+    if not is_document(raw):
+        raise UnreadableSource(
+            f"{url} holds no document but {raw[:60]!r}. Check office and product, or try again later."
+        )
+    try:
+        seen = [(item.text, item.facts, item.reject_reason) for item in weather_items(raw, url)]
+    except UnreadableSource:  # a document with nothing to read in it: a table, a test message, no alert
+        return digest(raw)
+    return digest(json.dumps(seen, sort_keys=True, default=str).encode("utf-8", "replace"))
+
+
+def is_document(raw: bytes) -> bool:
+    """Whether the bytes have the form of one of the service's documents, or a bulletin's heading."""
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        return bool(HEADING.search(raw))
+    return isinstance(found, dict) and bool({"productText", "features", "properties", "@graph"} & found.keys())
 
 
 def told(fault: Exception) -> str:

@@ -56,7 +56,8 @@ def chunk(work_id: str = "tales/the-flood", start: int = 0, text: str = TEXT, **
         "chunk_id": f"{work_id}:{start}-{end}", "work_id": work_id, "source": "local", "unit": work_id.split("/")[0],
         "start": start, "end": end, "text": text, "token_count": len(text.split()), "style": "twain",
         "tone": "neutral", "topic": "general", "copyright_status": "cc0", "is_satire": False,
-        "weather_relevance": 0.5, "humor_density": 0.0, "heading": "", "provenance": json.dumps(PROVENANCE), **changes,
+        "weather_relevance": 0.5, "humor_density": 0.0, "heading": "", "provenance": json.dumps(PROVENANCE),
+        "readability": 5.0, "era": "undated", "tagger": "rules-0", **changes,
     }  # fmt: skip
 
 

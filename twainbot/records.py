@@ -94,6 +94,9 @@ CHUNK: Schema = {
     "humor_density": pl.Float64,  # humour cues per 100 words
     "heading": pl.String,
     "provenance": pl.String,  # JSON: title, author, edition, url, license, raw_sha256
+    "readability": pl.Float64,  # Flesch-Kincaid grade: years of school
+    "era": pl.String,  # period | modern | undated, by vocabulary and spelling
+    "tagger": pl.String,  # name and version of the rules that gave the tags
 }
 
 SCREENED: Schema = {
@@ -106,6 +109,9 @@ SCREENED: Schema = {
     "lexical_flags": pl.List(pl.String),
     "sensitive_topics": pl.List(pl.String),
     "quality_flags": pl.List(pl.String),
+    "language": pl.String,  # en | other | unclear, by its words
+    "scored_because": pl.String,  # flagged | sample | not_drawn | no_model: why the model scored it, or did not
+    "evidence": pl.List(pl.String),  # period terms with their surroundings, for whoever reviews
 }
 
 SIGNATURE: Schema = {

@@ -1,5 +1,6 @@
 """Stage chunks: works to tagged token windows with exact spans. Cutting and tagging are twainbot/chunks'."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 DEFAULTS: dict[str, Any] = {"size": 512, "overlap": 64, "min_tokens": 0}
+RATER_BUDGET = "rater_budget"  # passages of a unit that a language model may rate; 0 unless a profile says otherwise
 
 
 def chunked(source: str) -> dg.AssetsDefinition:
@@ -38,6 +40,7 @@ def chunked(source: str) -> dg.AssetsDefinition:
     )
     def chunks(context: dg.AssetExecutionContext, folders: Folders, works: Table, tokenizer: Table) -> Published:
         settings = {**DEFAULTS, **current().chunking}
+        budget = int(settings.pop(RATER_BUDGET, 0))
         cleaned = works.collect()
 
         def cut() -> "pl.DataFrame":
@@ -45,11 +48,25 @@ def chunked(source: str) -> dg.AssetsDefinition:
             from twainbot.chunks.windows import chunk_works
 
             folder = folders.model(tokenizer.collect()["folder"][0])
-            return chunk_works(cleaned, load_tokenizer(folder), **settings)
+            return rated(chunk_works(cleaned, load_tokenizer(folder), **settings), Path(folders.cache), budget)
 
         yield from publish(context, cut, gates.chunk_gates(cleaned, settings["size"]), gates.summary)
 
     return chunks
+
+
+def rated(rows: "pl.DataFrame", cache: Path, budget: int) -> "pl.DataFrame":
+    """The rows, with a language model's ratings beside the rules' tags where one is named and the budget is not 0."""
+    from resources.rater import load_rater
+
+    rater = load_rater(cache / "ratings", budget)
+    if rater is None:
+        return rows
+    import polars as pl
+
+    asked = zip(rows["text"].to_list(), rows["style"].to_list(), strict=True)
+    found = pl.DataFrame([rater.tag(text, style) for text, style in asked], infer_schema_length=None)
+    return rows.hstack(found)
 
 
 assets = [chunked(source) for source in SOURCES]

@@ -120,7 +120,7 @@ def audit(context: dg.AssetExecutionContext, lake: LakeResource, harvest: Harves
 
     opened = lake.open()
     registered = {source: registered_units(context.instance, source) for source in SOURCES}
-    not_taken = {source: harvest.looked_up(source)[1] for source in SOURCES}
+    not_taken = {source: harvest.told(source) for source in SOURCES}
     yield from publish(
         context,
         lambda: audited(all_works(opened, context.instance), registered, not_taken),

@@ -250,6 +250,7 @@ def overridden(raw: dict[str, Any]) -> dict[str, Any]:
     """
     changed = json.loads(json.dumps(raw, default=str))
     sources = changed.get("sources") if isinstance(changed.get("sources"), dict) else {}
+    sources.update({name: {} for name, settings in sources.items() if settings is None})  # empty in YAML: off
     for variable, source, needs, setting in (
         ("TWAINBOT_GUTENBERG_URL", "gutenberg", "mirror", "mirror"),
         ("TWAINBOT_NWS_URL", "weather", "offices", "service"),
@@ -259,7 +260,7 @@ def overridden(raw: dict[str, Any]) -> dict[str, Any]:
         if value and isinstance(door, dict) and door.get(needs):
             door[setting] = value
     if os.environ.get("TWAINBOT_SATIRE_FEEDS"):
-        satire = sources.setdefault("satire", {})
+        satire = sources["satire"] = sources.get("satire") or {}
         satire["feeds"] = replaced_feeds(satire.get("feeds") or [], os.environ["TWAINBOT_SATIRE_FEEDS"])
     base = os.environ.get("TWAINBOT_BASE_MODEL")
     if base:

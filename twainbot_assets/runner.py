@@ -132,34 +132,44 @@ def process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
     return None
 
 
-def register_units(instance: dg.DagsterInstance) -> dict[str, tuple[list[str], list[str]]]:
-    """Make the registered units equal to what the profile's sources hold. Returns what was added and removed."""
+def register_units(instance: dg.DagsterInstance, live: bool = True) -> dict[str, tuple[list[str], list[str]]]:
+    """Make the registered units equal to what the profile's sources hold. Returns what was added and removed.
+
+    Without `live`, sources over the net stay as they were last seen: a look at the state must not wait for a mirror.
+    """
     from twainbot_assets.definitions import harvest
 
-    return {source: register(instance, source, harvest.units(source)) for source in SOURCES}
+    return {source: register(instance, source, harvest.units(source)) for source in asked(harvest, live)}
 
 
-def observe(instance: dg.DagsterInstance) -> list[Item]:
+def asked(harvest: sources.Harvest, live: bool) -> list[str]:
+    """The sources to look at: all, or those of this machine."""
+    return [source for source in SOURCES if live or not harvest.is_live(source)]
+
+
+def observe(instance: dg.DagsterInstance, live: bool = True) -> list[Item]:
     """Report the data version of every source item that changed since it was last seen. Returns those."""
     from twainbot_assets.definitions import defs, harvest
 
     resolver = Freshness(defs, instance).resolver
     changed = []
-    for item, version in current_versions(harvest, instance):
+    for item, version in current_versions(harvest, instance, live):
         if resolver.get_current_data_version(item.key, item.partition).value != version:
             report_version(instance, item, version)
             changed.append(item)
     return changed
 
 
-def current_versions(harvest: sources.Harvest, instance: dg.DagsterInstance) -> Iterator[tuple[Item, str]]:
+def current_versions(
+    harvest: sources.Harvest, instance: dg.DagsterInstance, live: bool = True
+) -> Iterator[tuple[Item, str]]:
     """Every source item with its data version now."""
-    for source in SOURCES:
+    for source in asked(harvest, live):
         registered = set(instance.get_dynamic_partitions(UNITS[source].name or source))
         for unit, version in sources.unit_versions(harvest, source).items():
             if unit in registered:
                 yield Item(f"sources/{source}", unit), version
-    for name, version in sources.plain_versions(harvest).items():
+    for name, version in sources.plain_versions(sources.registered(instance)).items():
         yield Item(f"sources/{name}"), version
     for stage in keys.TRAINING_STAGES:
         for recipe, version in sources.recipe_versions(stage).items():

@@ -19,17 +19,18 @@ EVERY_S = 3600  # mirrors ask for patience, and books seldom change
     description="Registers new units, drops vanished ones, and starts a run per source that records what changed.",
 )  # fmt: skip
 def source_watcher(context: dg.SensorEvaluationContext, harvest: Harvest) -> Iterator[dg.RunRequest]:
-    """Register units; fetching may take minutes at two seconds a request, so it is done in runs, not in the sensor."""
+    """Register units of this machine, and start a run for each source, which registers the others and fetches."""
     hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
     for source in SOURCES:
         if harvest.door(source) is None:
             continue
         try:
-            added, removed = register(context.instance, source, harvest.units(source))
+            if not harvest.is_live(source):  # those over the net are registered by the run: a sensor has a minute
+                added, removed = register(context.instance, source, harvest.units(source))
+                context.log.info(f"{source}: {len(added)} new units, {len(removed)} gone")
         except TwainBotError as error:
             context.log.error(f"{source}: {error}")  # one source at fault does not stop the others
             continue
-        context.log.info(f"{source}: {len(added)} new units, {len(removed)} gone")
         yield dg.RunRequest(run_key=f"{source}-{hour}", job_name=observe_jobs[source].name)
 
 

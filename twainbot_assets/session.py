@@ -10,10 +10,10 @@ from pathlib import Path
 import dagster as dg
 
 from resources.home import Home
+from resources.lake import Lake
 from twainbot_assets import releasing, runner
-from twainbot_assets.definitions import defs, harvest
+from twainbot_assets.definitions import defs
 from twainbot_assets.freshness import Freshness, Item, selected
-from twainbot_assets.profile import SOURCES
 from twainbot_assets.progress import watcher
 
 
@@ -64,12 +64,18 @@ class Session:
             for item, verdict in verdicts.items():
                 if verdict.state == "stale":
                     yield f"    {item}: {'; '.join(verdict.reasons)}"
-        for source in SOURCES:
-            for what, why in sorted(harvest.looked_up(source)[1].items()):
-                yield f"{'not taken':32} {source}/{what}: {why}"
+        yield from self.not_taken()
         for name, folder in (("lake", Path(self.home.lake)), ("models", self.home.models), ("raw", self.home.raw),
                              ("work", self.home.work), ("dagster", self.home.own / "dagster")):  # fmt: skip
             yield f"{name:32} {size_of(folder) / 2**20:.1f} MiB"
+
+    def not_taken(self) -> Iterator[str]:
+        """A line for each thing that the sources hold and the last audit did not take, with the reason."""
+        lake = Lake(self.home.lake)
+        if lake.exists("corpora/audit"):
+            rows = lake.read("corpora/audit")
+            for row in rows.filter(rows["state"] == "not taken").iter_rows(named=True):
+                yield f"{'not taken':32} {row['source']}/{row['unit']}: {'; '.join(row['reasons'])}"
 
 
 def size_of(folder: Path) -> int:
@@ -79,8 +85,8 @@ def size_of(folder: Path) -> int:
 
 @contextmanager
 def opened(home: Home, instance: dg.DagsterInstance, lock: bool = True) -> Iterator[Session]:
-    """A session; with `lock`, alone on this home. Dead runs are failed first and sources observed."""
+    """A session; with `lock`, alone on this home and with sources over the net observed too. Dead runs are failed first."""
     with instance, runner.only_one(home) if lock else nullcontext():
         dead = runner.reconcile(instance)
-        runner.register_units(instance)
-        yield Session(home, instance, dead, runner.observe(instance))
+        runner.register_units(instance, live=lock)
+        yield Session(home, instance, dead, runner.observe(instance, live=lock))

@@ -12,9 +12,10 @@ import dagster as dg
 
 from resources.home import PROJECT
 from resources.home import current as current_home
-from resources.sources import Harvest
+from resources.sources import Harvest, UnitSource
+from twainbot.errors import TwainBotError
 from twainbot_assets import keys
-from twainbot_assets.partitions import RECIPES, UNITS
+from twainbot_assets.partitions import RECIPES, UNITS, register
 from twainbot_assets.profile import SOURCES, current, recipe_path
 
 GROUP = "sources"
@@ -57,7 +58,21 @@ def file_version(path: Path) -> str:
 def unit_versions(harvest: Harvest, source: str) -> dict[str, str]:
     """Data version of every unit of a source."""
     door = harvest.door(source)
-    return {} if door is None else {unit: door.version(unit) for unit in harvest.units(source)}
+    if door is None:
+        return {}
+    wanted, skipped = harvest.looked_up(source)
+    found = {unit: version_or_fault(door, unit) for unit in wanted}
+    harvest.tell(source, {**skipped, **door.skipped})
+    return found
+
+
+def version_or_fault(door: UnitSource, unit: str) -> str:
+    """A unit's version; for one at fault a version of its own, so that it turns stale and fails where people see it."""
+    try:
+        return door.version(unit)
+    except TwainBotError as fault:
+        door.skipped[unit] = str(fault)
+        return f"fault-{hashlib.sha256(type(fault).__name__.encode()).hexdigest()[:8]}"
 
 
 def recipe_versions(stage: str) -> dict[str, str]:
@@ -68,17 +83,22 @@ def recipe_versions(stage: str) -> dict[str, str]:
     return {name: load_recipe(recipe_path(profile.name, name)).stage_hash(stage) for name in profile.recipes}
 
 
+def registered(instance: dg.DagsterInstance) -> dict[str, list[str]]:
+    """The unit keys of each source as the instance knows them."""
+    return {source: sorted(instance.get_dynamic_partitions(UNITS[source].name or source)) for source in SOURCES}
+
+
 def units_version(units: Mapping[str, list[str]]) -> str:
     """Data version of the set of all registered units: a removed unit must reach the fan-ins too."""
     return hashlib.sha256(json.dumps(dict(sorted(units.items()))).encode()).hexdigest()[:16]
 
 
-def plain_versions(harvest: Harvest) -> dict[str, str]:
-    """Data versions of all unpartitioned source assets, by name."""
+def plain_versions(units: Mapping[str, list[str]]) -> dict[str, str]:
+    """Data versions of all unpartitioned source assets, by name. `units`: the registered ones of each source."""
     profile, home = current(), current_home()
     found = {f"settings_{section}": profile.section_hash(section) for section in keys.SETTINGS}
     found |= {name: files_version(*paths) for name, paths in WATCHED.items()}
-    found["units"] = units_version({source: harvest.units(source) for source in SOURCES})
+    found["units"] = units_version(units)
     found["reviews"] = file_version(home.reviews)
     found["ratings"] = file_version(home.ratings)
     return found
@@ -94,7 +114,8 @@ def observe_units(source: str) -> dg.SourceAsset:
         partitions_def=UNITS[source],
         description=f"Raw units of the source `{source}`: one partition each, version over bytes and what is known of them.",
     )
-    def observed(harvest: Harvest) -> dg.DataVersionsByPartition:
+    def observed(context: dg.OpExecutionContext, harvest: Harvest) -> dg.DataVersionsByPartition:
+        register(context.instance, source, harvest.units(source))
         return dg.DataVersionsByPartition(dict(unit_versions(harvest, source)))
 
     return observed
@@ -104,8 +125,8 @@ def observe_plain(name: str, description: str) -> dg.SourceAsset:
     """The observable asset of something unpartitioned."""
 
     @dg.observable_source_asset(name=name, key_prefix="sources", group_name=GROUP, description=description)
-    def observed(harvest: Harvest) -> dg.DataVersion:
-        return dg.DataVersion(plain_versions(harvest)[name])
+    def observed(context: dg.OpExecutionContext) -> dg.DataVersion:
+        return dg.DataVersion(plain_versions(registered(context.instance))[name])
 
     return observed
 

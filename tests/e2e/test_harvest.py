@@ -122,6 +122,13 @@ def test_the_second_time_transfers_nothing_and_builds_nothing(world):
     assert site.sent == sent
 
 
+def test_status_says_what_was_not_taken_and_asks_nobody(world):
+    clone, site = world
+    asked = len(site.seen)
+    assert "gutenberg/pg901: its catalogue record says restricted" in clone.run("status")
+    assert len(site.seen) == asked
+
+
 def test_a_work_that_the_catalogue_adds_is_a_new_partition_and_rebuilds_no_other(world):
     clone, site = world
     before = clone.versions()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from twainbot.corpora.book_html import html_text, strip_gutenberg_html
@@ -149,3 +151,72 @@ def test_a_second_pass_over_the_text_changes_nothing():
 
     text = strip_gutenberg_html(old_page()).text
     assert strip_gutenberg(text.encode()).text == text
+
+
+TABLE = "".join(f"<tr><td><a href='#c{n}'>The Wheel {n}</a></td></tr>" for n in range(4))
+SYNOPSES = "".join(f"<p><a href='#c{n}'>Wheel {n}</a> What comes then.</p>" for n in range(4))
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        f"<div id='contents'><h2>THE CONTENTS OF THE SAFE</h2><p>{FIRST}</p><p><a href='#n'>note</a></p></div>",
+        f"<div class='content'><p>{FIRST}</p><p><a href='#n'>note 1</a></p></div>",
+        f"<p lang='la'>O tempora.</p><p class='trans'>{FIRST}</p>",
+        f"<div class='ill'><p>{FIRST}</p></div>",
+        f"<div class='fig'><p>{FIRST}</p></div>",
+        f"<table><caption class='caption'>{FIRST}</caption><tr><td>Cairo</td><td>10</td></tr></table>",
+        f"<p><a href='#c9'>{FIRST}</a></p>",
+        f"<div class='figcenter'><img src='a.png' alt=''>{f'<p>{FIRST}</p>' * 30}</div>",
+    ],
+)
+def test_a_name_that_a_block_bears_takes_no_prose_out_of_the_book(markup):
+    text, _ = html_text(f"<html><body><p>{LAST}</p>{markup}<p>{LAST}</p>{f'<p>{LAST}</p>' * 70}</body></html>")
+    assert FIRST in text
+
+
+@pytest.mark.parametrize("wrapper", ["id='contents'", "class='toc'", "class='transnote'", "class='figure'"])
+def test_a_wrapper_around_the_whole_book_is_no_list_whatever_it_is_called(wrapper):
+    links = "".join(f"<p><a href='#c{n}'>See the chapter with the goose, {n}</a></p>" for n in range(9))
+    text, _ = html_text(f"<html><body><div {wrapper}><img src='a.png' alt=''><p>{FIRST}</p>{links}</div></body></html>")
+    assert FIRST in text
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        f"<table>{TABLE}</table>",
+        f"<div class='toc'><p>Contents</p><table>{TABLE}</table></div>",
+        f"<div id='toc'>{SYNOPSES}</div>",
+        "".join(f"<p><a href='#c{n}'>The Wheel {n}</a></p>" for n in range(3)),
+        "<div class='figcenter'><img src='a.png' alt='The Wheel'><p>The Wheel, seen from aft</p></div>",
+        "<figure><img src='a.png' alt=''><figcaption>The Wheel, seen from aft</figcaption></figure>",
+        "<p class='caption'>The Wheel, seen from aft</p>",
+        "<div class='illus'><a href='images/p12.jpg'>The Wheel, seen from aft</a></div>",
+    ],
+)
+def test_lists_and_pictures_still_go(markup):
+    text, _ = html_text(f"<html><body><p>{LAST}</p>{markup}{f'<p>{LAST}</p>' * 9}</body></html>")
+    assert "Wheel" not in text
+
+
+def steps_of(depth: int) -> int:
+    """Calls of Python functions while lists nested so deep are read."""
+    counted = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    nested = "<div><a href='#a'>ab</a><span class='pagenum'>" * depth
+    sys.setprofile(count)
+    try:
+        html_text(f"<html><body>{nested}{f'<p>{FIRST}</p>' * 5}</body></html>")
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def test_twice_the_nesting_takes_twice_the_work():
+    # where every level looks through all inside it, twice the levels are four times the work
+    assert steps_of(400) < 2.5 * steps_of(200)

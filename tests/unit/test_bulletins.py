@@ -635,7 +635,23 @@ def _calls_to_parse(text: str) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_five_megabytes_between_two_headings_lose_neither_product():
     raw = (FFW + "MOZ001-002 and then some 1234\n" * 170_000 + FFW).encode()
     assert len(raw) > 5_000_000
     assert [parse_product(text).awips for text in split_products(raw)] == ["FFWHNB", "FFWHNB"]
+
+
+@pytest.mark.parametrize("preamble", ["ZCZC HNBZFPHNB", "ZCZC HNBZFPHNB ALL\n\nTTAA00 KHNB"])
+def test_what_the_wire_sets_above_a_heading_is_noted_and_no_product(preamble):
+    bare = ZFP[ZFP.index("FPUS53") :]
+    (text,) = split_products(f"{preamble}\n{bare}".encode())
+    product, alone = parse_product(text), parse_product(bare)
+    assert (product.text, product.key, product.reject_reason) == (alone.text, alone.key, None)
+    assert product.notes == (f"preamble={' '.join(preamble.split())}", *alone.notes)
+
+
+def test_a_letter_above_a_heading_is_still_told_apart():
+    letter = "Dear Sir, it rained here for a week, and the river has come up to the second step of the church."
+    reasons = [parse_product(text).reject_reason for text in split_products(f"{letter}\n\n{ZFP}".encode())]
+    assert reasons == ["no_wmo_heading", None]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from twainbot.chunks.counting import PretokenCounter
+from twainbot.errors import BadInput
 
 PROSE = "The river was high, and the pilot said so. It's 1874; nobody minded the fog.\n\nSo we tied up. " * 4
 QWEN_SPLIT = (
@@ -46,6 +48,47 @@ def qwen_like() -> Tokenizer:
     return trained(pre_tokenizers.Sequence([split, byte_level]), normalizers.NFC())
 
 
+LLAMA_SPLIT = QWEN_SPLIT.replace(r"\p{N}|", r"\p{N}{1,3}|", 1)
+
+
+@cache
+def llama_like() -> Tokenizer:
+    split = pre_tokenizers.Split(Regex(LLAMA_SPLIT), behavior="isolated")
+    return trained(pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]))
+
+
+@cache
+def smollm_like() -> Tokenizer:
+    return trained(
+        pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    )
+
+
+@cache
+def sentencepiece_like() -> Tokenizer:
+    """Unigram under Metaspace, as T5 and the like: no piece can be counted alone."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=120, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False)
+    tokenizer.train_from_iterator([PROSE] * 4, trainer)
+    return tokenizer
+
+
+@cache
+def wordpiece_like() -> Tokenizer:
+    """WordPiece under BERT's normaliser and splitter."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]"], show_progress=False)
+    tokenizer.train_from_iterator([PROSE], trainer)
+    return tokenizer
+
+
+EVERY_KIND = (gpt2_like, qwen_like, llama_like, smollm_like, sentencepiece_like, wordpiece_like)
+
+
 @cache
 def with_prefix_space() -> Tokenizer:
     return trained(pre_tokenizers.ByteLevel(add_prefix_space=True))
@@ -73,6 +116,14 @@ PIECES = [
     "…",
     "河",
     "<|im_end|>",
+    "/usr",
+    "IT'S",
+    "don’t",
+    "“Q”",
+    "\U0001f600",
+    "\x1c",
+    "\u2028",
+    "\x00",
 ]
 ODD_TEXT = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=30).map("".join)
 
@@ -80,17 +131,21 @@ ODD_TEXT = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max
 @settings(max_examples=150, deadline=None)
 @given(ODD_TEXT)
 def test_counts_equal_encoding_for_every_kind_of_pretokenizer(text):
-    for tokenizer in (gpt2_like(), qwen_like(), with_prefix_space()):
+    for tokenizer in (*(make() for make in EVERY_KIND), with_prefix_space()):
         counter = PretokenCounter(tokenizer)
         assert counter.count(text) == encoded(tokenizer, text)
         assert counter.count(text) == encoded(tokenizer, text), "the second count comes from memory"
 
 
 def test_the_short_cut_is_taken_only_where_words_can_be_counted_alone():
-    assert PretokenCounter(gpt2_like())._sums_up
-    assert PretokenCounter(qwen_like())._sums_up
-    assert not PretokenCounter(with_prefix_space())._sums_up
-    assert not PretokenCounter(trained(None))._sums_up
+    assert PretokenCounter(gpt2_like()).sums_up
+    assert PretokenCounter(qwen_like()).sums_up
+    assert PretokenCounter(llama_like()).sums_up
+    assert PretokenCounter(smollm_like()).sums_up
+    assert not PretokenCounter(sentencepiece_like()).sums_up
+    assert not PretokenCounter(wordpiece_like()).sums_up
+    assert not PretokenCounter(with_prefix_space()).sums_up
+    assert not PretokenCounter(trained(None)).sums_up
 
 
 def test_a_lower_casing_normaliser_does_not_falsify_counts():
@@ -112,3 +167,31 @@ def test_truncation_set_on_the_tokenizer_does_not_cut_the_count():
 
 def test_no_text_has_no_tokens():
     assert PretokenCounter(gpt2_like()).count("") == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=12), st.sampled_from(["", " ", "\n", "  ", "\n\n"]))
+def test_the_cheap_way_to_count_a_piece_is_exact_too(word, gap):
+    for make in EVERY_KIND:
+        piece = gap + "".join(word.split())
+        assert PretokenCounter(make()).cost(piece) == encoded(make(), piece)
+
+
+def test_every_word_of_an_odd_text_costs_the_same_the_cheap_way():
+    text = "It's IT'S 'tis a1 1874; 12345.6 x--y \"Q\" _a_ a/b ... $5 C3PO ''s “Q” don’t a—b c… café É1 ‘I ’ve! 1's é's"
+    for make in EVERY_KIND:
+        counter = PretokenCounter(make())
+        for word in text.split():
+            assert counter.cost(f" {word}") == encoded(make(), f" {word}"), word
+
+
+def test_a_memory_that_is_full_is_emptied_and_counts_stay_exact(monkeypatch):
+    monkeypatch.setattr("twainbot.chunks.counting.MOST_KEPT", 2)
+    counter = PretokenCounter(gpt2_like())
+    words = [f"w{number}, and" for number in range(40)]
+    assert [counter.cost(word) for word in words] == [encoded(gpt2_like(), word) for word in words]
+
+
+def test_a_lone_surrogate_is_refused_by_its_code():
+    with pytest.raises(BadInput, match=r"U\+D800, a lone surrogate"):
+        PretokenCounter(gpt2_like()).count("half a pair: \ud800")

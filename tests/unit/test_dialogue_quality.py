@@ -325,3 +325,12 @@ def test_every_dialogue_says_that_it_is_synthetic_and_where_it_came_from():
         assert told["prompt_hash"] == prompts.prompt_hash(each["turns"][0]["content"])
         assert set(told["parents"]) <= set(JOKES["chunk_id"])
         assert bool(told["parents"]) == (each["kind"] == "style_transfer")
+
+
+def test_a_town_that_is_called_low_has_a_high_too():
+    arizona = {**RESULT, "location": "Show Low, AZ"}
+    reply = REPLY.replace("Reno tomorrow has partly cloudy skies,", "Partly cloudy skies; Show Low tomorrow has")
+    asked = {"asked": "What's the weather in Show Low tomorrow?", "call": rows.call("Show Low", "tomorrow")}
+    assert kinds(row(reply, result=arizona, **asked)) == []
+    swapped = reply.replace("71", "xx").replace("52", "71").replace("xx", "52")
+    assert "wrong_role" in kinds(row(swapped, result=arizona, **asked))

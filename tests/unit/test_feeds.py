@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import io
 import json
 from itertools import pairwise
 
@@ -339,3 +340,74 @@ def test_no_bytes_between_a_feeds_tags_make_the_reader_fail(junk):
     raw = rss(item()).replace(b"</channel>", junk + b"</channel>")
     with contextlib.suppress(UnreadableSource):
         assert parse_feed(raw)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "9999-12-31T23:59:59-12:00",  # twelve hours later it is the year 10000 in Greenwich
+        "0001-01-01T00:00:00+12:00",
+        "Thu, 01 Jan 99999 00:00:00 GMT",
+        "Mon, 01 Jan 0000 00:00:00 GMT",
+    ],
+)
+def test_a_date_outside_the_years_of_a_calendar_is_no_date(when):
+    (row,) = parse_feed(rss(item()).replace(b"Thu, 04 Jun 2026 19:43:43 +0200", when.encode()))
+    assert row["published"] == ""
+
+
+def test_half_a_surrogate_in_a_json_feed_becomes_what_a_table_can_store():
+    raw = json_feed({"id": "\ud83d", "title": "Ducks \ud83d", "content_text": f"{BODY} \udc00", "tags": ["\ud83d"]})
+    assert b"\\ud83d" in raw
+    frame = works_from_unit("satire", "m", raw)
+    assert frame["text"][0] == f"Ducks ?\n\n{BODY} ?"
+    frame.write_ndjson(io.BytesIO())
+
+
+LAUGHS = '<!ENTITY a "haha"><!ENTITY b "&a;&a;&a;&a;">'
+
+
+@pytest.mark.parametrize(
+    "prolog",
+    [
+        f"<!DOCTYPE rss [{LAUGHS}]>",
+        f"<!-- <rss --><!DOCTYPE rss [{LAUGHS}]>",
+        f"<?x <rss ?><!DOCTYPE rss [{LAUGHS}]>",
+        f'<!DOCTYPE rss [<!ATTLIST rss x CDATA "<![CDATA[<rss>">{LAUGHS}]>',
+        f"<!DOCTYPE rss [<!-- ]> <rss> -->{LAUGHS}]>",
+        '<!-- <rss --><!DOCTYPE rss [<!ENTITY a SYSTEM "file:///etc/hostname">]>',
+    ],
+)
+def test_entities_are_refused_behind_whatever_stands_above_them(prolog):
+    with pytest.raises(UnreadableSource, match="XML entities"):
+        parse_feed(rss(item("&b;"), head=prolog))
+
+
+def test_words_about_entities_in_a_story_are_a_story():
+    body = f"<p>{BODY}</p><p>She typed &lt;!ENTITY a 'b'&gt; and waited.</p><pre><!ENTITY a 'b'></pre>"
+    assert (
+        "She typed <!ENTITY a 'b'>" in parse_feed(rss(item(body=body), head="<!-- ours --><!DOCTYPE rss>"))[0]["text"]
+    )
+
+
+@pytest.mark.parametrize(
+    "behind", ["<script>count(1)</script>", "<!-- cached -->", "\n<script src='a.js'></script>\n<!-- x -->\n"]
+)
+def test_what_a_host_sets_behind_the_closing_tag_does_not_cut_the_feed_short(behind):
+    assert parse_feed(rss(item()) + behind.encode()) == parse_feed(rss(item()))
+
+
+def test_a_feed_whose_elements_carry_a_prefix_is_read():
+    raw = (
+        '<a:feed xmlns:a="http://www.w3.org/2005/Atom"><a:title>P</a:title><a:entry><a:id>t:1</a:id>'
+        f"<a:title>Mud</a:title><a:content>{BODY}</a:content></a:entry></a:feed>"
+    )
+    assert parse_feed(raw.encode())[0]["text"] == f"Mud\n\n{BODY}"
+    with pytest.raises(UnreadableSource, match="cut short"):
+        parse_feed(raw.removesuffix("</a:feed>").encode())
+
+
+@pytest.mark.parametrize("depth", [10, 300, 3000])  # libxml2 reads 256, or 2048 where it is told to
+def test_text_behind_deep_nesting_is_not_lost(depth):
+    markup = f"<p>First.</p>{'<div>' * depth}Mid<b>dle</b>.{'</div>' * depth}<script>no</script><p>Last.</p>"
+    assert html_to_text(markup) == "First.\n\nMiddle.\n\nLast."

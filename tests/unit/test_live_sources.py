@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ from resources.satire_feeds import FeedSource
 from resources.sources import Joined, open_source
 from resources.weather_service import WHY_NO_ROBOTS, WeatherSource
 from tests.fakes import Answer, FakeSite, serving
-from twainbot.errors import BadConfig, BadInput, SourceUnavailable, UnknownName
+from twainbot.corpora.works import works_from_unit
+from twainbot.errors import BadConfig, BadInput, SourceUnavailable, UnknownName, UnreadableSource
 
 NOW = datetime(2026, 7, 4, 12, tzinfo=UTC)
 
@@ -44,13 +46,17 @@ def client(store: RawStore, **manners) -> PoliteClient:
 # what was gathered
 
 
-def test_documents_are_remembered_once_and_in_order(store):
+def test_states_are_remembered_in_order_and_one_that_comes_back_is_the_newest_again(store):
     gathering = Gathering(store, "weather", "OKX-2026")
-    for text in (b"one", b"two", b"one"):
+    versions = []
+    for text in (b"one", b"two", b"two", b"one"):
         gathering.add(store.put(text, "http://x/a"), "http://x/a")
+        versions.append(gathering.version())
     gathering.keep()
     again = Gathering(store, "weather", "OKX-2026")
-    assert [part.raw for part in again.parts()] == [b"one", b"two"]
+    assert [part.raw for part in again.parts()] == [b"one", b"two", b"one"]
+    assert versions[1] == versions[2]
+    assert len(set(versions)) == 3
     assert again.has("http://x/a")
     assert not again.has("http://x/b")
 
@@ -63,12 +69,59 @@ def test_the_version_follows_the_documents_and_what_is_known(store):
     assert len(versions) == 4
 
 
-def test_the_oldest_documents_leave_first(store):
+def test_the_oldest_states_leave_first_and_what_never_changes_stays(store, caplog):
     gathering = Gathering(store, "satire", "gazette", most=2)
+    gathering.add(store.put(b"page", "http://x/p"), "http://x/p", "page")
     for text in (b"one", b"two", b"three"):
-        gathering.add(store.put(text, "http://x/a"), "http://x/a")
+        gathering.add(store.put(text, "http://x/a"), "http://x/a", state=text.decode())
     gathering.keep()
-    assert [part.raw for part in Gathering(store, "satire", "gazette").parts()] == [b"two", b"three"]
+    assert [part.raw for part in Gathering(store, "satire", "gazette").parts()] == [b"page", b"two", b"three"]
+    assert "is let go" in caplog.text
+
+
+def test_a_state_that_a_parser_sees_alike_is_no_new_document(store):
+    gathering = Gathering(store, "satire", "gazette")
+    for text in (b"built at noon", b"built at one"):
+        gathering.add(store.put(text, "http://x/a"), "http://x/a", state="same")
+    assert [part.raw for part in gathering.parts()] == [b"built at noon"]
+
+
+def test_headers_of_this_answer_count_though_the_bytes_were_known_before(store):
+    gathering = Gathering(store, "satire", "gazette")
+    store.put(b"page", "http://elsewhere/p")
+    with serving({"/p": Answer(body=b"page", headers={"X-Robots-Tag": "noai"})}) as site:
+        gathering.add(client(store).fetch(f"{site.url}/p"), f"{site.url}/p", "page")
+    assert [part.headers for part in gathering.parts()] == ["x-robots-tag: noai"]
+
+
+def test_two_processes_that_gather_for_one_unit_lose_nothing(store):
+    one, other = (Gathering(store, "weather", "OKX-2026") for _ in range(2))
+    one.add(store.put(b"one", "http://x/1"), "http://x/1")
+    other.add(store.put(b"two", "http://x/2"), "http://x/2")
+    one.keep()
+    other.keep()
+    assert {part.raw for part in Gathering(store, "weather", "OKX-2026").parts()} == {b"one", b"two"}
+
+
+def test_bytes_that_were_deleted_leave_the_unit_and_the_version_says_so(store):
+    gathering = Gathering(store, "weather", "OKX-2026")
+    found = store.put(b"one", "http://x/1")
+    gathering.add(found, "http://x/1")
+    before = gathering.version()
+    store.path(found.sha256).unlink()
+    assert gathering.parts() == ()
+    assert gathering.version() != before
+    assert not gathering.has("http://x/1")
+
+
+def test_what_could_not_be_had_is_left_alone_for_a_day_and_then_asked_for_again(store):
+    gathering = Gathering(store, "satire", "gazette")
+    gathering.refuse("http://x/p", "answered 404")
+    assert gathering.has("http://x/p")
+    assert gathering.why_not() == {"http://x/p": "answered 404"}
+    assert gathering.parts() == ()
+    gathering.seen = [dataclasses.replace(gathering.seen[0], retrieved_at="2020-01-01T00:00:00+00:00")]
+    assert not gathering.has("http://x/p")
 
 
 def test_a_damaged_list_is_named_with_the_repair(store):
@@ -99,7 +152,7 @@ def page(text: str) -> bytes:
 
 def feeds(store: RawStore, site: FakeSite, **settings) -> FeedSource:
     entry = {"name": "gazette", "url": f"{site.url}/feed", "license": "CC0-1.0", **settings}
-    return FeedSource({"gazette": entry}, store, client(store))
+    return FeedSource({"gazette": entry}, store, client(store, configured=(entry["url"],)))
 
 
 def test_a_feed_is_a_unit_with_all_its_states(store):
@@ -131,7 +184,58 @@ def test_links_to_other_hosts_are_not_followed(store):
         door = feeds(store, site, articles=True)
         parts, _ = door.fetch("gazette")
         assert len(parts) == 1
-        assert "169.254.169.254" in next(iter(door.skipped))
+        assert "leads to another host" in next(iter(door.skipped.values()))
+
+
+def test_a_link_to_a_private_address_is_no_configuration_of_ours(store):
+    asking = client(store, configured=("https://paper.example.org/feed",))
+    assert asking.private_hosts("http://192.168.1.1/admin") == frozenset()
+    assert asking.private_hosts("http://169.254.169.254/latest") == frozenset()
+    named = client(store, configured=("http://127.0.0.1:8000/feed",))
+    assert named.private_hosts("http://127.0.0.1:8000/feed") == {("127.0.0.1", 8000)}
+    assert named.private_hosts("http://127.0.0.1:9000/other") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("url", "related"),
+    [
+        ("https://example.org/a", True), ("https://www.example.org/a", True), ("https://m.example.org/a", True),
+        ("https://org/a", False), ("https://example.org.evil.net/a", False), ("https://cdn.net/a", True), ("http://[x", False),
+    ],
+)  # fmt: skip
+def test_a_host_is_related_to_itself_its_subdomains_and_what_the_profile_lists(store, url, related):
+    asking = client(store, hosts=frozenset({"cdn.net"}))
+    assert asking.related(url, "https://example.org/feed") is related
+
+
+def test_an_article_that_is_reserved_leaves_its_item_a_headline(store):
+    rules = Answer(body=b"User-agent: GPTBot\nDisallow: /a\n\nUser-agent: *\nAllow: /\n")
+    with serving({"/robots.txt": rules}) as site:
+        site.pages |= {"/feed": [Answer(body=feed(site, "/a"))], "/a": [Answer(body=page(BODY))]}
+        parts, sidecar = feeds(store, site, articles=True).fetch("gazette")
+        assert "/a" not in site.paths()
+    [row] = works_from_unit("satire", "gazette", parts, sidecar).to_dicts()
+    assert (row["text"], row["rights"]) == ("Item /a", "restricted")
+
+
+def test_a_build_date_that_moves_is_no_new_state_of_a_feed(store):
+    with serving({}) as site:
+        dates = (
+            b"<lastBuildDate>one</lastBuildDate><title>Gazette",
+            b"<lastBuildDate>two</lastBuildDate><title>Gazette",
+        )
+        site.pages["/feed"] = [Answer(body=feed(site, "/a").replace(b"<title>Gazette", date)) for date in dates]
+        assert feeds(store, site).version("gazette") == feeds(store, site).version("gazette")
+
+
+def test_a_feed_that_turns_into_a_page_fails_its_unit_and_is_not_kept(store):
+    with serving({}) as site:
+        site.pages["/feed"] = [Answer(body=feed(site, "/a")), Answer(body=page("Sorry"))]
+        before = feeds(store, site).version("gazette")
+        assert feeds(store, site).version("gazette") not in (before, UNAVAILABLE)
+        with pytest.raises(UnreadableSource):
+            feeds(store, site).fetch("gazette")
+        assert len(Gathering(store, "satire", "gazette").parts()) == 1
 
 
 def test_a_host_that_reserves_its_pages_from_model_builders_is_not_read(store):
@@ -277,23 +381,43 @@ def test_a_forecast_that_fails_is_told_with_the_services_reason_and_the_bulletin
     assert "ForecastGridExpired" in " ".join(door.skipped.values())
 
 
+OLD = (
+    b"000\nFXUS61 KOKX 041000\nAFDOKX\n\nArea Forecast Discussion\nNational Weather Service New York NY\n\n"
+    b"It will be dry, and then it will be dry again.\n\n$$\n"
+)
+
+
+def test_an_archive_that_finds_nothing_is_told_and_asked_again_another_day(store):
+    path = "/archive/cgi-bin/afos/retrieve.py?pil=AFDOKX&fmt=text&sdate=2024-01-01&edate=2025-01-01&limit=200"
+    with serving({path: Answer(body=b"ERROR: Could not Find: AFDOKX")}) as site:
+        for _ in range(2):  # the second time nobody is asked, and the reason is the same
+            with pytest.raises(SourceUnavailable, match=r"holds no document but b'ERROR: Could not Find"):
+                weather(store, site, years=(2024,)).fetch("OKX-2024")
+        assert len(site.seen) == 1
+        assert not Gathering(store, "weather", "OKX-2024").held()
+
+
 def test_a_past_year_comes_out_of_the_archive_once(store):
     path = "/archive/cgi-bin/afos/retrieve.py?pil=AFDOKX&fmt=text&sdate=2024-01-01&edate=2025-01-01&limit=200"
-    with serving({path: Answer(body=b"old bulletins")}) as site:
+    with serving({path: Answer(body=OLD)}) as site:
         door = weather(store, site, years=(2024,))
         assert door.units() == ["OKX-2024", "OKX-2026"]
         for _ in range(2):
             parts, _ = weather(store, site, years=(2024,)).fetch("OKX-2024")
-        assert [part.raw for part in parts] == [b"old bulletins"]
+        assert [part.raw for part in parts] == [OLD]
         assert site.paths().count(path) == 1
 
 
 def test_last_years_unit_stays_when_the_year_turns(store):
     with serving({LIST: listing("one"), "/products/one": product("one")}) as site:
         weather(store, site).fetch("OKX-2026")
+        before = weather(store, site).version("OKX-2026")
         later = weather(store, site)
         later.today = datetime(2027, 1, 1, tzinfo=UTC)
         assert later.units() == ["OKX-2026", "OKX-2027"]
+        asked = len(site.seen)
+        assert later.version("OKX-2026") == before  # what was gathered, and nobody is asked
+        assert len(site.seen) == asked
 
 
 @pytest.mark.parametrize("answer", [Answer(500), Answer(body=b"<html>busy</html>"), Answer(body=b'{"@graph": null}')])
@@ -350,7 +474,29 @@ def test_a_catalogue_that_is_away_takes_no_partition_away(store):
     with serving(pages) as site:
         made = [MirrorSource(site.url, store, (), {"Twain": "twain"}, client(store), f"{site.url}/feed.csv").units()
                 for _ in range(2)]  # fmt: skip
-    assert made == [["pg900"], ["pg900"]]
+    assert made == [["pg76", "pg900"], ["pg76", "pg900"]]  # 76 is pinned, so its record need not be asked for
+
+
+def looked_up_twice(store: RawStore, pages: dict) -> list[list[str]]:
+    with serving(pages) as site:
+        return [MirrorSource(site.url, store, (), {"Twain": "twain"}, client(store), f"{site.url}/feed.csv").units()
+                for _ in range(2)]  # fmt: skip
+
+
+def test_a_catalogue_that_answers_with_a_page_takes_no_partition_away_either(store):
+    pages = {"/feed.csv": [Answer(body=CSV.encode()), Answer(body=b"<html><body>busy</body></html>")],
+             "/cache/epub/900/pg900.rdf": Answer(body=rdf(900, "Public domain in the USA."))}  # fmt: skip
+    first, second = looked_up_twice(store, pages)
+    assert first == second == ["pg76", "pg900"]
+
+
+def test_a_record_that_could_not_be_read_once_is_asked_for_again(store):
+    good = Answer(body=rdf(900, "Public domain in the USA."))
+    pages = {
+        "/feed.csv": Answer(body=CSV.encode()),
+        "/cache/epub/900/pg900.rdf": [Answer(body=b"<html>busy</html>"), good],
+    }
+    assert looked_up_twice(store, pages) == [["pg76"], ["pg76", "pg900"]]
 
 
 @pytest.mark.parametrize("raw", [b"a,b\n1,2\n", b"\x1f\x8bbroken", b""])
@@ -397,10 +543,26 @@ def test_the_doors_of_a_profile_share_its_manners(store):
     door = open_source("jokes", settings, store)
     asking = door.doors[1].client
     assert (asking.delay_s, asking.recheck_s, asking.private) == (7.0, 60.0, True)
-    assert asking.hosts == {"example.org", "cdn.example.org"}
+    assert (asking.hosts, asking.configured) == ({"cdn.example.org"}, ("https://example.org/dry.json",))
     assert "dry" in door.units()
 
 
 def test_the_weather_door_names_the_service_alone_as_exempt(store):
     door = open_source("weather", {"offices": {"OKX": {}}}, store)
     assert dict(door.client.exempt) == {"api.weather.gov": WHY_NO_ROBOTS}
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "live"),
+    [
+        ("local", {"folder": "samples/local"}, False),
+        ("gutenberg", {"mirror": "https://example.org"}, True),
+        ("gutenberg", {"mirror": "file:///nowhere"}, False),
+        ("gutenberg", {"mirror": "file:///nowhere", "catalogue": "https://example.org/c.csv"}, True),
+        ("weather", {"folder": "samples/weather", "offices": {"OKX": {}}}, True),
+        ("satire", {"feeds": [{"name": "a", "url": "https://example.org/feed"}]}, True),
+        ("jokes", {"collections": [{"name": "a", "url": "https://example.org/a.json"}]}, True),
+    ],
+)
+def test_a_look_at_the_state_knows_which_sources_it_must_not_wait_for(store, source, settings, live):
+    assert open_source(source, settings, store).is_live is live

@@ -98,3 +98,13 @@ def test_documents_without_text_are_refused(raw):
 def test_unknown_suffixes_and_splits_are_bad_use(suffix, split):
     with pytest.raises(BadUse):
         parse_document(b"text", suffix, split)
+
+
+def test_very_many_titles_that_never_close_are_looked_for_once():
+    # 30,000 openings, each followed to the end of the page, would be 3e9 steps
+    (row,) = parse_document(b"<p>It rained.</p>" + b"<title>" * 30_000, ".html")
+    assert (row["title"], row["text"]) == ("", "It rained.")
+    assert (
+        parse_document(b"<TITLE lang='en'>Mud &amp; Rain</TITLE ><p>It rained.</p>", ".html")[0]["title"]
+        == "Mud & Rain"
+    )

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twainbot.corpora import nws
+from twainbot.corpora.material import Part
 from twainbot.corpora.quantities import compass_point, quantity, speed
 from twainbot.corpora.weather import weather_items
 from twainbot.corpora.works import works_from_unit
@@ -336,7 +337,6 @@ def test_problems_of_every_form_are_named(status, body, kind, passing):
         b"null",
         json.dumps(PROBLEM).encode(),
         json.dumps({"@graph": [ROW]}).encode(),
-        json.dumps(collection()).encode(),
         json.dumps(collection(alert(status="Test"))).encode(),
         json.dumps({"properties": {"periods": []}}).encode(),
         json.dumps({"properties": {"periods": None}}).encode(),
@@ -449,3 +449,11 @@ def test_the_real_problems_are_passing_or_not(shared_data):
     passing = {"ForecastGridExpired": True, "UnavailableWebService": True, "UnexpectedProblem": True}
     assert found == passing | {"InvalidPoint": False}
     assert nws.read_problem(403, {}, (folder / "denied_403_no_user_agent.txt").read_bytes()).kind == "AccessDenied"
+
+
+def test_the_active_alerts_of_a_quiet_day_are_an_answer_and_no_row():
+    assert list(weather_items(json.dumps(collection()).encode())) == []
+    assert list(weather_items(b'{"@context": [], "@graph": []}')) == []
+    parts = tuple(Part(json.dumps(found).encode()) for found in (FORECAST, collection()))
+    frame = works_from_unit("weather", "HNB", parts)
+    assert frame["reject_reason"].to_list() == [None]

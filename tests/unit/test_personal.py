@@ -70,6 +70,14 @@ FOUND = [
     ("lat 40.3971 lon -91.3849", "lat 40.40 lon -91.38", {"coordinates": 2}),
     ("latitude: 40.397", "latitude: 40.40", {"coordinates": 1}),
     ("40°23'50\"N 91°23'05\"W", "[coordinates] [coordinates]", {"coordinates": 2}),
+    ("N40.712776 W74.005974", "N40.71 W74.01", {"coordinates": 1}),
+    ("at S 33.85678, E 151.21530 now", "at S 33.86, E 151.22 now", {"coordinates": 1}),
+    ("Hauptstra\u00dfe 12, 10115 Berlin", "[address], 10115 Berlin", {"address": 1}),
+    ("Ich wohne Berliner Str. 4b in Jena", "Ich wohne [address] in Jena", {"address": 1}),
+    ("Alexanderplatz 3, bitte", "[address], bitte", {"address": 1}),
+    ("12 Rue de Rivoli, 75001 Paris", "[address], 75001 Paris", {"address": 1}),
+    ("J'habite 4 bis, avenue Victor Hugo", "J'habite [address]", {"address": 1}),
+    ("8 place de la Mairie", "[address]", {"address": 1}),
     ("my name is Ada Quill and it rains", "my name is [name] and it rains", {"name": 1}),
     ("Hi, my name's ada", "Hi, my name's [name]", {"name": 1}),
     ("my name is ada quill, hello", "my name is [name], hello", {"name": 1}),
@@ -156,6 +164,17 @@ SURVIVES = [
     "UV index 8, AQI 42, 0.25 in of rain",
     "+10 to +15 above normal",
     "UTC+01:00 and UTC-0500",
+    "+1 2 3 4 5 6 7 8 9 10 11",
+    "+" + "1" * 40,
+    "N40.71 W74.01",
+    "N 40 W 74, moving N 12.5 kt",
+    "Auf dem Alexanderplatz 12 Grad",
+    "Hauptstra\u00dfe 12 cm Schnee",
+    "Spring 2026, during 10 days",
+    "In Berlin 12 Grad, auf Platz 3 der Liste",
+    "Route 66 and 3 place settings",
+    "12 rue the day",
+    "La route de 12 km",
     "4 Lake St. Clair buoys",
 ]
 
@@ -288,7 +307,8 @@ def test_a_bots_own_introduction_may_stay():
 @pytest.mark.parametrize(
     "text",
     ["a" * 200_000, "1" * 200_000, "1 " * 100_000, "1.234 " + " " * 200_000, "+1 " * 60_000, "my name is " * 20_000,
-     "http://" * 30_000, "4111 " * 40_000, "a.b@" * 50_000, "12 main " * 25_000, "::" * 100_000],
+     "http://" * 30_000, "4111 " * 40_000, "a.b@" * 50_000, "12 main " * 25_000, "::" * 100_000,
+     f"+{'1' * 40}x " * 4_600, "12 rue de la " * 15_000, "Hauptstr" * 25_000, "N40.1234 " * 22_000],
 )  # fmt: skip
 def test_hostile_text_is_scrubbed_to_an_end(text):
     """A quadratic rule takes hours on 200,000 characters; these take 0.1 to 2.3 s."""

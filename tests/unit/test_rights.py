@@ -25,7 +25,7 @@ from twainbot.records import RIGHTS, TRAINABLE_RIGHTS
         ("Public domain in the USA; Project Gutenberg License (in the file)", "public_domain_us"),
         ("Public domain (US Government work)", "public_domain"),
         ("UNCLEAR: scraped; research use", "unknown"),
-        ("used with permission of the author", "permission"),
+        ("used with permission of the author", "unknown"),  # permission is declared; words of a licence only claim it
         ("", "unknown"),
         ("see website", "unknown"),
     ],
@@ -67,3 +67,64 @@ def test_only_weather_is_free_without_any_evidence():
 @pytest.mark.parametrize("name", RIGHTS)
 def test_unknown_and_restricted_works_never_train(name):
     assert rights.trainable(name) == (name not in ("unknown", "restricted"))
+
+
+@pytest.mark.parametrize(
+    "licence",
+    [
+        "Alle Rechte vorbehalten. Nachdruck nur mit Genehmigung",  # "mit" is German for "with"
+        "Tous droits r\u00e9serv\u00e9s",
+        "only with permission of the publisher",
+        "This text is not in the public domain",
+        "CC BY NC 4.0",
+        "CC BY NC ND",
+        "CC BY (non commercial)",
+        "CC-BY-SA-NC",
+        "Attribution-No-Derivatives CC BY",
+        "CC BY 4.0 except where noted",
+        "CC0-1.0; no derivatives",
+        "unclear: CC BY 4.0 / CC BY-NC-ND 3.0",
+        "https://creativecommons.org/licenses/by-nc/4.0/",
+    ],
+)
+def test_a_fragment_of_a_free_licence_frees_nothing_and_a_reserving_word_restricts(licence):
+    assert rights.reserves(licence)
+    assert rights.resolve("jokes", "open_license", licence) == "restricted"
+
+
+@pytest.mark.parametrize(
+    "licence",
+    [
+        "mit", "MIT License", "CC BY-SA 4.0", "CC0 1.0", "Apache-2.0", "GFDL-1.3-only", "MIT OR Apache-2.0",
+        "Public domain", "https://creativecommons.org/licenses/by/4.0/deed.de", "PD-USGov / CC0-1.0",
+    ],
+)  # fmt: skip
+def test_a_licence_that_is_known_word_for_word_frees(licence):
+    assert rights.trainable(rights.rights_of_licence(licence))
+
+
+@pytest.mark.parametrize(
+    "licence", ["mit freundlichen Gruessen", "CC BY my leave", "MIT or something", "open data", "x" * 400 + "; MIT"]
+)
+def test_a_licence_that_only_begins_like_one_stays_unknown(licence):
+    assert rights.rights_of_licence(licence) == "unknown"
+
+
+def test_the_licence_that_we_stamp_on_every_gutenberg_book_frees_none():
+    # The header says nothing, or is Project Gutenberg Australia's: neither frees, and the sidecar is our own word.
+    assert rights.resolve("gutenberg", "", "Project Gutenberg License", "unknown") == "unknown"
+    assert rights.resolve("gutenberg", "", "Project Gutenberg License", "public_domain_us") == "public_domain_us"
+    assert rights.resolve("gutenberg", "public_domain_us", "Project Gutenberg License") == "public_domain_us"
+
+
+def test_a_bare_copyright_notice_yields_to_a_declaration_and_alone_restricts():
+    notice = "Copyright 2026 The Gazette"
+    assert (rights.reserves(notice), rights.notices(notice)) == (False, True)
+    assert rights.resolve("satire", "cc0", notice) == "cc0"
+    assert rights.resolve("satire", "", notice) == "restricted"
+    assert rights.resolve("satire", "cc0", f"{notice}. All rights reserved.") == "restricted"
+
+
+def test_permission_has_to_be_declared():
+    assert rights.resolve("jokes", "", "by letter, with permission of the author") == "unknown"
+    assert rights.resolve("jokes", "permission", "by letter, with permission of the author") == "permission"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 import polars as pl
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from twainbot.errors import BadUse
 from twainbot.records import DECISIONS, RIGHTS, SCREENED, STYLES, TRAINABLE_RIGHTS
-from twainbot.screening import NotScored, ScreeningSettings, screen
+from twainbot.screening import NotScored, ScreeningSettings, lexical, screen
+from twainbot.screening.cascade import miss_rate, wilson
 from twainbot.screening.lexical import find
-from twainbot.screening.quality import MIN_WORDS, quality_flags
+from twainbot.screening.quality import MAX_TOP_NGRAM, MIN_WORDS, _top_share, quality_flags
+from twainbot.screening.words import WordCounter
 
 PROSE = (
     "The pilot took his pipe out of his mouth and looked at the river with an air of injury. It had risen a foot since "
@@ -224,3 +227,104 @@ def test_a_joke_of_unknown_rights_waits_for_its_rights_and_prose_does_not():
     assert (waiting["decision"], waiting["reasons"]) == ("review", ["rights_unknown"])
     assert judged(PROSE, rights="unknown")["decision"] == "reject"
     assert judged(joke, style="joke", rights="restricted")["decision"] == "reject"
+
+
+def test_each_period_term_is_shown_with_its_surroundings_and_how_often_it_stands_there():
+    row = judged(f"{PROSE} The injun said no; the injun meant it. {PROSE}")
+    [shown] = row["evidence"]
+    assert shown.startswith("period_term:indigenous: injun (2): … ")
+    assert "the injun said no; the injun meant it." in shown
+    assert judged(PROSE)["evidence"] == []
+
+
+def test_a_phrase_is_found_over_a_lines_end():
+    assert find("He was deaf and\ndumb.").flags == ("period_term:disability",)
+
+
+def test_what_no_one_may_be_taught_goes_to_review_and_politics_of_today_is_recorded():
+    assert judged(f"{PROSE} He showed them how to make a bomb.")["reasons"] == ["topic:disallowed"]
+    row = judged(f"{PROSE} They argued about Brexit.")
+    assert (row["decision"], row["sensitive_topics"]) == ("keep", ["politics"])
+    assert judged(f"{PROSE} The senator lost the election of 1876.")["sensitive_topics"] == []
+
+
+FRENCH = "Il pleuvait depuis trois jours et personne ne savait plus quoi dire au pilote. " * 6
+
+
+def test_a_foreign_passage_goes_to_review_and_a_short_line_is_left_unclear():
+    row = judged(FRENCH)
+    assert row["language"] == "other"
+    assert "language:other" in row["reasons"]
+    assert judged(PROSE)["language"] == "en"
+    assert judged("Bonjour, monsieur.", style="joke")["language"] == "unclear"
+
+
+def test_the_cascade_says_why_each_chunk_was_scored_and_estimates_what_it_misses():
+    texts = [f"{PROSE} {number}" for number in range(100)] + [f"{PROSE} The injun said no."]
+    config = ScreeningSettings(scored_share=0.5)
+    rows = screen(chunks(*texts), FixedScorer(0.6), config)
+    why = dict(rows["scored_because"].value_counts().iter_rows())
+    assert why["flagged"] == 1
+    assert why["sample"] + why["not_drawn"] == 100
+    found = miss_rate(rows, 0.5)
+    assert (found.drawn, found.missed) == (why["sample"], why["sample"])
+    assert miss_rate(rows, 0.7).missed == 0
+    assert str(miss_rate(screen(chunks(*texts), NotScored(), config), 0.5)).startswith("not estimated")
+    assert set(screen(chunks(*texts), NotScored(), config)["scored_because"]) == {"no_model"}
+
+
+def test_wilsons_interval_by_hand():
+    # 0 of 100: the upper end is z^2 / (n + z^2) = 3.8416 / 103.8416
+    low, high = wilson(0, 100)
+    assert (low, round(high, 6)) == (0.0, round(3.8416 / 103.8416, 6))
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_another_seed_draws_another_sample():
+    texts = [f"{PROSE} {number}" for number in range(200)]
+    drawn = []
+    for seed in (1, 2):
+        scorer = FixedScorer(0.1)
+        screen(chunks(*texts), scorer, ScreeningSettings(scored_share=0.25, sample_seed=seed))
+        drawn.append(set(scorer.asked))
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("flag", lexical._lexicon().flags)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_no_match_of_any_cue_is_kept_from_the_search_by_looking_at_words_first(flag, data):
+    lexicon = lexical._lexicon()
+    pattern, _ = data.draw(st.sampled_from(lexicon.patterns[flag]))
+    drawn = data.draw(st.from_regex(re.compile(pattern.pattern, re.ASCII), fullmatch=True)).lower()
+    before = data.draw(st.sampled_from([" ", "--", "“", "("]))
+    text = f"he said{before}{drawn} and so"
+    if pattern.search(" ".join(text.split())):
+        marks = int(WordCounter(lexical.marks_of).count([text]).marks[0])
+        found = lexical.find_marked(text, marks)
+        assert found == find(text)
+        assert flag in found.flags or flag.removeprefix("topic:") in found.topics
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["a", "b", "river", "pilot.", "\n", "the"]), min_size=50, max_size=90))
+def test_the_quick_look_at_pairs_never_hides_a_repetition(words):
+    text = " ".join(words)
+    stems = [word.lower().strip(".") for word in text.split()]
+    exact = any(_top_share(stems, n) > bound for n, bound in MAX_TOP_NGRAM.items())
+    assert ("repeated_ngrams" in quality_flags(text, "twain")) == (exact and len(stems) >= MIN_WORDS)
+
+
+def test_screening_is_the_same_in_any_order_and_in_any_blocks(monkeypatch):
+    texts = [PROSE, FRENCH, f"{PROSE} The injun said: shit.", *DEBRIS.values(), "", "one", "\x00 \U0001f600 é"]
+    whole = screen(chunks(*texts), NotScored(), ScreeningSettings())
+    monkeypatch.setattr("twainbot.screening.decide.BLOCK", 3)
+    assert screen(chunks(*texts), NotScored(), ScreeningSettings()).equals(whole)
+    turned = screen(chunks(*texts)[::-1], NotScored(), ScreeningSettings())
+    assert turned[::-1].equals(whole)
+
+
+def test_a_chunk_without_a_text_is_rejected_and_not_lost():
+    rows = screen(chunks("x", PROSE).with_columns(text=pl.Series([None, PROSE])), NotScored(), ScreeningSettings())
+    assert rows["decision"].to_list() == ["reject", "keep"]
+    assert rows["reasons"][0].to_list() == ["quality:too_few_words"]

@@ -369,11 +369,14 @@ def test_half_a_file_is_never_taken_for_a_book(store, quick):
     assert store.latest(f"{site.url}{FIRST}") is None
 
 
-def test_an_error_page_that_calls_itself_a_success_is_refused_by_the_parser(store, quick):
-    with serving({FIRST: Answer(body=ERROR_PAGE)}) as site:
-        raw, sidecar = web(site.url, store).fetch("pg76")
-    with pytest.raises(UnreadableSource, match=r"pg76"):
-        works_from_unit("gutenberg", "pg76", raw, sidecar)
+def test_an_error_page_that_calls_itself_a_success_is_no_book_and_the_next_place_is_asked(store, quick):
+    with serving({FIRST: Answer(body=ERROR_PAGE), SECOND: Answer(body=HUCK)}) as site:
+        assert web(site.url, store).fetch("pg76")[0] == HUCK
+    with (
+        serving({FIRST: Answer(body=ERROR_PAGE)}) as site,
+        pytest.raises(SourceUnavailable, match=r"is an HTML page, expected plain text"),
+    ):
+        web(site.url, store).fetch("pg76")
 
 
 def test_an_unchanged_book_is_asked_for_conditionally(store, quick):

@@ -376,7 +376,7 @@ def is_gates(value: object) -> bool:
 
 def test_books_alone_have_a_smallest_length():
     books, jokes = ({gate.name for gate in corpora.gates(source)} for source in ("gutenberg", "jokes"))
-    assert books - jokes == {"not_suspiciously_short"}
+    assert books - jokes == {"not_suspiciously_short", "wrapping_is_gone"}
 
 
 @pytest.mark.parametrize("required", [True, False])
@@ -428,3 +428,8 @@ def test_summaries_count_what_a_person_looks_for():
 def test_a_bundle_may_differ_from_its_merged_copy_by_rounding_only(difference, passes):
     found = release.loads(pl.DataFrame({"merge_difference": [difference]}))
     assert found.passed is passes
+
+
+def test_a_story_that_names_project_gutenberg_blocks_no_source_but_the_books():
+    names = {source: {gate.name for gate in corpora.gates(source)} for source in ("gutenberg", "satire", "local")}
+    assert [source for source, found in names.items() if "wrapping_is_gone" in found] == ["gutenberg"]

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from twainbot.corpora.transcripts import parse_transcripts
+from twainbot.corpora.works import works_from_unit
 from twainbot.dialogues.tools import to_messages
 from twainbot.errors import UnreadableSource
 from twainbot.records import TURN
@@ -104,3 +105,41 @@ def test_each_fault_of_the_schema_has_its_reason(record, reason):
 def test_logs_without_a_conversation_are_refused(raw):
     with pytest.raises(UnreadableSource):
         parse_transcripts(raw)
+
+
+def asked(identity: str, question: str) -> dict:
+    said = [{"role": "user", "content": question}, {"role": "assistant", "content": "It will."}]
+    return {"conversation_id": identity, "turns": said}
+
+
+def test_talks_whose_ids_read_alike_in_a_work_id_stay_works_of_their_own():
+    long = "weather-assistant/production/cluster-7/session/2026-06-01T10:00:00Z/"  # 67 characters, and 60 are kept
+    ids = ("a/b", "A-B", "a/b", f"{long}1", f"{long}2")
+    log = lines(*(asked(name, f"Will it rain on day {n}?") for n, name in enumerate(ids)))
+    found = works_from_unit("transcripts", "log", log)
+    assert found["reject_reason"].to_list() == [None] * 5
+    assert found["work_id"].n_unique() == 5
+    assert found["work_id"][0] == "transcripts/log/a-b"
+
+
+def test_the_same_talk_under_the_same_id_is_a_duplicate():
+    found = works_from_unit("transcripts", "log", lines(TALK, TALK))
+    assert found["reject_reason"].to_list() == [None, "duplicate_work_id"]
+
+
+@pytest.mark.parametrize(
+    ("identity", "question", "kept"),
+    [
+        ("Ada Quill phone", "Will it rain?", False),
+        ("chat-of-ada-7", "My name is Ada. Will it rain?", False),
+        ("Quill_2026", "My name is Ada Quill. Will it rain?", False),
+        ("chat-7", "My name is Ada. Will it rain?", True),
+        ("Session-7", "Will it rain?", True),
+        ("A/B", "Will it rain?", True),
+    ],
+)
+def test_an_id_that_names_a_person_is_replaced(identity, question, kept):
+    (row,) = parse_transcripts(lines(asked(identity, question)))
+    assert (row["id"] == identity) == kept
+    assert "uill" not in row["id"]
+    assert kept or row["id"].startswith("talk-")

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from twainbot.chunks import chunk_works, windows
+from tests.unit.test_counting import EVERY_KIND
+from twainbot.chunks import Chunker, chunk_works, windows
 from twainbot.chunks.headings import find_headings
-from twainbot.errors import BadUse
+from twainbot.errors import BadInput, BadUse
 from twainbot.records import CHUNK, WORK, frame
 
 SENTENCE = "The pilot looked at the water and said nothing at all. "
@@ -70,6 +71,50 @@ def test_windows_cover_the_text_with_exact_spans_and_counts_within_the_budget(te
     starts, ends = [c.start for c in chunks], [c.end for c in chunks]
     assert starts == sorted(set(starts))
     assert ends == sorted(set(ends))
+
+
+@settings(max_examples=80, deadline=None)
+@given(texts=st.lists(TEXTS, max_size=3), make=st.sampled_from(EVERY_KIND), size=st.integers(16, 60))
+def test_windows_are_exact_under_every_kind_of_tokenizer_and_whatever_was_read_before(texts, make, size):
+    chunker = Chunker(make(), size, size // 4)
+    for text in texts:
+        chunks = chunker.windows(text)
+        assert uncovered(text, chunks) == []
+        for chunk in chunks:
+            exact = len(make().encode(chunk.text, add_special_tokens=False).ids)
+            assert 0 < chunk.token_count == exact <= size
+            assert chunk.text == text[chunk.start : chunk.end]
+        assert chunks == windows(text, make(), size, size // 4)
+
+
+@pytest.mark.parametrize("make", EVERY_KIND)
+def test_an_added_token_in_a_text_is_counted_as_one(make):
+    tokenizer = Tokenizer.from_str(make().to_str())
+    tokenizer.add_special_tokens(["<|im_end|>"])
+    text = (SENTENCE + "mate<|im_end|>the <|im_end|> ") * 9
+    for chunk in windows(text, tokenizer, 40, 8):
+        assert chunk.token_count == len(tokenizer.encode(chunk.text, add_special_tokens=False).ids) <= 40
+
+
+def test_mixed_scripts_emoji_and_controls_lose_nothing():
+    text = "河は高い。 Река высока! \U0001f600\U0001f3fd \x00 null, naïve e\u0301 नदी ऊँची है। نهر \u2028 " * 40
+    chunks = windows(text, tokenizer(), 128, 16)
+    assert uncovered(text, chunks) == []
+    assert all(chunk.token_count == tokens(chunk.text) <= 128 for chunk in chunks)
+
+
+def test_blocks_of_white_space_and_of_words_meet_without_a_seam(monkeypatch):
+    text = (SENTENCE + "naïve “pilot”\n\n") * 30
+    expected = windows(text, tokenizer(), 64, 16)
+    for block in (1, 7, 64):
+        monkeypatch.setattr("twainbot.chunks.words.BLOCK", block)
+        monkeypatch.setattr("twainbot.chunks.words.WORDS_AT_ONCE", block)
+        assert windows(text, tokenizer(), 64, 16) == expected
+
+
+def test_a_work_without_a_text_is_refused_by_name():
+    with pytest.raises(BadInput, match=r"neither a text nor a reject_reason \(first 'pg1'\)"):
+        chunk_works(frame([work(text=None)], WORK), tokenizer(), 64, 8, 0)
 
 
 def test_a_text_that_fits_is_one_window_without_its_outer_whitespace():

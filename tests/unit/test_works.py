@@ -106,7 +106,7 @@ def test_unusable_bytes_raise_with_unit_and_source(source, raw):
     ("source", "work_id"),
     [
         ("gutenberg", "gutenberg/pg99"),
-        ("satire", "satire/messenger/rain"),
+        ("satire", "satire/messenger/rain-e81736"),  # sha256 of the item's link
         ("jokes", "jokes/dry/j1"),
         ("weather", "weather/HNB-2026/zfphnb-20260102-021745"),
         ("transcripts", "transcripts/log/c-1"),
@@ -118,14 +118,32 @@ def test_work_ids_name_source_unit_and_work(source, work_id):
 
 
 def test_a_second_work_of_the_same_id_becomes_a_reject():
+    jokes = [{"id": "j1", "joke": STORY}, {"id": "J1", "joke": f"{STORY} Again."}]
+    frame = works_from_unit("jokes", "dry", json.dumps(jokes).encode(), Sidecar(filename="dry.json"))
+    assert frame["work_id"].to_list() == ["jokes/dry/j1", "jokes/dry/j1~2"]
+    assert frame["reject_reason"].to_list() == [None, "duplicate_work_id"]
+    assert frame["text"].to_list()[1:] == [""]
+
+
+def test_two_items_with_one_headline_and_two_links_stay_two_works():
     frame = works("satire")
     assert frame["work_id"].to_list() == [
-        "satire/messenger/rain",
-        "satire/messenger/rain~2",
-        "satire/messenger/picture",
+        "satire/messenger/rain-e81736",
+        "satire/messenger/rain-6b850f",
+        "satire/messenger/picture-a88aad",
     ]
-    assert frame["reject_reason"].to_list() == [None, "duplicate_work_id", "no_body"]
-    assert frame["text"].to_list()[1:] == ["", ""]
+    assert frame["reject_reason"].to_list() == [None, None, "no_body"]
+
+
+def test_a_later_state_of_a_feed_keeps_the_ids_of_its_items():
+    older = (
+        f"<item><title>Rain</title><link>https://example.org/q</link><description>{STORY} First.</description></item>"
+    )
+    later = FEED.replace("<item>", f"{older}<item>", 1)
+    unit = (Part(FEED.encode()), Part(later.encode()))
+    frame = works_from_unit("satire", "messenger", unit).filter(pl.col("reject_reason").is_null())
+    assert set(works("satire")["work_id"][:2]) < set(frame["work_id"])
+    assert frame.height == 3
 
 
 def test_the_same_product_twice_in_a_unit_is_kept_once():

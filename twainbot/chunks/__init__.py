@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from twainbot.chunks.windows import Chunk, chunk_works, windows
+from twainbot.chunks.windows import Chunk, Chunker, chunk_works, windows
 
-__all__ = ["Chunk", "chunk_works", "windows"]
+__all__ = ["Chunk", "Chunker", "chunk_works", "windows"]

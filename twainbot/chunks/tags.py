@@ -1,125 +1,147 @@
-"""Rule-based tags of a passage: tone, topic, satire, weather relevance, humour density. Closed vocabularies, English.
+"""Rule-based tags of a passage: tone, topic, satire, weather relevance, humour density, readability, era. English.
 
-Rules and not a model: each tag can be traced to the cues that gave it, and the same text gets the same tags anywhere.
-Whether a passage is fit to train on is screening's business.
+Rules and not a model: each tag can be traced to the cues that gave it (`explain`), and the same text gets the same tags
+anywhere. What cues there are is cues.py's; how far the tags agree with a reader's labels, agreement.py's. Whether a
+passage is fit to train on is screening's business.
 """
 
 from __future__ import annotations
 
 import math
-import re
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-TAGGER_VERSION = "rules-1"  # goes into each chunk's provenance; raise it when a cue changes
+from twainbot.chunks.cues import ERAS, TONE_CUES, TOPIC_CUES, Found, read
 
-_TONE_CUES = {
-    "humorous": r"laugh\w*|jok(?:e|es|ed|ing)|funny|comic\w*|fun|grinn?\w*|chuckl\w*|whopper\w*|stretchers?|ridiculous\w*"
-    r"|absurd\w*|fools?|foolish\w*|jackass\w*|humbug\w*|preposterous\w*|ludicrous\w*|blamed|reckon\w*",
-    "satirical": r"congress\w*|senators?|statesm[ae]n|politicians?|patriot\w*|so-called|noble|distinguished|eminent"
-    r"|hypocri\w*|officials?|spokes\w+|experts?|committee|sources said|reportedly|announced|unveil\w*|civili[sz]ation",
-    "ironic": r"of course|naturally|no doubt|doubtless|needless to say|virtue|virtuous|respectable|it is true that"
-    r"|i suppose|as usual|to be sure|only exception|not the least",
-    "reflective": r"remember\w*|memor(?:y|ies)|long ago|in those days|dream\w*|wonder(?:ed|ing)?|lonesome|lonely"
-    r"|old times|youth|soul|by-?gone|boyhood",
-    "instructive": r"ought|resolve\w*|precepts?|diligen\w*|industr(?:y|ious)|frugal\w*"
-    r"|temperance|wise|advice|let (?:no|thy|all)|he that|they that|who would|lesson",
-    "dramatic": r"blood\w*|murder\w*|kill(?:ed|ing)?|scream\w*|terror|terrible|horror|death|dead|storm\w*|fire|fled"
-    r"|shot|cried|danger\w*|despair\w*",
-    "factual": r"percent|degrees|forecast|issued|advisory|warning|mph|knots|inches|feet|miles|near|temperature"
-    r"|highs?|lows?|according to|in the year|report\w*",
-}
-_TOPIC_CUES = {
-    "weather": r"weather|forecast\w*|rain\w*|snow\w*|storm\w*|thunder\w*|lightning|wind\w*|cloud\w*|sunn?y|sunshine"
-    r"|temperature\w*|degrees|fog\w*|frost|blizzard|hail|drought|humid\w*|climate|barometer|thermometer|showers?",
-    "river": r"river\w*|steamboat\w*|pilots?|rafts?|mississippi|boats?|ships?|sea|sail\w*|deck|captain|shore|wharf"
-    r"|voyage|canoe|tow|current",
-    "travel": r"travel\w*|journey\w*|tourist\w*|pilgrim\w*|hotels?|guides?|railway|railroad|train|stage-?coach"
-    r"|passport|foreign\w*|paris|italy|rome|switzerland|heidelberg|cathedral|mountain\w*",
-    "politics": r"congress\w*|senat\w+|president|governor|election\w*|vote\w*|voters?|government|party|politic\w*"
-    r"|king\w*|parliament|republic\w*|democra\w+|tax(?:es|ed)?|mayor|law|legislat\w+|war",
-    "religion": r"god|church\w*|bible|sunday-?school|prayer\w*|pray\w*|preach\w*|sermon\w*|priest\w*|heaven|hell"
-    r"|angels?|satan|devil|christian\w*|missionar\w+|minister|saint\w*|sin",
-    "money": r"money|dollars?|cents|pounds|shillings|rich|riches|wealth\w*|debt\w*|credit\w*|bank\w*|gold|silver|stocks?"
-    r"|salary|trade|buy|bought|sell|sold|business|price",
-    "family": r"mother|father|wife|husband|child\w*|sons?|daughters?|brothers?|sisters?|aunt|uncle|marri\w+|wedding"
-    r"|baby|home|family",
-    "animals": r"dogs?|cats?|horses?|mules?|frogs?|birds?|cows?|pigs?|hogs?|donkeys?|fish\w*|lions?|fox\w*|wol(?:f|ves)"
-    r"|jays?|ants?|chickens?|snakes?|camels?|bull|penguins?",
-    "learning": r"school\w*|teacher\w*|books?|read(?:ing)?|write|writing|wrote|author\w*|librar\w+|languages?|grammar"
-    r"|words?|newspapers?|editor\w*|print\w*|science|philosoph\w+|experiment\w*|electric\w*|invent\w+",
-    "conduct": r"virtue\w*|vice|industr(?:y|ious)|diligen\w*|frugal\w*|temperance|honest\w*|idle\w*|sloth|lazy"
-    r"|pride|humility|wise|wisdom|fools?|habits?|resolution|reputation|duty|conscience",
-}  # fmt: skip
+TAGGER_VERSION = "rules-2"  # goes into each chunk's row and provenance; raise it when a cue changes
 
-TONES = (*_TONE_CUES, "neutral")
-TOPICS = (*_TOPIC_CUES, "general")
+TONES = (*TONE_CUES, "neutral")
+TOPICS = (*TOPIC_CUES, "general")
+UNDATED = "undated"
 STYLE_TONES = {
     "weather_fact": "factual",
     "joke": "humorous",
     "satire": "satirical",
 }  # a style's cues count before any word
-STYLE_WEIGHT = 2.0  # hits per 100 words that the style itself is worth
+STYLE_WEIGHT = 3.0  # hits per 100 words that the style itself is worth
 MIN_RATE = 0.5  # hits per 100 words; below it no tone or topic is claimed: two hits in a passage of 400 words
-
-_STRONG_WEATHER = (
-    r"weather|forecast\w*|thunderstorms?|temperatures?|degrees (?:fahrenheit|celsius)|rain(?:s|y|fall|storms?|ed|ing)?"
-    r"|snow(?:s|y|fall|storms?|ed|ing)?|showers?|blizzards?|hail(?:storm)?|drizzl\w*|fog(?:gy)?|frost\w*|humid\w*"
-    r"|barometers?|thermometers?|tornado\w*|hurricanes?|cyclones?|winds?|windy|breez\w+|cloud(?:s|y)|overcast|sunn?y|sunshine"
-    r"|lightning|thunder\w*|precipitation|drought|heat ?wave|cold ?front|mph|highs?|lows?"
-)
+# In a line of 20 words one chance word would be 5 per 100 and outweigh the style: shorter texts count as this long.
+SHORTEST = 50
 WEATHER_SCALE = 4.0  # hits per 100 words at which relevance reaches 1 - 1/e = 0.63; a bulletin has 10 and more
-_HUMOR = (
-    r"laugh\w*|jok(?:e|es|ed|ing)|funny|ridiculous\w*|absurd\w*|preposterous\w*|fools?|jackass\w*|humbug\w*|blamed|consound\w*"
-    r"|dad fetch|reckon\w*|stretchers?|whopper\w*|lied|liars?|swear\w*|swore|grinn?\w*|chuckl\w*|undertakers?|mothers?-in-law"
-    r"|why did|what do you (?:call|get)|knock knock|walks? into a bar|so-called|nothing but|no worse than|the only|never once"
-    r"|except (?:that|when|for)|on the whole|i (?:never|always) (?:saw|knew|could|did)|area (?:man|woman)|sources said"
-)
+ERA_MARGIN = 2  # one era's cues must be this many times the other's; with one cue in a passage nothing is claimed
+MIN_ERA_CUES = 2
 
 
-def _compiled(cues: str) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{cues})\b")  # on lower-case text: half the time of ignoring case
+class Tagger(Protocol):
+    """Gives one passage its attributes. `version` names the tagger with everything that its answers depend on."""
+
+    @property
+    def version(self) -> str:
+        """Name and version, such as `rules-2`."""
+        ...
+
+    def tag(self, text: str, style: str) -> dict[str, Any]:
+        """Columns of records.CHUNK; a model-based tagger gives columns of its own name beside them."""
+        ...
+
+    def explain(self, text: str, style: str) -> dict[str, Any]:
+        """What the answer rests on, by attribute."""
+        ...
 
 
-_TONE_PATTERNS = {name: _compiled(cues) for name, cues in _TONE_CUES.items()}
-_TOPIC_PATTERNS = {name: _compiled(cues) for name, cues in _TOPIC_CUES.items()}
-_WEATHER_PATTERN = _compiled(_STRONG_WEATHER)
-_HUMOR_PATTERN = _compiled(_HUMOR)
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+class RuleTagger:
+    """The tagger of this module behind the interface that others share."""
+
+    version = TAGGER_VERSION
+
+    def tag(self, text: str, style: str) -> dict[str, Any]:
+        """See `tag`."""
+        return tag(text, style)
+
+    def explain(self, text: str, style: str) -> dict[str, Any]:
+        """See `explain`."""
+        return explain(text, style)
 
 
 def tag(text: str, style: str) -> dict[str, Any]:
-    """The tag columns of records.CHUNK for one passage: tone, topic, is_satire, weather_relevance, humor_density."""
-    text = text.lower()
-    words = max(1, len(_WORD.findall(text)))
-    tones = _rates(text, words, _TONE_PATTERNS)
-    if style in STYLE_TONES:
-        tones[STYLE_TONES[style]] += STYLE_WEIGHT
+    """The tag columns of records.CHUNK for one passage."""
+    found = read(text)
     return {
-        "tone": _winner(tones, "neutral"),
-        "topic": _winner(_rates(text, words, _TOPIC_PATTERNS), "general"),
+        "tone": _winner(_tones(found, style), "neutral"),
+        "topic": _winner(_rates(found, "topic", TOPIC_CUES), "general"),
         "is_satire": style == "satire",
-        "weather_relevance": weather_relevance(text),
-        "humor_density": round(_rate(text, words, _HUMOR_PATTERN), 4),
+        "weather_relevance": _relevance(found),
+        "humor_density": round(100 * found.count("humor") / found.words, 4),
+        "readability": reading_grade(found),
+        "era": _era(found),
+        "tagger": TAGGER_VERSION,
+    }
+
+
+def explain(text: str, style: str) -> dict[str, Any]:
+    """The cues behind each tag: for each attribute its value and the hits, as {cue: number}, that speak for it."""
+    found, tags = read(text), tag(text, style)
+    return {
+        "tagger": TAGGER_VERSION,
+        "tone": {
+            "value": tags["tone"],
+            "style": STYLE_TONES.get(style),
+            "cues": _hits(found, f"tone:{tags['tone']}"),
+        },
+        "topic": {"value": tags["topic"], "cues": _hits(found, f"topic:{tags['topic']}")},
+        "is_satire": {"value": tags["is_satire"], "style": style},
+        "weather_relevance": {"value": tags["weather_relevance"], "cues": _hits(found, "weather")},
+        "humor_density": {"value": tags["humor_density"], "cues": _hits(found, "humor")},
+        "readability": {
+            "value": tags["readability"],
+            "formula": "Flesch-Kincaid grade",
+            "words": found.words,
+            "sentences": found.sentences,
+            "syllables": found.syllables,
+        },
+        "era": {"value": tags["era"], "cues": {name: _hits(found, f"era:{name}") for name in ERAS}},
     }
 
 
 def weather_relevance(text: str) -> float:
     """How much of the text is about weather, 0..1: `1 - exp(-hits per 100 words / WEATHER_SCALE)`, to 4 places."""
-    text = text.lower()
-    words = max(1, len(_WORD.findall(text)))
-    return round(1 - math.exp(-_rate(text, words, _WEATHER_PATTERN) / WEATHER_SCALE), 4)
+    return _relevance(read(text))
 
 
-def _rates(text: str, words: int, patterns: Mapping[str, re.Pattern[str]]) -> dict[str, float]:
-    return {name: _rate(text, words, pattern) for name, pattern in patterns.items()}
+def reading_grade(found: Found) -> float:
+    """Flesch-Kincaid grade (Kincaid et al. 1975): years of American school, from about -3 for "Go." upward."""
+    return round(0.39 * found.words / found.sentences + 11.8 * found.syllables / found.words - 15.59, 2)
 
 
-def _rate(text: str, words: int, pattern: re.Pattern[str]) -> float:
-    return 100 * sum(1 for _ in pattern.finditer(text)) / words
+def _relevance(found: Found) -> float:
+    return round(1 - math.exp(-100 * found.count("weather") / found.words / WEATHER_SCALE), 4)
+
+
+def _tones(found: Found, style: str) -> dict[str, float]:
+    tones = _rates(found, "tone", TONE_CUES)
+    if style in STYLE_TONES:
+        tones[STYLE_TONES[style]] += STYLE_WEIGHT
+    return tones
+
+
+def _rates(found: Found, attribute: str, names: Mapping[str, str]) -> dict[str, float]:
+    words = max(SHORTEST, found.words)
+    return {name: 100 * found.count(f"{attribute}:{name}") / words for name in names}
 
 
 def _winner(rates: Mapping[str, float], otherwise: str) -> str:
     """The name with the highest rate, the first of equals; `otherwise` where none reaches MIN_RATE."""
     best = max(rates, key=lambda name: rates[name])
     return best if rates[best] >= MIN_RATE else otherwise
+
+
+def _era(found: Found) -> str:
+    counts = {name: found.count(f"era:{name}") for name in ERAS}
+    best = max(counts, key=lambda name: counts[name])
+    rest = sum(counts.values()) - counts[best]
+    return best if counts[best] >= max(MIN_ERA_CUES, ERA_MARGIN * rest) else UNDATED
+
+
+def _hits(found: Found, group: str) -> dict[str, int]:
+    return dict(Counter(found.hits.get(group, {})).most_common())

@@ -5,6 +5,7 @@ How a page is fetched is the client's business; whether its text may be used, ri
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,8 +60,9 @@ class Article:
     """A page as it reads itself. `body`: paragraphs apart by a blank line. `reserved`: its owner reserves it from machines.
 
     published: ISO 8601 or "". is_satire holds the evidence ("json-ld:SatiricalArticle"), empty where the page gives none;
-    reserved_by likewise. licence_found_in: "json-ld", "head", "meta", "link", or "" without a licence.
-    reject_reason: "no_body", "paywall", "script_built", "error_page", "not_an_article" or None.
+    reserved_by likewise. licence_found_in: "json-ld", "head", "meta", "link", or "" without a licence. claims: every licence
+    and copyright line of the page, wherever it stands.
+    reject_reason: "no_body", "paywall", "script_built", "error_page", "not_an_article", "nested_too_deeply" or None.
     """
 
     url: str
@@ -76,6 +78,7 @@ class Article:
     reserved_by: tuple[str, ...] = ()
     licence: str = ""
     licence_found_in: str = ""
+    claims: tuple[str, ...] = ()
     encoding: str = ""
     reject_reason: str | None = None
 
@@ -102,10 +105,10 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
     UnreadableSource for bytes that are no HTML page; a page without a usable article is returned with a reject_reason.
     """
     text, encoding = pages.markup_text(raw, "The page", MAX_PAGE_BYTES)
-    tree = _tree(text, url)
+    tree, is_deep, is_cut = _tree(text, url)
     nodes = pages.linked_data(tree)
     node = pages.article_node(nodes)
-    found = _extracted(text, url)
+    found = None if is_cut else _extracted(text, url, tree if is_deep else None)
     headline = _headline(tree, node, found)
     licence, where = pages.licence(tree, node)
     body = _body(found, node, headline)
@@ -124,8 +127,9 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
         reserved_by=pages.reservations(tree, headers),
         licence=licence,
         licence_found_in=where,
+        claims=pages.rights_claims(tree, node),
         encoding=encoding,
-        reject_reason=_reject_reason(tree, nodes, headline, body),
+        reject_reason="nested_too_deeply" if is_cut else _reject_reason(tree, nodes, headline, body),
     )
 
 
@@ -140,7 +144,8 @@ def with_article(row: dict[str, Any], article: Article) -> dict[str, Any]:
         "tags": pages.once([*row["tags"], *article.tags]),
         "language": row.get("language") or article.language,
         "satire_evidence": pages.once([*row.get("satire_evidence", []), *article.satire_evidence]),
-        "reserved_by": list(article.reserved_by),
+        "reserved_by": pages.once([*row.get("reserved_by", []), *article.reserved_by]),
+        "claims": pages.once([*row.get("claims", []), *article.claims]),
         "page_reject_reason": article.reject_reason,
         "body_from": "feed",
     }
@@ -171,19 +176,25 @@ def repeats(lede: str, body: str) -> bool:
     return fold(body).startswith(fold(lede).rstrip(" .…[]")[:200])
 
 
-def _tree(text: str, url: str) -> HtmlElement:
+def _tree(text: str, url: str) -> tuple[HtmlElement, bool, bool]:
+    """The page's elements, whether they nest deeper than 256, and whether even so its end was lost."""
     from lxml import etree, html
 
+    raw = text.encode("utf-8", "replace")
     try:
         parser = html.HTMLParser(encoding="utf-8", remove_pis=True)
-        tree: HtmlElement = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
+        tree: HtmlElement = html.document_fromstring(raw, parser=parser)
+        is_deep = pages.is_cut(parser)
+        if is_deep:
+            parser = html.HTMLParser(encoding="utf-8", remove_pis=True, huge_tree=True)
+            tree = html.document_fromstring(raw, parser=parser)
     except etree.ParserError as error:
         raise UnreadableSource(f"The page {url} holds no HTML element ({error}). Fetch it again.") from error
-    return tree
+    return tree, is_deep, is_deep and pages.is_cut(parser)
 
 
-def _extracted(text: str, url: str) -> Any:
-    """What trafilatura takes for the article, or None.
+def _extracted(text: str, url: str, deep: HtmlElement | None) -> Any:
+    """What trafilatura takes for the article, or None. `deep`: the tree of a page that its own parser would cut short.
 
     Its date is not used: it guesses, tried on a picture's folder. It is bounded by a fixed day, so that no clock is asked.
     """
@@ -193,7 +204,7 @@ def _extracted(text: str, url: str) -> Any:
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # a page without text is our reject, not its warning
     return bare_extraction(
-        text.encode("utf-8", "replace"),
+        text.encode("utf-8", "replace") if deep is None else copy.deepcopy(deep),
         url=url,
         include_comments=False,
         with_metadata=True,
@@ -234,7 +245,8 @@ def _body(found: Any, node: dict[str, Any], headline: str) -> str:
     while shown and (fold(shown[0]) == fold(headline) or _FURNITURE.match(shown[0])):
         shown.pop(0)
     body = tidy("\n\n".join(part for part in shown if not _FURNITURE.match(part)))
-    told = tidy(re.sub(r"\s*\n\s*", "\n\n", pages.said(node, "articleBody", keep_lines=True)))
+    lines = pages.said(node, "articleBody", keep_lines=True).split("\n")
+    told = tidy("\n\n".join(line.strip() for line in lines if line.strip()))
     # trafilatura too falls back to the data's copy, but runs its paragraphs together.
     is_copy = sum(map(str.isalpha, body)) < MIN_BODY_LETTERS or fold(told) == fold(body)
     return told if told and is_copy else body

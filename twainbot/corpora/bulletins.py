@@ -32,6 +32,8 @@ __all__ = ["Product", "Section", "Segment", "expand_ugc", "parse_product", "peri
 
 MIN_LETTERS = 20  # a product with fewer letters of text is a keep-alive or a cancelled heading
 MIN_PROSE_LINES = 4  # with fewer lines of six words, or less than one for twelve rows, a table stays a table
+MAX_PREAMBLE = 200  # characters above a heading that belong to it; parse_product looks for the heading in the first 400
+MAX_PREAMBLE_LINE = 40
 BLOCK_LINES = 20  # within which the mass-news block ends: long UGC lines, title, office, time
 FORECAST_KINDS = {"ZFP", "SFP", "CWF", "NSH", "GLF", "OFF", "SRF", "REC", "FWF", "FWS", "LFP"}
 
@@ -148,10 +150,18 @@ def split_products(raw: bytes) -> list[str]:
     products: list[str] = []
     for frame in re.split("[\x01\x03]", text):
         starts = [match.start() for match in _HEADING.finditer(frame)]
+        if starts and _is_preamble(frame[: starts[0]]):
+            starts[0] = 0
         bounds = [*(starts or [0]), len(frame)]
         pieces = [frame[: bounds[0]], *(frame[a:b] for a, b in pairwise(bounds))]
         products += [piece.strip("\n") for piece in pieces if re.search(r"[^\W\d_]", piece)]
     return products
+
+
+def _is_preamble(above: str) -> bool:
+    """Whether what stands above a heading is the wire's own line or two ("ZCZC BOSZFPBOS"), and no product of its own."""
+    lines = [line for line in above.split("\n") if line.strip()]
+    return len(above) <= MAX_PREAMBLE and len(lines) <= 4 and max(map(len, lines), default=0) <= MAX_PREAMBLE_LINE
 
 
 def _from_json(raw: bytes) -> list[str]:
@@ -194,7 +204,7 @@ def parse_product(text: str, issued_at: str = "") -> Product:
         text=prose,
         reject_reason=_reject_reason(bool(heading), awips, block.title, segments, reader.table_lines, prose),
         language=block.language,
-        notes=tuple(_notes(issue, reader, segments)),
+        notes=(*_preamble_note(text[: heading.start()] if heading else ""), *_notes(issue, reader, segments)),
         table=tuple(table_facts(awips[:3], block.body)),
         digest=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8],
     )
@@ -442,6 +452,11 @@ def _reject_reason(
 
 def _prose_lines(prose: str) -> int:
     return sum(1 for line in prose.split("\n") if len(re.findall(r"[^\W\d_]{2,}", line[:200])) >= 6)
+
+
+def _preamble_note(above: str) -> Iterator[str]:
+    if re.search(r"[^\W\d_]", above):
+        yield f"preamble={' '.join(above.split())[:60]}"
 
 
 def _notes(issue: IssueTime, reader: _Reader, segments: tuple[Segment, ...]) -> Iterator[str]:

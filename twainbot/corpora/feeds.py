@@ -18,21 +18,27 @@ from urllib.parse import urljoin, urlsplit
 from twainbot.corpora.articles import read_article, repeats, with_article, with_body
 from twainbot.corpora.decoding import refuse_non_text
 from twainbot.corpora.normalize import fold, tidy
-from twainbot.corpora.pages import declared_text, iso_time, licence_name
+from twainbot.corpora.pages import MAX_CLAIM, declared_text, header_reservations, is_cut, iso_time, licence_name, once
 from twainbot.errors import UnreadableSource
 
 MAX_FEED_BYTES = 16 * 2**20  # a year of a daily paper in full text is about 4 MB
-_CLOSING_TAG = re.compile(r"</\s*(?:rss|feed|rdf:RDF)\s*>$", re.IGNORECASE)
-_TRAILERS = 20  # comments that a host may set behind the closing tag
+_CLOSING_TAG = re.compile(r"</\s*(?:[\w.-]{1,20}:)?(?:rss|feed|RDF)\s*>$", re.IGNORECASE)
+_TRAILERS = {"-->": "<!--", "</script>": "<script"}  # what a host may set behind the closing tag, and how it begins
+MAX_TRAILERS = 20
 _PAGE = re.compile(
     r"^\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--[^>]{0,2000}-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE
 )
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]{0,200}\?>")
-_ROOT = re.compile(r"<\s*(?:rss|feed|rdf:RDF|channel)\b", re.IGNORECASE)
+_ROOT = re.compile(r"<\s*(?:[\w.-]{1,20}:)?(?:rss|feed|RDF|channel)\b", re.IGNORECASE)
+_OPENING = re.compile(r"\s*(?:(<!--)|(<\?)|(<!DOCTYPE\b))", re.IGNORECASE)
+_DOCTYPE_MARK = re.compile(r"\"[^\"]*\"|'[^']*'|<!--.{0,4000}?-->|\[|\]|>", re.DOTALL)
+MAX_DOCTYPE = 65536  # characters; one that goes on for longer is no feed's
+_ENTITY = re.compile(r"<!ENTITY\s+(?!%)", re.IGNORECASE)
 _FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/feed+json")
 _WHOLE_PAGE = re.compile(r"<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 _UNSEEN = ("script", "style", "noscript", "template", "head", "title", "nav", "figure", "iframe")
 _BLOCK = ("p", "div", "li", "blockquote", "h1", "h2", "h3", "h4", "pre", "tr")
+_TAG = re.compile(r"</?([a-z][a-z0-9]*)\b[^<>]*>", re.IGNORECASE)
 # Left over after one unescaping: the feed escaped its markup twice.
 _ESCAPED_TWICE = re.compile(
     r"</?(?:p|br|div|em|strong|b|i|a|span|img|ul|li|blockquote)\b[^<>]{0,300}>|&(?:[a-z]{2,8}|#\d{2,5}|#x[0-9a-f]{2,4});",
@@ -90,22 +96,25 @@ def _headline_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_unit(raw: bytes, url: str = "", pages: Mapping[str, Page] | None = None) -> list[dict[str, Any]]:
+def read_unit(
+    raw: bytes, url: str = "", pages: Mapping[str, Page] | None = None, headers: str = ""
+) -> list[dict[str, Any]]:
     """Rows of a feed, each item completed by the page of its link where there is one, a reserved one cut to its headline.
 
-    A page that cannot be read leaves its item as the feed gave it, with `page_reject_reason` "unreadable_page".
+    `headers`: of the feed's own answer; a feed that reserves itself ("X-Robots-Tag: noai") reserves all of its items. A
+    page that cannot be read leaves its item as the feed gave it, with `page_reject_reason` "unreadable_page".
     """
     held = pages or {}
-    return [_completed(row, held.get(row["link"])) for row in parse_feed(raw, url)]
+    reserved = list(header_reservations(headers))
+    rows: list[dict[str, Any]] = [{**row, "reserved_by": reserved} for row in parse_feed(raw, url)]
+    return [_completed(row, held.get(row["link"])) for row in rows]
 
 
 def _completed(row: dict[str, Any], page: Page | None) -> dict[str, Any]:
-    if page is None:
-        return row
     try:
-        row = with_article(row, read_article(page.raw, page.url, page.headers))
+        row = with_article(row, read_article(page.raw, page.url, page.headers)) if page else row
     except UnreadableSource:
-        return {**row, "page_reject_reason": "unreadable_page"}
+        row = {**row, "page_reject_reason": "unreadable_page"}
     return _headline_row(row) if row["reserved_by"] else row
 
 
@@ -113,7 +122,8 @@ def _xml_items(document: str, url: str) -> list[dict[str, Any]]:
     """Items of RSS 0.9x, 1.0, 2.0 or Atom as `_row` wants them."""
     import feedparser
 
-    if not _is_whole(document):
+    document = _to_closing_tag(document)
+    if not document:
         raise UnreadableSource(
             "The feed has no closing </rss> or </feed> tag: it is cut short or no feed. Fetch it again."
         )
@@ -140,37 +150,50 @@ def _xml_items(document: str, url: str) -> list[dict[str, Any]]:
 def _xml_item(entry: Any, shared: Mapping[str, str]) -> dict[str, Any]:
     contents = [html_to_text(str(part.get("value", ""))) for part in entry.get("content", [])]
     when = entry.get("published_parsed") or entry.get("updated_parsed")
+    licence, notice = _licence(entry), _plain(entry.get("rights", ""))
     return {
         "id": str(entry.get("id") or ""),
         "title": entry.get("title", ""),
         "summary": html_to_text(str(entry.get("summary", ""))),
         "body": max(contents, key=len, default=""),
         "link": str(entry.get("link", "")),
-        "published": datetime(*when[:6], tzinfo=UTC).isoformat() if when else "",
+        "published": _utc(when) if when else "",
         "author": _plain(entry.get("author", "")),
         "tags": [_plain(tag.get("term")) for tag in entry.get("tags", []) if tag.get("term")],
-        "license": _licence(entry) or shared["license"],
-        "copyright": _plain(entry.get("rights", "")) or shared["copyright"],
+        "license": licence or shared["license"],
+        "copyright": notice or shared["copyright"],
+        "claims": [licence, shared["license"], notice, shared["copyright"]],
     }
+
+
+def _utc(when: Any) -> str:
+    """A time as feedparser gives it in ISO 8601; "" outside the years 1 to 9999, into which a zone can push a time."""
+    try:
+        year, month, day, hour, minute, second = when[:6]
+        return datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC).isoformat()
+    except (ValueError, TypeError, OverflowError):
+        return ""
 
 
 def _licence(entry: Any) -> str:
     """The licence that a feed or entry links to (rel=license, creativeCommons:license), "" without one."""
     links = [str(link.get("href", "")) for link in entry.get("links", []) if link.get("rel") == "license"]
-    return licence_name(links[0]) if links else ""
+    names = once(licence_name(link) for link in links if link.strip())
+    return names[0] if len(names) == 1 else f"unclear: {' / '.join(names)}" if names else ""
 
 
-def _is_whole(document: str) -> bool:
-    """Whether the document ends with its closing tag; comments may follow."""
+def _to_closing_tag(document: str) -> str:
+    """The document up to its closing tag, without the comments and scripts behind it; "" where it has none."""
     end = len(document)
-    for _ in range(_TRAILERS):
-        if not document.endswith("-->", 0, end):
+    for _ in range(MAX_TRAILERS):
+        begins = next((begin for tail, begin in _TRAILERS.items() if document.endswith(tail, 0, end)), "")
+        if not begins:
             break
-        start = document.rfind("<!--", 0, end)
+        start = document.rfind(begins, 0, end)
         if start < 0:
-            return False
+            return ""
         end = len(document[:start].rstrip())
-    return bool(_CLOSING_TAG.search(document[max(0, end - 64) : end]))
+    return document[:end] if _CLOSING_TAG.search(document[max(0, end - 64) : end]) else ""
 
 
 def _without_doctype(document: str) -> str:
@@ -178,22 +201,47 @@ def _without_doctype(document: str) -> str:
 
     Raises UnreadableSource for a declared entity: nine lines of them grow to gigabytes, or read a local file.
     """
-    document = _DECLARATION.sub("", document, count=1).lstrip()
-    root = _ROOT.search(document)
-    prolog = document[: root.start()] if root else document
-    if re.search(r"<!ENTITY\s+(?!%)", prolog, re.IGNORECASE):
+    start, doctype = _prolog_end(document)
+    root = _ROOT.search(document)  # a prolog that is no XML is searched as far as the first word that looks like a root
+    if _ENTITY.search(doctype) or _ENTITY.search(document[start : root.start() if root else None]):
         raise UnreadableSource(
             "The feed declares XML entities of its own, which can grow without bound. Ask for a feed without."
         )
-    doctype = prolog.upper().find("<!DOCTYPE")
-    kept = prolog if doctype < 0 else prolog[:doctype]
-    return kept + document[len(prolog) :]
+    return document[start:].lstrip()
+
+
+def _prolog_end(document: str) -> tuple[int, str]:
+    """Where the root begins, behind comments, instructions and DOCTYPE, and the DOCTYPE. What never ends takes all."""
+    at, doctype = 0, ""
+    while opening := _OPENING.match(document, at):
+        start = opening.start(opening.lastindex or 0)
+        if opening[3]:
+            end = _doctype_end(document, opening.end())
+            doctype += document[start:end]
+        else:
+            closing = "-->" if opening[1] else "?>"
+            found = document.find(closing, opening.end())
+            end = found + len(closing) if found >= 0 else len(document)
+        at = end
+    return at, doctype
+
+
+def _doctype_end(document: str, at: int) -> int:
+    """The end of a DOCTYPE, whose own declarations stand in brackets and whose names stand in quotes."""
+    in_brackets = False
+    for mark in _DOCTYPE_MARK.finditer(document, at, at + MAX_DOCTYPE):
+        in_brackets = mark[0] == "[" or (in_brackets and mark[0] != "]")
+        if mark[0] == ">" and not in_brackets:
+            return mark.end()
+    return len(document)
 
 
 def _json_items(document: str) -> list[dict[str, Any]]:
     """Items of JSON Feed 1.0 or 1.1 as `_row` wants them."""
     try:
         feed = json.loads(document, strict=False)
+        if "\\ud" in document.lower():  # half a character, which no table can store
+            feed = json.loads(json.dumps(feed, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise UnreadableSource(
             f"The feed is no whole JSON ({error}): it is cut short or no feed. Fetch it again."
@@ -250,6 +298,7 @@ def _row(item: dict[str, Any], number: int, url: str) -> dict[str, Any]:
         "license": item["license"],
         "license_found_in": "feed" if item["license"] else "",
         "copyright": item["copyright"],
+        "claims": once(claim[:MAX_CLAIM] for claim in item.get("claims", []) if claim),
         "body_from": "feed",
         "reject_reason": item.get("reject_reason"),
     }
@@ -274,11 +323,18 @@ def _absolute(link: str, base: str) -> str:
 
 
 def _each_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A guid that comes again with the same headline is a duplicate; with another one it is an item under a new id."""
+    """A guid that comes again with the same headline is a duplicate; with another one it is an item under a new id.
+
+    `identity` is what an item keeps from state to state: its guid, and its headline where the feed gives a guid twice.
+    """
     seen: dict[str, int] = {}
     accepted: set[tuple[str, str]] = set()
+    titles: dict[str, set[str]] = {}
+    for row in rows:
+        titles.setdefault(row["id"], set()).add(fold(row["title"]))
     for row in rows:
         identity, key = row["id"], (row["id"], fold(row["title"]))
+        row["identity"] = " ".join(key) if len(titles[identity]) > 1 else identity
         if row["reject_reason"] is None and key in accepted:
             row["reject_reason"] = "duplicate_item"
         elif row["reject_reason"] is None:
@@ -321,19 +377,30 @@ def _plain(text: object) -> str:
     return _unescaped(plain).strip()
 
 
-def html_to_text(markup: str) -> str:
-    """The readable text of an HTML fragment or page: paragraphs apart by a blank line, scripts and pictures gone."""
+def html_to_text(markup: str, *, flattened: bool = False) -> str:
+    """The readable text of an HTML fragment or page: paragraphs apart by a blank line, scripts and pictures gone.
+
+    `flattened`: its tags stand for breaks already, since they were nested deeper than libxml2 reads.
+    """
     from lxml import etree
 
     if "<" not in markup and "&" not in markup:
         return tidy(mended(markup))
     # A fragment gets a parent of its own, or libxml2 would set a paragraph around its first bare words.
     whole = markup if _WHOLE_PAGE.search(markup[:4096]) else f"<div>{markup}</div>"
-    root = etree.fromstring(whole.encode("utf-8", "replace"), parser=etree.HTMLParser(encoding="utf-8"))
+    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True)  # without it, all that follows 256 open tags is lost
+    root = etree.fromstring(whole.encode("utf-8", "replace"), parser=parser)
+    if is_cut(parser) and not flattened:
+        return html_to_text(_TAG.sub(_flat, markup), flattened=True)
     if root is None:
         return ""
     lines = [" ".join(line.split()) for line in "".join(_pieces(root)).split("\n")]
     return tidy(re.sub(r"\n{3,}", "\n\n", mended("\n".join(lines))))
+
+
+def _flat(tag: re.Match[str]) -> str:
+    name = tag[1].lower()
+    return tag[0] if name in (*_UNSEEN, "br") else "<br><br>" if name in _BLOCK else ""
 
 
 def _pieces(root: Any) -> Iterator[str]:

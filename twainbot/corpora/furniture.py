@@ -13,6 +13,7 @@ from itertools import groupby
 from twainbot.corpora.page import EDITION_HINTS, LEGAL_HINTS, NOTE_HINTS, Page, Span
 
 MAX_BRACKET = 4000  # characters of the longest caption or bracketed note seen (2,300), with room
+MAX_LEGALESE = 2000  # characters of such a notice; those of the plays have 700
 MAX_CREDIT = 900  # characters of a credit paragraph; a longer one is prose that happens to start alike
 MAX_NOTE_LINES = 80  # lines of a transcriber's note before the text begins; a longer one is cut only in part
 FRONT_PARAGRAPHS = 24  # how far into a text credits are looked for: title page and dedication come between
@@ -33,7 +34,6 @@ _BRACKET = re.compile(
 _ILLUSTRATION = re.compile(r"\[(?:_|\*)?Illustration\b", re.IGNORECASE)
 _PAGE_TAG = re.compile(r"\[[ ]?(?:P|p)(?:g|age|ag|G|AGE)?\b\.?[ ]*[0-9ivxlcIVXLC]+[ab]?[ ]?\]")
 _PAGE_BRACE = re.compile(r"\{(?:(?:P|p)(?:g|age|G|AGE)?\b\.?[ ]*)?[0-9ivxlc]+[ab]?\}")
-_LEGALESE = re.compile(r"<<THIS ELECTRONIC VERSION OF.*?>>", re.DOTALL)
 
 _NOTE_HEADING = re.compile(
     r"[\W_]*(?:e-?text\s+)?transcri(?:ber|ption|be)\W{0,2}s?\W{0,2}\s*(?:end|foot)?-?\s*(?:notes?|comments?|remarks?)\b",
@@ -150,7 +150,12 @@ def page_marks(page: Page) -> list[Span]:
 
 def legalese(page: Page) -> list[Span]:
     """Spans of the <<THIS ELECTRONIC VERSION OF ... >> notices that stand between acts of some old plays."""
-    return [match.span() for at in page.places(LEGAL_HINTS) if (match := _LEGALESE.match(page.text, at))]
+    spans: list[Span] = []
+    for at in page.places(LEGAL_HINTS):
+        end = page.text.find(">>", at, at + MAX_LEGALESE)
+        if end >= 0 and (not spans or at >= spans[-1][1]):
+            spans.append((at, end + 2))
+    return spans
 
 
 def paragraphs(text: str, start: int = 0) -> Iterator[Span]:

@@ -20,7 +20,8 @@ _HEADING = re.compile(r"^##[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
 _TITLE = re.compile(r"\A\s*#[ \t]+(.+?)[ \t]*#*[ \t]*(?:\n|\Z)")
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,4}[.)])[ \t]+(.+(?:\n[ \t]+\S.*)*)", re.MULTILINE)
-_HTML_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TITLE_OPENS = re.compile(rb"<title(?:\s[^<>]*)?>", re.IGNORECASE)
+_TITLE_CLOSES = re.compile(rb"</title", re.IGNORECASE)
 
 
 def parse_document(
@@ -63,12 +64,18 @@ def _document(raw: bytes, suffix: str) -> tuple[str, str]:
     if suffix in (".html", ".htm"):
         if not raw.strip():
             raise UnreadableSource("The local document is empty. Write something, or take it away.")
-        found = _HTML_TITLE.search(raw)
-        return (html_to_text(decode(found[1]).text) if found else ""), html_to_text(decode(raw).text)
+        return html_to_text(decode(_title_of(raw)).text), html_to_text(decode(raw).text)
     refuse_non_text(raw, "The local document")
     text = _FRONT_MATTER.sub("", tidy(decode(raw).text))
     title = _TITLE.match(text) if suffix != ".txt" else None
     return (title[1], tidy(text[title.end() :])) if title else ("", tidy(text))
+
+
+def _title_of(raw: bytes) -> bytes:
+    """What stands in the first title element; nothing where it is never closed."""
+    opens = _TITLE_OPENS.search(raw)
+    closes = _TITLE_CLOSES.search(raw, opens.end()) if opens else None
+    return raw[opens.end() : closes.start()] if opens and closes else b""
 
 
 def _passages(text: str, title: str, suffix: str, split: str) -> list[dict[str, Any]]:

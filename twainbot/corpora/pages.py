@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_NODES = 500  # of JSON-LD: a long page lists its comments there too
 MAX_TAGS = 40
+MAX_CLAIM = 200  # characters of a licence or copyright line
 
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
 _NO_CHARSET = ("unicode-escape", "raw-unicode-escape", "punycode", "idna", "utf-7")  # codecs that no page is in
@@ -29,6 +30,10 @@ _SATIRE = re.compile(r"\bsatir(?:e|es|ical|isch|ique)\b", re.IGNORECASE)
 _RESERVING = re.compile(r"\b(noai|noimageai|noindex|none)\b", re.IGNORECASE)
 _TDM = re.compile(r"\btdm-reservation\s*:\s*1\b", re.IGNORECASE)
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?", re.IGNORECASE)
+_ALL_RESERVED = re.compile(
+    r"[^.\n]{0,80}(?:rights reserved|rechte vorbehalten|droits réservés|derechos reservados|diritti riservati)",
+    re.IGNORECASE,
+)
 _DECK = re.compile(
     r"(?:^|[\s_-])(?:deck|dek|standfirst|subtitle|sub-?head(?:line|ing)?|lede)(?:$|[\s_-])", re.IGNORECASE
 )
@@ -75,12 +80,27 @@ def linked_data(tree: HtmlElement) -> list[dict[str, Any]]:
     for script in tree.iter("script"):
         if (script.get("type") or "").split(";")[0].strip().casefold() != "application/ld+json":
             continue
-        block = re.sub(r"^\s*(?:<!--|//\s*<!\[CDATA\[|<!\[CDATA\[)|(?:-->|(?://)?\s*\]\]>)\s*$", "", script.text or "")
         try:
-            found += _typed(json.loads(block, strict=False))
+            found += _typed(json.loads(_unwrapped(script.text or ""), strict=False))
         except (ValueError, RecursionError):
             continue
     return found[:MAX_NODES]
+
+
+def is_cut(parser: Any) -> bool:
+    """Whether libxml2 stopped before a page's end: it reads tags nested to 256, or 2048 where the tree may be huge."""
+    return any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log)
+
+
+def _unwrapped(block: str) -> str:
+    """A script's text without the comment or CDATA marks that hide it from old browsers."""
+    text = block.strip()
+    for opening in ("<!--", "<![CDATA["):
+        text = text.removeprefix("//").lstrip().removeprefix(opening)
+    for closing in ("-->", "]]>"):
+        if text.endswith(closing):
+            text = text.removesuffix(closing).rstrip().removesuffix("//")
+    return text
 
 
 def _typed(value: Any) -> Iterator[dict[str, Any]]:
@@ -279,7 +299,12 @@ def reservations(tree: HtmlElement, headers: str = "") -> tuple[str, ...]:
     found = [f"meta:{word.casefold()}" for content in robots for word in _RESERVING.findall(content)]
     if meta(tree, "tdm-reservation").strip() == "1":
         found.append("meta:tdm-reservation")
-    found += [f"header:{word.casefold()}" for line in _robots_lines(headers) for word in _RESERVING.findall(line)]
+    return tuple(dict.fromkeys([*found, *header_reservations(headers)]))
+
+
+def header_reservations(headers: str) -> tuple[str, ...]:
+    """What an answer's header lines ask of machines, whether the answer was a page or a feed: "header:noai"."""
+    found = [f"header:{word.casefold()}" for line in _robots_lines(headers) for word in _RESERVING.findall(line)]
     if _TDM.search(headers):
         found.append("header:tdm-reservation")
     return tuple(dict.fromkeys(found))
@@ -309,6 +334,15 @@ def licence(tree: HtmlElement, node: dict[str, Any]) -> tuple[str, str]:
     return "", ""
 
 
+def rights_claims(tree: HtmlElement, node: dict[str, Any]) -> tuple[str, ...]:
+    """Every licence and copyright line of the page, in any place: what frees has its place, what restricts counts in all."""
+    licences = [licence_name(claim) for _, claims in _licence_claims(tree, node) for claim in claims if claim.strip()]
+    notices = [*_values(node.get("copyrightNotice")), *metas(tree, "copyright", "dcterms.rightsholder")]
+    footers = (_ALL_RESERVED.search(words_of(element)) for element in tree.iter("footer"))
+    said = [*licences, *notices, *(found[0].strip() for found in footers if found)]
+    return tuple(dict.fromkeys(claim[:MAX_CLAIM] for claim in said))
+
+
 def _licence_claims(tree: HtmlElement, node: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     yield "json-ld", _values(node.get("license"))
     yield "head", [element.get("href") or "" for element in tree.iter("link") if "license" in _rel(element)]
@@ -326,7 +360,7 @@ def licence_name(claim: str) -> str:
     """A Creative Commons address as its name ("CC BY-NC 4.0", "CC0 1.0", "Public domain"); any other claim as it is."""
     found = _CREATIVE_COMMONS.search(claim)
     if found is None:
-        return tidy(claim).strip()[:200]
+        return tidy(claim).strip()[:MAX_CLAIM]
     family, code, version = found[1].casefold(), found[2].casefold(), found[3] or ""
     if family == "publicdomain":
         return (

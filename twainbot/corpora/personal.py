@@ -76,7 +76,9 @@ _PHONE = re.compile(
     rf"(?<![\w.>/-])(?:(?:\+?1[ .-]?)?(?:\({_AREA}\)[ .-]?{_EXCHANGE}[ .-]\d{{4}}|{_AREA}([.-]){_EXCHANGE}\1\d{{4}})"
     rf"|(?<!\d\s){_AREA} {_EXCHANGE}[ -]\d{{4}}(?!\s\d))(?![\w-]|\.\d)(?:\s?(?:x|ext\.?)\s?\d{{1,6}})?"
 )
-_PHONE_ABROAD = re.compile(r"(?<![\w+])\+[1-9]\d{0,2}(?:[ .-]?\(?\d{1,5}\)?){2,6}(?![\w-]|\.\d)")
+# A digit at a time: groups of one to five digits can be cut in ten thousand ways, and all were tried on forty digits.
+_PHONE_ABROAD = re.compile(r"(?<![\w+])\+[1-9](?:[ .-]?\(?\d\)?){7,14}(?![\w-]|\.\d)")
+MAX_GROUPS = 7  # of digits in a number from abroad; more are a row of figures
 _PHONE_TOLD = re.compile(
     r"\b((?:phone|telephone|tel|cell ?phone|cell number|my cell|mobile|fax|whatsapp|call me|text me|ring me|reach me|my number)"
     r"\b[^\d\n\[]{0,24}?)(?<![\d+.-])(\+?\(?\d[\d ().-]{5,17}\d)(?![\w-]|\.\d)",
@@ -111,6 +113,20 @@ _SAINT = re.compile(
     r"\.? (?:Louis|Paul|Charles|Joseph|Clair|Cloud|Augustine|Petersburg|George|Albans|Peters|Marys|Johns|Croix|Thomas)\b",
     re.IGNORECASE,
 )
+_LETTER, _CAPITAL = r"[\w'\u2019-]", r"[A-Z\u00c0-\u00de]"
+_NO_UNIT = r"(?! ?(?:\u00b0|%|[.,:]\d|(?:grad|prozent|uhr|cm|mm|km|m|kn|km/h|hpa|meter|minuten|stunden|tage)\b))"
+_ADDRESS_GERMAN = re.compile(  # the number behind the street, whose kind is part of its name or stands beside it
+    rf"(?<![\w-])(?:{_CAPITAL}{_LETTER}{{2,40}}(?:stra\u00dfe|strasse|str\.|gasse|allee|platz|weg|damm|ufer|chaussee)"
+    rf"|{_CAPITAL}{_LETTER}{{2,40}} (?:Stra\u00dfe|Strasse|Str\.|Allee)) \d{{1,4}}(?: ?[a-z]\b)?(?![\w-]){_NO_UNIT}",
+    re.IGNORECASE,
+)
+_PARTICLE = r"(?:(?:de la|de l['\u2019]|d['\u2019]|du|des|de) ?)"
+_ADDRESS_FRENCH = re.compile(  # the number before the street, whose kind comes first
+    rf"(?<![\w.:/$-])\d{{1,4}}(?: ?(?:bis|ter|quater))?,? "
+    rf"(?:(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Bb]d|[Qq]uai|[Ii]mpasse) {_PARTICLE}?"
+    rf"|(?:[Pp]lace|[Cc]hemin|[Rr]oute|[Cc]ours|[Aa]ll\u00e9e) {_PARTICLE})"
+    rf"{_CAPITAL}{_LETTER}{{1,30}}(?:[ -](?:(?:de|du|des|la|le) )?{_CAPITAL}{_LETTER}{{1,30}}){{0,3}}(?!\w)"
+)
 _PLAIN_SUFFIXES = _words("street str st avenue ave road rd boulevard blvd lane ln")  # without capitals too
 _PO_BOX = re.compile(r"\b(?:p\.?\s?o\.?|post office)\s?box\s+#?\d{1,6}\b", re.IGNORECASE)
 _ZIP4 = re.compile(r"(\b(?:[A-Z]{2},?|[Zz][Ii][Pp](?: [Cc]ode)?:?|[Pp]ostal code:?)\s)(\d{5})-\d{4}(?![\w-])")
@@ -118,6 +134,10 @@ _ZIP4 = re.compile(r"(\b(?:[A-Z]{2},?|[Zz][Ii][Pp](?: [Cc]ode)?:?|[Pp]ostal code
 _FINE = r"[-+]?\d{1,3}\.\d{3,15}"
 _PAIR = re.compile(rf"(?<![\w.])({_FINE})(\s{{0,2}}°?\s{{0,2}}[NS]?\s{{0,2}}[,;/ ]\s{{0,2}})({_FINE})(?![\w.]*\d)")
 _DEGREES = re.compile(rf"(?<![\w.])({_FINE})(?=\s*(?:°\s*[NSEW]\b|[NSEW]\b(?!\.)))")
+_LETTERED = re.compile(  # the letter of the hemisphere first
+    r"(?<![\w.])([NS] ?)(\d{1,2}\.\d{3,15})(\u00b0?[,;/ ]\s{0,2})([EW] ?)(\d{1,3}\.\d{3,15})(?![\w.]*\d)",
+    re.IGNORECASE,
+)
 _LABELLED = re.compile(
     rf"\b((?:lat|lon|lng|long|latitude|longitude)\b[\"']?\s{{0,4}}(?:is|[:=])?\s{{0,4}}[\"']?)({_FINE})(?![\w.]*\d)",
     re.IGNORECASE,
@@ -287,8 +307,7 @@ def _card(match: re.Match[str]) -> str | None:
 
 
 def _abroad(match: re.Match[str]) -> str | None:
-    digits = sum(sign.isdigit() for sign in match[0])
-    return "[phone]" if 8 <= digits <= 15 else None
+    return "[phone]" if len(re.findall(r"\d+", match[0])) <= MAX_GROUPS else None
 
 
 def _phone_told(match: re.Match[str]) -> str | None:
@@ -348,6 +367,12 @@ _RULES: tuple[Rule, ...] = (
     ("email", ("@", "at]", "at)", "AT]", "AT)"), _EMAIL, _placed("[email]")),
     ("coordinates", ("°",), _DMS, _placed("[coordinates]")),
     ("coordinates", (".",), _PAIR, _pair),
+    (
+        "coordinates",
+        (".",),
+        _LETTERED,
+        lambda found: f"{found[1]}{_rounded(found[2])}{found[3]}{found[4]}{_rounded(found[5])}",
+    ),
     ("coordinates", (".",), _DEGREES, lambda match: _rounded(match[1])),
     ("coordinates", (".",), _LABELLED, lambda match: f"{match[1]}{_rounded(match[2])}"),
     ("card", _DIGITS, _CARD, _card),
@@ -360,6 +385,8 @@ _RULES: tuple[Rule, ...] = (
     ("phone", _DIGITS, _PHONE_TOLD, _phone_told),
     ("address", _DIGITS, _PO_BOX, _placed("[address]")),
     ("address", _DIGITS, _ADDRESS, _street),
+    ("address", _DIGITS, _ADDRESS_GERMAN, _placed("[address]")),
+    ("address", _DIGITS, _ADDRESS_FRENCH, _placed("[address]")),
     ("zip", ("-",), _ZIP4, lambda match: f"{match[1]}{match[2]}"),
 )
 

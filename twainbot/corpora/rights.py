@@ -25,21 +25,54 @@ _GUTENBERG = re.compile(
     re.IGNORECASE,
 )
 
-# Licence wording, first match wins: name of the rule, rights, pattern. Order matters: a non-commercial or no-derivatives
-# clause outweighs "CC BY".
-LICENCE_RULES: tuple[tuple[str, str, str], ...] = (
-    ("licence_is_unclear", "unknown", r"unclear|unknown|unspecified|research (?:use|purposes?) only|no ownership"),
-    ("licence_reserves", "restricted",
-     r"all rights reserved|proprietary|copyrighted|\bby-nc\b|non-?commercial|\bby(?:-\w+)?-nd\b|no ?deriv"),
-    ("licence_waives", "cc0", r"\bcc-?0\b|creative commons zero|\bunlicense\b"),
-    ("licence_is_pd_in_the_usa", "public_domain_us",
-     r"project gutenberg licen[cs]e|public domain in the (?:usa?|united states)|\bpd-us\b(?!gov)"),
-    ("licence_is_pd", "public_domain", r"public domain|us government work|pd-?usgov|\bpublicdomain\b"),
-    ("licence_is_open", "open_license",
-     r"\bcc[- ]by|creative commons attribution|\bmit\b|\bapache|\bbsd\b|\bisc\b|\bgfdl\b|open ?data|\bodc\b"),
-    ("licence_by_permission", "permission", r"by permission|with permission|permission (?:of|from|granted)"),
+# Only a whole licence frees, word for word: name of the rule, rights, the names and addresses by which it is known.
+# Blanks and hyphens count alike. A fragment frees nothing: "mit" is a German word, "by" an English one.
+_VERSION = r"(?: v?\d(?:\.\d)?)?(?: (?:international|unported|generic|universal))?"
+_DEED = r"(?:/(?:[a-z]{2}|legalcode(?:\.[a-z]{2,4})?|deed(?:\.[a-z]{2,4})?))*/?"
+_CC_ADDRESS = r"(?:https?://)?(?:www\.)?creativecommons\.org"
+FREEING: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("licence_waives", "cc0", (
+        rf"cc ?0{_VERSION}(?: public domain dedication)?", rf"creative commons zero{_VERSION}", r"(?:the )?unlicense",
+        rf"{_CC_ADDRESS}/publicdomain/zero/1\.0{_DEED}", r"https?://unlicense\.org/?",
+    )),
+    ("licence_is_pd_in_the_usa", "public_domain_us", (
+        r"public domain in the (?:usa?|u\.s\.(?:a\.)?|united states(?: of america)?)", r"pd us",
+    )),
+    ("licence_is_pd", "public_domain", (
+        r"public ?domain(?: mark(?: 1\.0)?)?", r"(?:public domain )?\(?us government(?: works?)?\)?", r"pd ?usgov",
+        r"cc pdm 1\.0", rf"{_CC_ADDRESS}/publicdomain/mark/1\.0{_DEED}",
+    )),
+    ("licence_is_open", "open_license", (
+        rf"cc by(?: sa)?{_VERSION}",
+        rf"creative commons attribution(?: share ?alike)?{_VERSION}(?: public)?(?: licen[cs]e)?",
+        rf"{_CC_ADDRESS}/licenses/by(?:-sa)?/\d\.\d{_DEED}",
+        r"(?:the )?(?:mit|isc)(?: licen[cs]e)?", r"https?://opensource\.org/licenses?/mit/?",
+        r"(?:the )?apache(?: software)?(?: licen[cs]e)?(?:,? version)? v?2(?:\.0)?",
+        r"https?://(?:www\.)?apache\.org/licenses/license-2\.0(?:\.html|\.txt)?",
+        r"(?:the )?bsd [23] clause(?: licen[cs]e)?",
+        r"(?:gfdl|gnu free documentation licen[cs]e)(?:,? version)?(?: v?1\.[123])?(?: (?:only|or later))?",
+        r"odc by(?: 1\.0)?", r"odbl(?: 1\.0)?", r"pddl(?: 1\.0)?",
+        r"open data commons(?: [a-z ]{1,40})? licen[cs]e(?: v?1\.0)?",
+    )),
 )  # fmt: skip
-_LICENCE_RULES = tuple((name, re.compile(pattern, re.IGNORECASE), rights) for name, rights, pattern in LICENCE_RULES)
+_FREEING = tuple((name, rights, re.compile("|".join(known), re.IGNORECASE)) for name, rights, known in FREEING)
+# Beside a licence this frees and forbids nothing. Every book carries it, and we ourselves write it into the sidecars.
+_NEUTRAL = re.compile(r"(?:the )?project gutenberg licen[cs]e(?: \(in the file\))?", re.IGNORECASE)
+_PARTS = re.compile(r"\s*;\s*|\s+(?:and|or|/)\s+", re.IGNORECASE)
+MAX_LICENCE = 400  # characters; the name of a licence is short, and a page of terms frees nothing
+
+# Any word of these restricts, wherever it stands, in the languages whose papers we meet.
+_RESERVES = re.compile(
+    r"reserved|vorbehalten|r\u00e9serv\u00e9|reservad[oa]s|riservat[ie]|voorbehouden|proprietary|copyrighted"
+    r"|\bnc\b|non[\s_-]*commercial|nicht[\s-]*kommerziell|non[\s-]*commerciale|commercial use (?:is )?(?:not|prohibited)"
+    r"|\bnd\b|no[\s_-]*deriv|\bonly\b|\bnur\b|\bexcept|\bexclud|\bprohibited|\bforbidden|\bverboten|\binterdit"
+    r"|\bnot\b.{0,40}\bpublic[\s-]*domain|\b(?:may|must|do|can) ?not\b|\bwithout\b.{0,40}\bpermission"
+    r"|no (?:re-?use|permission)",
+    re.IGNORECASE | re.DOTALL,
+)
+# Says whose a text is and no more: a licence or a declaration beside it stands, alone it means that nothing was granted.
+_NOTICE = re.compile(r"(?<!no )copyright|\u00a9|^\s*\(c\)", re.IGNORECASE)
+_UNCLEAR = re.compile(r"unclear|unknown|unspecified|research (?:use|purposes?)|no ownership", re.IGNORECASE)
 
 # What a source grants where neither sidecar nor header says more.
 SOURCE_DEFAULTS: dict[str, str] = {
@@ -66,10 +99,44 @@ def rights_of_licence(licence: str) -> str:
     return _licence_rule(licence)[1]
 
 
+def reserves(claim: str) -> bool:
+    """Whether a licence or a copyright line keeps something back: non-commercial, no derivatives, all rights reserved.
+
+    A bare "Copyright 2026 The Gazette" does not: it names an owner, and an owner may have freed the text elsewhere.
+    """
+    return _licence_rule(claim)[0] == "licence_reserves"
+
+
+def notices(claim: str) -> bool:
+    """Whether a copyright line names an owner and says no more."""
+    return _licence_rule(claim)[0] == "licence_is_a_notice"
+
+
 def _licence_rule(licence: str) -> tuple[str, str]:
-    """Name of the first rule that knows the licence, and its rights."""
-    found = ((name, rights) for name, pattern, rights in _LICENCE_RULES if licence and pattern.search(licence))
-    return next(found, ("licence_is_not_known", "unknown"))
+    """Name of the rule that knows the licence, and its rights. "permission" is none of them: it has to be declared."""
+    freed = _freed(licence)
+    if freed:
+        return freed
+    if _RESERVES.search(licence):
+        return "licence_reserves", "restricted"
+    if _UNCLEAR.search(licence):
+        return "licence_is_unclear", "unknown"
+    return ("licence_is_a_notice", "restricted") if _NOTICE.search(licence) else ("licence_is_not_known", "unknown")
+
+
+def _freed(licence: str) -> tuple[str, str] | None:
+    """The rule of a licence all of whose parts are known to free; of several parts the one that asks the most."""
+    parts = [part.strip(" .,") for part in _PARTS.split(licence)] if len(licence) <= MAX_LICENCE else []
+    found = [_freeing_rule(part) for part in parts if part and not _NEUTRAL.fullmatch(part)]
+    if not found or None in found:
+        return None
+    order = {name: at for at, (name, _, _) in enumerate(_FREEING)}
+    return max((rule for rule in found if rule), key=lambda rule: order[rule[0]])
+
+
+def _freeing_rule(part: str) -> tuple[str, str] | None:
+    words = part if "//" in part else " ".join(re.split(r"[\s_-]+", part))
+    return next(((name, rights) for name, rights, pattern in _FREEING if pattern.fullmatch(words)), None)
 
 
 @dataclass(frozen=True)
@@ -92,15 +159,16 @@ def ruling(
 ) -> Ruling:
     """Rights from all the evidence, the strictest first.
 
-    A header or licence that restricts wins over anything declared. Else a declaration in RIGHTS, the header, the
-    licence and the source's default are asked in that order; the first that knows decides. Rights declared "unknown"
+    A header or licence that restricts wins over anything declared; a bare copyright notice does not, for whoever
+    declares a text free may well be its owner. Else a declaration in RIGHTS, the header, the licence and the source's
+    default are asked in that order; the first that knows decides. Rights declared "unknown"
     are cleared by a header only: a licence tag by an uploader cannot free a text whose owner is not known. `declarer`:
     one of DECLARERS.
     """
     licence_rule, by_licence = _licence_rule(licence)
     if header == "restricted":
         return Ruling("restricted", "header", "header_restricts")
-    if by_licence == "restricted":
+    if licence_rule == "licence_reserves":
         return Ruling("restricted", "licence", licence_rule)
     by_source = SOURCE_DEFAULTS.get(source, "unknown")
     evidence = [

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from twainbot.corpora import chatlogs, dialects
 from twainbot.corpora.decoding import decode, refuse_non_text
 from twainbot.corpora.normalize import newlines, tidy
-from twainbot.corpora.personal import introduced_names, scrub, scrub_json, scrub_result
+from twainbot.corpora.personal import MIN_NAME, introduced_names, scrub, scrub_json, scrub_result
 from twainbot.dialogues.tools import call_arguments
 from twainbot.errors import BadInput, UnreadableSource
 
+MAX_NAME = 48  # characters of an id before its mark, so that both stay in the 60 of a work id
+MARK_CHARACTERS = 8  # of a hash
+_LIKE_A_NAME = re.compile(r"(?<![A-Za-z])[A-Z][a-z]+[ ._-]+(?:[A-Z]\.? +)?[A-Z][a-z]+(?![A-Za-z])")
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -39,7 +43,26 @@ def parse_transcripts(raw: bytes, name: str = "") -> list[dict[str, Any]]:
             f"None of the log's {len(records)} lines is a JSON object, and none begins with a speaker. "
             "Expected one conversation a line, a JSON list of them, a table, or lines such as 'User: ...'."
         )
-    return [_row(number, record, reason, form) for number, record, reason, form in records]
+    return _told_apart([_row(number, record, reason, form) for number, record, reason, form in records])
+
+
+def _told_apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with an id for each talk: another talk whose id reads the same in a file name gets a mark of its content.
+
+    The same talk under the same id keeps it, and is the duplicate that it is.
+    """
+    first: dict[str, str] = {}
+    for row in rows:
+        content = json.dumps([row["turns"], row["reject_reason"]], sort_keys=True, ensure_ascii=True)
+        name = _short(row["id"])
+        if first.setdefault(name, content) != content:
+            row["id"] = f"{name[:MAX_NAME]}-{hashlib.sha256(content.encode()).hexdigest()[:MARK_CHARACTERS]}"
+    return rows
+
+
+def _short(identity: str) -> str:
+    """What is left of an id in the id of its work: small letters, digits and hyphens, the first 60."""
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"['\u2019]", "", identity.lower()))[:60].strip("-") or identity
 
 
 def _records(text: str, name: str) -> Iterator[tuple[int, dict[str, Any], str | None, str]]:
@@ -99,7 +122,7 @@ def _row(number: int, record: Mapping[str, Any], reason: str | None, form: str) 
         reason = str(error)
     safe: Mapping[str, Any] = {} if reason == "nested_too_deeply" else record
     return row | {
-        "id": _identity(safe, row["turns"]) if safe else f"line-{number}",
+        "id": _identity(safe, row["turns"], row.pop("names", ())) if safe else f"line-{number}",
         "style_tags": [scrub(str(tag))[0] for tag in tags] if isinstance(tags, list) and not reason else [],
         "text": render(row["turns"]),
         "reject_reason": reason,
@@ -124,17 +147,29 @@ def _talk(record: Mapping[str, Any], form: str) -> dict[str, Any]:
     if blank:  # a zero-width space, say: tidy leaves nothing of it
         raise BadInput(f"empty_turn (turn {blank})")
     clean, removed = without_personal_data(stored)
-    return {"turns": clean, "removed": removed, "left_out": left_out}
+    return {"turns": clean, "removed": removed, "left_out": left_out, "names": _names(stored)}
 
 
-def _identity(record: Mapping[str, Any], turns: list[dict[str, Any]]) -> str:
+def _names(turns: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The names that users give as their own."""
+    return introduced_names("\n\n".join(turn["content"] for turn in turns if turn["role"] == "user"))
+
+
+def _identity(record: Mapping[str, Any], turns: list[dict[str, Any]], names: Iterable[str]) -> str:
     """The record's own id unless it names a person; else one made from the turns, or from the record without turns."""
     keys = ("conversation_id",) if "turns" in record else dialects.IDENTITIES
     given = next((str(record[key]) for key in keys if isinstance(record.get(key), str | int) and record[key]), "")
-    if given.strip() and given.isprintable() and not scrub(given)[1]:
+    if given.strip() and given.isprintable() and not scrub(given)[1] and not _names_a_person(given, names):
         return given
     content = json.dumps(turns or record, sort_keys=True, ensure_ascii=True, default=str)
     return f"talk-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def _names_a_person(identity: str, names: Iterable[str]) -> bool:
+    """Whether an id holds a name given in its talk, or two words beside each other that are written like one's name."""
+    words = set(re.split(r"[\W_]+", identity.casefold()))
+    told = any(len(name) >= MIN_NAME and name.casefold() in words for name in names)
+    return told or bool(_LIKE_A_NAME.search(identity))
 
 
 def reject_reason(record: Mapping[str, Any]) -> str | None:
@@ -198,8 +233,7 @@ def without_personal_data(turns: list[dict[str, Any]]) -> tuple[list[dict[str, A
     A name that the user gives goes from everybody's words. The bot's own introduction stays, and calls keep their
     places. Applied twice it changes nothing more.
     """
-    said = "\n\n".join(turn["content"] for turn in turns if turn["role"] == "user")
-    names = introduced_names(said)
+    names = _names(turns)
     counts: Counter[str] = Counter()
     clean: list[dict[str, Any]] = []
     for turn in turns:

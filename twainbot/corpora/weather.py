@@ -45,11 +45,15 @@ class WeatherItem:
 def weather_items(raw: bytes, url: str = "") -> Iterator[WeatherItem]:
     """The works of one file, in its order, rejects included. `url` names the grid cell of a forecast.
 
-    Raises UnreadableSource, after the last document, where none gave text or facts.
+    Raises UnreadableSource, after the last document, where none gave text or facts. A list without a member, such as
+    the active alerts of a quiet day, is an answer, and no item.
     """
     usable = False
     reasons: Counter[str] = Counter()
     for item in _items(raw, url):
+        if item is None:
+            usable = True
+            continue
         usable |= item.reject_reason is None or bool(item.facts and item.reject_reason != "test_message")
         reasons[item.reject_reason or ""] += 1
         yield item
@@ -58,7 +62,8 @@ def weather_items(raw: bytes, url: str = "") -> Iterator[WeatherItem]:
         raise UnreadableSource(f"The weather file holds no usable document (found: {found}). Fetch it again.")
 
 
-def _items(raw: bytes, url: str) -> Iterator[WeatherItem]:
+def _items(raw: bytes, url: str) -> Iterator[WeatherItem | None]:
+    """The items of all documents, None for one that lists nothing."""
     if decode(raw[:256]).text.lstrip()[:1] in ("{", "["):
         yield from chain.from_iterable(_document(document, url) for document in _documents(decode(raw).text.lstrip()))
     else:
@@ -84,7 +89,7 @@ def _documents(text: str) -> Iterator[Any]:
         at = gap.end() if gap else at
 
 
-def _document(document: Any, url: str) -> Iterator[WeatherItem]:
+def _document(document: Any, url: str) -> Iterator[WeatherItem | None]:
     """The works of one document, recognised by its members."""
     found = document if isinstance(document, dict) else {}
     properties = found["properties"] if isinstance(found.get("properties"), dict) else found
@@ -93,7 +98,9 @@ def _document(document: Any, url: str) -> Iterator[WeatherItem]:
         yield _reject(document, "problem", problem.detail, f"problem_{problem.kind}")
     elif "productText" in found:
         yield _wrapped(found)
-    elif isinstance(listed := found.get("features", found.get("@graph")), list):
+    elif (listed := found.get("features", found.get("@graph"))) == []:
+        yield None
+    elif isinstance(listed, list):
         yield from _collection(found, listed, url)
     elif "periods" in properties:
         yield _forecast(document, url)
@@ -108,7 +115,7 @@ def _document(document: Any, url: str) -> Iterator[WeatherItem]:
         yield _reject(document, "document", "", kind)
 
 
-def _collection(found: dict[str, Any], listed: list[Any], url: str) -> Iterator[WeatherItem]:
+def _collection(found: dict[str, Any], listed: list[Any], url: str) -> Iterator[WeatherItem | None]:
     """A list of alerts together (they supersede each other), or of other documents one by one."""
     if any(_is_alert(row) for row in listed) or "/alerts" in url or "warnings" in str(found.get("title")):
         yield from map(_alert, nws.read_alerts(found))

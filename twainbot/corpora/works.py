@@ -31,9 +31,9 @@ STYLE_OF_SOURCE = {
 }
 WEATHER_LICENCE = "Public domain (US Government work)"
 GUTENBERG_LICENCE = "Public domain in the USA"
-RENDERED = "#rendered"  # behind the address of a page as a browser built it
 SLUG_CHARACTERS = 60  # of a heading in a work id: enough to read, short enough for a file name
 OWN_LICENCE = ("feed", "json-ld", "head", "meta")  # a link inside a page's text may mean a picture or a quotation
+MARK_CHARACTERS = 6  # of a hash of an item's id: two of a thousand items with one headline and day share it once in 30
 ITEM_CHARACTERS = 48  # of an aphorism's text as its title
 
 
@@ -93,6 +93,7 @@ class _Item:
 
     key: str
     text: str
+    identity: str = ""  # what names it in every state of its source; "" where its key does
     title: str = ""
     author: str = ""
     language: str = ""
@@ -133,8 +134,8 @@ def works_from_unit(
 def _items(source: str, unit: str, parts: Sequence[Part], sidecar: Sidecar) -> Iterator[_Item]:
     """The items of all parts. One bad part among good ones is a reject of its own; of bad ones only, the first is raised."""
     faults: list[UnreadableSource] = []
-    pages = _pages(parts, sidecar) if source == "satire" else {}
-    documents = [(number, part) for number, part in enumerate(parts) if number not in pages.values()]
+    pages = _pages(parts)
+    documents = [(number, part) for number, part in enumerate(parts) if part.kind == "document"]
     for number, part in documents:
         known = replace(sidecar, url=part.url) if part.url else sidecar
         try:
@@ -153,8 +154,8 @@ def _items(source: str, unit: str, parts: Sequence[Part], sidecar: Sidecar) -> I
 
 def _newest(items: list[_Item]) -> list[_Item]:
     """Without items that a later document gives again: a feed's states repeat what is still in it."""
-    last = {item.key: item.document for item in items}
-    return [item for item in items if item.document == last[item.key]]
+    last = {item.identity or item.key: item.document for item in items}
+    return [item for item in items if item.document == last[item.identity or item.key]]
 
 
 def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
@@ -179,25 +180,25 @@ def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
     ]
 
 
-def _pages(parts: Sequence[Part], sidecar: Sidecar) -> dict[str, int]:
+def _pages(parts: Sequence[Part]) -> dict[str, int]:
     """Which parts are pages of a feed's items, by their address; what a browser built stands in for what was fetched."""
-    held = {part.url.removesuffix(RENDERED): number for number, part in enumerate(parts)}
-    return {} if len(parts) == 1 else {url: number for url, number in held.items() if url not in ("", sidecar.url)}
+    ordered = sorted(
+        range(len(parts)), key=lambda number: parts[number].kind == "rendered"
+    )  # stable: rendered ones last
+    return {parts[number].url: number for number in ordered if parts[number].kind != "document"}
 
 
 def _satire(
     unit: str, number: int, parts: Sequence[Part], sidecar: Sidecar, numbers: Mapping[str, int]
 ) -> Iterable[_Item]:
     pages = {url: feeds.Page(url, parts[at].raw, parts[at].headers) for url, at in numbers.items()}
-    for row in feeds.read_unit(parts[number].raw, sidecar.url, pages):
-        licence = row["license"] if row["license_found_in"] in OWN_LICENCE else ""
-        forbids = bool(row.get("reserved_by")) or rights.rights_of_licence(licence) == "restricted"
-        own = "restricted" if forbids else "unknown"  # the item's own word outweighs what is said of its feed
-        restricted = rights.resolve("satire", sidecar.rights, sidecar.license, own) == "restricted"
+    for row in feeds.read_unit(parts[number].raw, sidecar.url, pages, parts[number].headers):
+        licence, own = _own_word(row)
+        restricted = rights.resolve("satire", sidecar.rights, sidecar.license or licence, own) == "restricted"
         item = feeds.headline_only([row])[0] if restricted else row
-        day = item["published"][:10]
         yield _Item(
-            key=f"{unit}/{'-'.join(part for part in (day, slug(item['title']) or slug(item['id'])) if part)}",
+            key=f"{unit}/{_item_name(item)}",
+            identity=item["identity"],
             text=item["text"],
             title=item["title"],
             author=item["author"],
@@ -212,11 +213,28 @@ def _satire(
         )
 
 
+def _item_name(item: Mapping[str, Any]) -> str:
+    """Day, headline and a mark of the id: two items named "Corrections" stay two, whatever later states bring."""
+    mark = hashlib.sha256(item["identity"].encode("utf-8", "replace")).hexdigest()[:MARK_CHARACTERS]
+    return "-".join(part for part in (item["published"][:10], slug(item["title"]), mark) if part)
+
+
+def _own_word(row: Mapping[str, Any]) -> tuple[str, str]:
+    """An item's own licence, and "restricted" where anything that it, its page or its feed says reserves it, else "unknown".
+
+    Whatever reserves counts in any place and outweighs the profile. What frees has to stand where a text's own licence
+    stands. A bare "Copyright 2026 The Gazette" names an owner only: the profile's word or a licence beside it outweighs it.
+    """
+    reserved = bool(row.get("reserved_by")) or any(map(rights.reserves, row["claims"]))
+    licence = row["license"] if row["license_found_in"] in OWN_LICENCE else ""
+    return licence or next(filter(rights.notices, row["claims"]), ""), "restricted" if reserved else "unknown"
+
+
 def _item_facts(item: Mapping[str, Any]) -> dict[str, Any]:
     """What a feed and its pages say of an item besides its text; what they do not say is left out."""
     always = ("lede", "body", "published", "tags", "publication")
-    said = ("headline_only", "body_from", "license", "license_found_in", "copyright", "satire_evidence", "reserved_by")
-    facts = {name: item[name] for name in (*said, "page_reject_reason") if item.get(name)}
+    said = ("headline_only", "body_from", "license", "license_found_in", "copyright", "claims", "satire_evidence")
+    facts = {name: item[name] for name in (*said, "reserved_by", "page_reject_reason") if item.get(name)}
     return {"headline": item["title"], **{name: item[name] for name in always}, **facts}
 
 

@@ -125,11 +125,12 @@ def losses(curves: Mapping[str, tuple[Sequence[tuple[float, float]], Sequence[tu
                     label=label,
                 )
         axes.set_xlabel("optimizer step")
-        axes.set_ylabel("loss (nats a token)")
+        axes.set_ylabel("loss (nats a token, weighted)")
         axes.legend(frameon=False, fontsize=9)
 
     said = "; ".join(f"{stage}: {t[0][1]:.2f} to {t[-1][1]:.2f}" for stage, (t, _) in curves.items() if t)
-    return _figure("Loss (line: training, dots: validation)", draw, said, wide=True)
+    # A recipe may weight the first and last token of a turn (turn_edge_weight): its line then lies above plain nats.
+    return _figure("Loss (line: training, as weighted by the recipe; dots: validation)", draw, said, wide=True)
 
 
 def funnel(rows: Sequence[tuple[str, int]]) -> Figure:
