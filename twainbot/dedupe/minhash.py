@@ -32,7 +32,7 @@ class DedupeSettings:
     Changing e of the words at random leaves s = (1-e)**shingle of the n-grams and J = s/(2-s). With 3 words, edits of
     2, 5 and 10 % give J = 0.89, 0.75 and 0.57; with 5 words 0.82, 0.63 and 0.42. So at 0.7 three words still catch what
     an edition's changed spelling does to a passage, and five words do not: of 1,000 planted copies with 5 % edits 955 and 374
-    were found (docs/benchmarks_dedupe.md). `engine` finds the pairs to verify: one of
+    were found (docs/benchmarks.md). `engine` finds the pairs to verify: one of
     ENGINES, described in engines.py. `permutations`: values of a MinHash signature.
     """
 
