@@ -153,8 +153,8 @@ def _environment(folder: str) -> dict[str, str]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child and everything below it: Playwright starts the browser in a session of its own."""
-    for pid in [*_descendants(child.pid), child.pid] if child.poll() is None else []:
+    """Kill the child, then everything below it (none is started again): Playwright's browser has its own session."""
+    for pid in [child.pid, *_descendants(child.pid)] if child.poll() is None else []:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -162,7 +162,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    """Process ids below `pid`, children first, by /proc; empty where there is none (the pipes then end the browser)."""
+    """Process ids below `pid`, nearest first, by /proc; empty where there is none (the pipes then end the browser)."""
     parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -221,9 +223,20 @@ def test_everything_below_a_process_is_found():
         ["sh", "-c", "sleep 30 & wait"], start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
-        while not browser._descendants(child.pid):
-            pass
+        while not (below := browser._descendants(child.pid)):
+            time.sleep(0.01)
     finally:
         browser._end(child)
-    assert child.returncode == -9
-    assert browser._descendants(child.pid) == []
+    assert child.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while (left := [pid for pid in below if _is_running(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert left == []
+
+
+def _is_running(pid: int) -> bool:
+    """Neither gone nor a zombie that nobody has waited for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
