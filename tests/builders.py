@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from twainbot.dialogues.rows import call, compact, turn
+from twainbot.dialogues.tools import TOOLS
 from twainbot.records import (
     CHUNK,
     CLUSTER,
@@ -96,7 +97,8 @@ def talk_turns(reply: str = REPLY) -> list[dict[str, Any]]:
 def dialogue(conversation_id: str = "b000-t-0000", **changes: Any) -> dict[str, Any]:
     """A sound weather dialogue with one tool call."""
     return {
-        "conversation_id": conversation_id, "kind": "tool_calls", "turns": talk_turns(), "style_tags": ["twain"],
+        "conversation_id": conversation_id, "kind": "tool_calls", "scenario": "single", "tools": json.dumps(TOOLS),
+        "turns": talk_turns(), "style_tags": ["twain"],
         "seed_id": conversation_id, "origin": ORIGIN, "disclaimer": "Synthetic.", **changes,
     }  # fmt: skip
 

@@ -153,6 +153,8 @@ SEED: Schema = {
 DIALOGUE: Schema = {
     "conversation_id": pl.String,
     "kind": pl.String,  # style_transfer | tool_calls | no_tool | transcript
+    "scenario": pl.String,  # what happens in it: single, clarify, follow_up, ...
+    "tools": pl.String,  # JSON list of the tool schemas that the assistant was offered, under their served names
     "turns": pl.List(TURN),  # roles: system | user | assistant | tool
     "style_tags": pl.List(pl.String),
     "seed_id": pl.String,

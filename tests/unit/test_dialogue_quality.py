@@ -47,6 +47,8 @@ def row(reply: str = REPLY, *, asked: str = "What's the weather in Reno tomorrow
     return {
         "conversation_id": changes.get("id", "t/0"),
         "kind": changes.get("kind", "tool_calls"),
+        "scenario": "single",
+        "tools": json.dumps([FORECAST_TOOL]),
         "turns": changes.get("turns", turns),
         "style_tags": ["twain", "single", "general"],
         "seed_id": "t/0",

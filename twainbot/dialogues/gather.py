@@ -10,6 +10,7 @@ import polars as pl
 
 from twainbot.dialogues import prompts
 from twainbot.dialogues.quality import screen_dialogues
+from twainbot.dialogues.tools import TOOLS
 from twainbot.records import DIALOGUE, SCREENED_DIALOGUE, conform, frame
 from twainbot.screening import ToxicityScorer
 
@@ -47,6 +48,8 @@ def from_work(work: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "conversation_id": work["work_id"],
         "kind": "transcript",
+        "scenario": "transcript",
+        "tools": json.dumps(TOOLS),
         "turns": turns,
         "style_tags": tags,
         "seed_id": None,

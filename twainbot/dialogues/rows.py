@@ -10,7 +10,7 @@ import polars as pl
 
 from twainbot.dialogues import prompts
 from twainbot.dialogues.grammar import data_hash
-from twainbot.dialogues.tools import STORED_TO_SERVED
+from twainbot.dialogues.tools import STORED_TO_SERVED, TOOLS
 from twainbot.errors import BadInput
 
 GENERATOR = "grammar-v1"
@@ -49,15 +49,27 @@ def origin(persona: str, seed: int, parents: Sequence[str]) -> str:
     )
 
 
-def dialogue(seed: Mapping[str, Any], kind: str, turns: Iterable[Turn], tags: Sequence[str]) -> dict[str, Any]:
-    """One DIALOGUE row of a seed row: the persona's system prompt first, then the turns; the persona leads the tags."""
+def dialogue(
+    seed: Mapping[str, Any],
+    kind: str,
+    scenario: str,
+    turns: Iterable[Turn],
+    tags: Sequence[str],
+    tools: Sequence[Mapping[str, Any]] = TOOLS,
+) -> dict[str, Any]:
+    """One DIALOGUE row of a seed row: the persona's system prompt first, then the turns; persona and scenario lead the tags.
+
+    `tools`: the schemas that the assistant was offered.
+    """
     payload = json.loads(seed["payload"])
     persona = payload["persona"]
     return {
         "conversation_id": seed["seed_id"],
         "kind": kind,
+        "scenario": scenario,
+        "tools": json.dumps(tools, ensure_ascii=False),
         "turns": [turn("system", prompts.system_prompt(persona)), *turns],
-        "style_tags": [persona, *tags],
+        "style_tags": [persona, scenario, *tags],
         "seed_id": seed["seed_id"],
         "origin": origin(persona, payload["rng"], seed["chunk_ids"]),
         "disclaimer": prompts.DISCLAIMER,

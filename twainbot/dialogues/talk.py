@@ -28,7 +28,7 @@ def tool_calls(seeds: pl.DataFrame) -> pl.DataFrame:
         turns = _SCENARIOS[scenario](payload, random.Random(payload["rng"]))
         kind = "no_tool" if scenario == "no_tool" else "tool_calls"
         tag = payload["topic"] if scenario == "no_tool" else payload["asks"][0]["intent"]
-        made.append(rows.dialogue(seed, kind, turns, [scenario, tag]))
+        made.append(rows.dialogue(seed, kind, scenario, turns, [tag]))
     return frame(made, DIALOGUE)
 
 

@@ -150,7 +150,7 @@ def style_transfer(seeds: pl.DataFrame) -> pl.DataFrame:
     for seed in rows.of_kind(seeds, "style_transfer"):
         payload = json.loads(seed["payload"])
         turns = _turns(payload, random.Random(payload["rng"]))
-        made.append(rows.dialogue(seed, "style_transfer", turns, ["style_transfer", payload["form"]]))
+        made.append(rows.dialogue(seed, "style_transfer", "style_transfer", turns, [payload["form"]]))
     return frame(made, DIALOGUE)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from twainbot.dialogues.tools import TOOLS, to_messages
+from twainbot.dialogues.tools import to_messages
 from twainbot.records import DAPT_ROW, PREFERENCE_ROW, SFT_ROW, conform, frame
 
 NOT_PROSE = ("dialogue",)  # transcripts are trained as dialogues, not read as text
@@ -67,9 +67,8 @@ def dapt_rows(passages: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame
 
 
 def sft_rows(dialogues: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame:
-    """Rows of records.SFT_ROW, sorted by sample id: served tool names, the tool list with every dialogue."""
+    """Rows of records.SFT_ROW, sorted by sample id: served tool names, and the tools that each dialogue offers."""
     rows = split_of(assignments).join(dialogues, left_on="sample_id", right_on="conversation_id").sort("sample_id")
-    tools = json.dumps(TOOLS)
     return frame(
         (
             {
@@ -77,7 +76,7 @@ def sft_rows(dialogues: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame
                 "split": row["split"],
                 "kind": row["kind"],
                 "messages": json.dumps(to_messages(row["turns"]), ensure_ascii=False),
-                "tools": tools,
+                "tools": row["tools"],
             }
             for row in rows.to_dicts()
         ),
