@@ -81,7 +81,8 @@ def measured(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
 
 def environment_of(profile: str, home: Path, code: Path) -> dict[str, str]:
     """This process's environment with a home and code of its own: nothing is read from or left in the user's."""
-    kept = {name: value for name, value in os.environ.items() if name not in HOME_OF_ITS_OWN}
+    dropped = (*HOME_OF_ITS_OWN, "PYTHONDONTWRITEBYTECODE")  # who compiles at each start measures the compiler
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
     own = {"TWAINBOT_PROFILE": profile, "TWAINBOT_HOME": str(home), "PYTHONPATH": str(code)}
     return {**kept, **QUIET, **own}
 
