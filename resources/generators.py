@@ -11,65 +11,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Protocol
 
 from resources.budget import NOTHING, Budget, Spend
 from resources.generation_cache import GenerationCache
+from resources.generator_settings import KEY, LOCAL, URL, GeneratorSettings
 from resources.pace import Pace
 from twainbot.dialogues.asking import NO_ANSWER, NOT_TAKEN, Answer, Request, input_tokens, key_of
 from twainbot.errors import BadConfig, SourceUnavailable
 
-GRAMMAR, LOCAL = "grammar", "local"
-URL, MODEL, KEY = "TWAINBOT_LLM_URL", "TWAINBOT_LLM_MODEL", "TWAINBOT_LLM_API_KEY"
 MAX_UNANSWERED = 0.1  # share of a run's calls; a batch with more holes is not a batch
 LOCAL_BATCH = 8  # conversations decoded at once
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], object]
-
-
-class GeneratorSettings(BaseModel):
-    """Who writes, how fast, for how much. `grammar`: nobody is asked. Budgets hold for the home, resumed runs included.
-
-    `price_in`, `price_out`: US dollars for a million tokens. `model`: for `local` a folder, a Hub name, or the profile's own
-    base where it is empty.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    backend: Literal["grammar", "openai", "anthropic", "local"] = GRAMMAR
-    model: str = ""
-    budget_usd: float | None = Field(default=None, ge=0.0)
-    budget_tokens: int | None = Field(default=None, ge=0)
-    price_in: float | None = Field(default=None, ge=0.0)
-    price_out: float | None = Field(default=None, ge=0.0)
-    concurrency: int = Field(default=4, ge=1, le=64)
-    requests_per_minute: float | None = Field(default=None, gt=0.0)
-    tokens_per_minute: float | None = Field(default=None, gt=0.0)
-    batch_mode: bool = False
-    temperature: float = Field(default=0.8, ge=0.0, le=2.0)
-    timeout_s: float = Field(default=120.0, gt=0.0)  # for one answer as a whole
-    attempts: int = Field(default=5, ge=1, le=20)
-
-    @model_validator(mode="after")
-    def is_bounded(self) -> GeneratorSettings:
-        """Whoever asks for money names model and budget; a budget in dollars needs prices; batches need a service."""
-        paid = self.backend in ("openai", "anthropic")
-        if paid and not self.model:
-            raise ValueError(f"backend {self.backend!r} needs a model, here or in {MODEL}")
-        if paid and self.budget_usd is None and self.budget_tokens is None:
-            raise ValueError(f"backend {self.backend!r} needs budget_usd or budget_tokens")
-        if self.budget_usd is not None and (self.price_in is None or self.price_out is None):
-            raise ValueError("budget_usd needs price_in and price_out, US dollars for a million tokens")
-        if self.batch_mode and not paid:
-            raise ValueError(f"batch_mode needs the backend openai or anthropic, not {self.backend!r}")
-        return self
-
-    def shaping(self) -> dict[str, object]:
-        """What of the settings shapes the words: a raised budget or another pace makes nothing stale."""
-        return {} if self.backend == GRAMMAR else self.model_dump(include={"backend", "model", "temperature"})
 
 
 @dataclass
@@ -150,15 +105,14 @@ class Generator:
 class LocalRunner:
     """A model of this machine, some conversations at a time. Nothing is billed."""
 
-    def __init__(self, folder: Callable[[], Path], keep: Keep) -> None:
+    def __init__(self, folder: Path, keep: Keep) -> None:
         self._folder, self._keep = folder, keep
 
     def answers(self, missing: Mapping[str, Request]) -> Iterator[tuple[str, Answer]]:
         """All answers, in order of length so that those decoded together end together."""
         from resources.language_model import LanguageModel
 
-        folder = self._folder()
-        model = LanguageModel.load(folder)
+        model = LanguageModel.load(self._folder)
         waiting = sorted(missing, key=lambda key: (missing[key].max_tokens, key))
         for start in range(0, len(waiting), LOCAL_BATCH):
             keys = waiting[start : start + LOCAL_BATCH]
@@ -168,7 +122,9 @@ class LocalRunner:
                 keys, model.generate(talks, max_new_tokens=longest, batch_size=LOCAL_BATCH), strict=True
             ):
                 read = sum(model.count_tokens(words) for _, words in missing[key].messages)
-                answer = Answer(text, model=folder.name, input_tokens=read, output_tokens=model.count_tokens(text))
+                answer = Answer(
+                    text, model=self._folder.name, input_tokens=read, output_tokens=model.count_tokens(text)
+                )
                 self._keep(key, answer)
                 yield key, answer
 
@@ -177,20 +133,20 @@ def open_generator(
     settings: GeneratorSettings,
     cache: Path,
     ledger: str,
-    local: Callable[[], Path] | None = None,
+    local: Path | None = None,
     clock: Clock = time.monotonic,
     sleep: Sleep = time.sleep,
 ) -> Generator:
     """The generator of these settings. `cache`: the home's cache folder; `ledger`: whose budget it is, such as the profile.
 
-    `local`: makes the local model's folder. Endpoint and key come from the environment. Raises BadConfig without a key.
+    `local`: the local model's folder. Endpoint and key come from the environment. Raises BadConfig without a key.
     """
     folder = cache / "generations"
     budget = Budget(
         folder / f"ledger-{ledger}.jsonl",
         settings.budget_usd, settings.budget_tokens, settings.price_in or 0.0, settings.price_out or 0.0,
     )  # fmt: skip
-    model = settings.model or "base"
+    model = local.name if local else settings.model
 
     def runner(keep: Keep) -> Runner:
         if settings.backend == LOCAL and local is not None:

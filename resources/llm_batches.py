@@ -18,7 +18,7 @@ from urllib.parse import quote
 from resources.budget import Budget
 from resources.lake import replace_file
 from resources.llm_doors import AnthropicDoor, OpenAIDoor, SdkDoor
-from resources.llm_faults import NotTaken, TryLater
+from resources.llm_faults import NotTaken, NotThere, TryLater
 from twainbot.dialogues.asking import NO_ANSWER, NOT_TAKEN, Answer, Request, input_tokens
 from twainbot.errors import BadUse, SourceUnavailable, TwainBotError
 
@@ -155,7 +155,7 @@ class Batches:
             self._send(new)
         for job, keys in self._under_way().items():
             if set(keys) & set(missing):
-                yield from self._awaited(job, keys, missing)
+                yield from self._of_job(job, keys, missing)
 
     def _send(self, new: Mapping[str, Request]) -> None:
         reserved: list[str] = []
@@ -169,6 +169,12 @@ class Batches:
                 self.budget.settle(_call(key))
             raise
         self._remember(job, list(new))
+
+    def _of_job(self, job: str, keys: Sequence[str], missing: Mapping[str, Request]) -> Iterator[tuple[str, Answer]]:
+        try:
+            yield from self._awaited(job, keys, missing)
+        except NotThere:  # deleted, or of another account: its price stays reserved, and the next run sends anew
+            self._forget(job, ())
 
     def _awaited(self, job: str, keys: Sequence[str], missing: Mapping[str, Request]) -> Iterator[tuple[str, Answer]]:
         while (state := self.jobs.state(job)) not in ENDED:

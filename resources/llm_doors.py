@@ -118,7 +118,7 @@ class SdkDoor:
         fault: TwainBotError
         try:
             return ask()
-        except (self._library_error, httpx2.HTTPError) as error:
+        except (self._library_error, httpx2.HTTPError, ValueError) as error:  # ValueError: a body that is no JSON
             fault = fault_of(error, self.where, self.clean)
         if isinstance(fault, NotTaken):
             return fault

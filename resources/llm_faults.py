@@ -1,7 +1,7 @@
 """What a language model's service can answer but words: which faults pass, which end the run, and what of them may be told.
 
 Both SDKs raise the same family of exceptions. Their own retries are switched off: they bypass our pace and budget, and they
-differ (one gives up where Retry-After exceeds two minutes, the other waits for whatever it says).
+differ (told to come back in 3,000 s, OpenAI's gives up and Anthropic's sleeps for 3,000 s; neither ends a body that drips in).
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class NotTaken(BadInput):
     """The service refuses this one request, and would again."""
 
 
+class NotThere(BadConfig):
+    """404: the service knows no such model, job or page."""
+
+
 class Secrets:
     """Takes the secrets out of whatever is told: an endpoint may echo a header in its error page."""
 
@@ -57,7 +61,7 @@ def fault_of(error: Exception, where: str, clean: Callable[[str], str]) -> Twain
     if status in BARRED:
         return BadConfig(f"{told}. Check TWAINBOT_LLM_API_KEY, and that it may use this model.")
     if status == UNKNOWN:
-        return BadConfig(f"{told}. Check TWAINBOT_LLM_URL and the model's name.")
+        return NotThere(f"{told}. Check TWAINBOT_LLM_URL and the model's name.")
     if status in BAD_REQUEST:
         return NotTaken(f"{told}.")
     if getattr(error, "code", None) == "insufficient_quota":  # a 429 that no waiting helps
@@ -88,7 +92,7 @@ def another_try(error: Exception) -> float | bool:
     """For stamina: False to give up, True for its own jittered backoff, or the seconds that the service asked for."""
     if not isinstance(error, TryLater):
         return False
-    return True if error.retry_after is None else error.retry_after
+    return error.retry_after or True
 
 
 def with_deadline(client: Callable[..., Any], seconds: float) -> Any:

@@ -10,6 +10,7 @@
     empty      no words                                           german    another language
     html       a proxy's page with status 200                     drip:<s>  byte by byte
     hang       silence until the server ends                      quota     429 without credit
+    torn       status 200, half a body
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ PHRASES = (
     "I told my boots so, and they kept their own counsel.",
     "The mule had it from a cousin and would not be argued with.",
     "My aunt wrote it down and charged me for the ink.",
-    "A clerk would need three forms to say as much.",
+    "A clerk would need a whole drawer of forms to say as much.",
 )
 
 GERMAN = "Der Himmel bleibt morgen bedeckt, und es regnet den ganzen Tag, so sagt der alte Mann am Fluss, der es wissen muss."
@@ -151,7 +152,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.removeprefix("/v1")
         if found := re.fullmatch(r"/files/(\w+)/content", path):
             self.send(200, self.llm.files[found[1]].encode(), "application/octet-stream")
-        elif found := re.fullmatch(r"(?:/messages)?/batches/(\w+)", path):
+        elif (found := re.fullmatch(r"(?:/messages)?/batches/(\w+)", path)) and found[1] in self.llm.batches:
             self.send_json(200, self.state(self.llm.batches[found[1]]))
         elif found := re.fullmatch(r"/messages/batches/(\w+)/results", path):
             self.send(200, self.llm.batches[found[1]]["lines"].encode(), "application/x-jsonl")
@@ -181,6 +182,8 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(kind, value)
         elif kind == "html":
             self.send(200, b"<html><body>Sign in to the network</body></html>", "text/html")
+        elif kind == "torn":
+            self.send(200, b'{"id": "x", "choi')
         elif kind == "hang":
             self.llm._stop.wait()
         else:

@@ -15,7 +15,8 @@ import pytest
 from pydantic import ValidationError
 
 from resources.budget import Budget, Spend
-from resources.generators import GeneratorSettings, open_generator
+from resources.generator_settings import GeneratorSettings
+from resources.generators import LocalRunner, open_generator
 from resources.llm_faults import Secrets, another_try, fault_of, retry_after
 from resources.pace import Pace
 from tests.llm_server import KEY, llm_server
@@ -124,7 +125,7 @@ def test_what_one_thread_is_told_to_wait_holds_the_others_too(open_door):
 
 
 @pytest.mark.parametrize("backend", DOORS)
-@pytest.mark.parametrize("mood", ["500", "html"])
+@pytest.mark.parametrize("mood", ["500", "html", "torn", "429:0"])
 def test_faults_that_pass_are_tried_again_and_cost_nothing(backend, mood, open_door):
     with llm_server(mood, mood) as server:
         generator = open_door(server, backend)
@@ -373,6 +374,21 @@ def test_a_batch_whose_run_was_killed_is_awaited_not_sent_again(backend, open_do
     assert resumed.budget.spent().tokens == 4 * 120
 
 
+@pytest.mark.parametrize("backend", DOORS)
+def test_a_job_that_the_service_no_longer_knows_is_forgotten_and_sent_anew_by_the_next_run(backend, open_door):
+    with llm_server(polls=0) as server:
+        generator = open_door(server, backend, batch_mode=True)
+        generator._runner.jobs.state = lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            generator.ask([request(0), request(1)])
+        server.batches.clear()
+        with pytest.raises(SourceUnavailable, match="2 of 2 requests got no answer"):
+            open_door(server, backend, batch_mode=True).ask([request(0), request(1)])
+        assert all(
+            answer.was_given for answer in open_door(server, backend, batch_mode=True).ask([request(0), request(1)])
+        )
+
+
 WORK = """
 import sys
 from pathlib import Path
@@ -451,3 +467,26 @@ def test_retry_after_is_read_as_seconds_or_as_a_date_and_too_long_a_wait_ends_th
 
 def test_secrets_are_hidden_the_longest_first_and_short_ones_are_none():
     assert Secrets("abcde", "abcdefg", "ab").clean("abcdefg abcde ab") == "[secret] [secret] ab"
+
+
+def test_a_local_model_answers_in_groups_by_length_and_each_group_is_kept_before_the_next(tmp_path, monkeypatch):
+    from resources import language_model
+
+    decoded, kept = [], []
+
+    class Echo:
+        def generate(self, talks, *, max_new_tokens, batch_size):
+            assert len(kept) == sum(map(len, decoded)), "what came before is kept"
+            decoded.append(talks)
+            return [json.dumps({"replies": [talk[-1]["content"][-3:]]}) for talk in talks]
+
+        def count_tokens(self, text):
+            return len(text.split())
+
+    monkeypatch.setattr(language_model.LanguageModel, "load", lambda folder: Echo())
+    runner = LocalRunner(tmp_path / "base-1", lambda key, answer: kept.append(key))
+    found = dict(runner.answers({f"k{number}": request(number) for number in range(9)}))
+    assert [len(group) for group in decoded] == [8, 1]
+    assert kept == list(found)
+    assert {answer.model for answer in found.values()} == {"base-1"}
+    assert found["k0"].input_tokens == len(request(0).messages[0][1].split()) + len(request(0).messages[1][1].split())

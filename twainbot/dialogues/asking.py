@@ -16,7 +16,9 @@ Schema: TypeAlias = Mapping[str, Any]
 
 # How an answer ended. The last two were never given, so nobody pays or remembers them.
 STOP, LENGTH, REFUSAL, NOT_TAKEN, NO_ANSWER = "stop", "length", "refusal", "not_taken", "no_answer"
-BYTES_PER_TOKEN = 3  # of English prose and JSON, on the safe side: 200 of our requests have 3.2 to 4.0 by SmolLM2's tokenizer
+BYTES_PER_TOKEN = (
+    3  # of English prose and JSON, on the safe side: 200 of our requests have 3.2 to 4.0 by SmolLM2's tokenizer
+)
 MESSAGE_TOKENS = 8  # what a chat template adds around a message, rounded up
 REASON_CHARACTERS = 120
 
