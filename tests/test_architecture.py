@@ -17,9 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("twainbot", "twainbot_assets", "resources", "checks", "training")
 HEAVY = (
     "torch", "transformers", "peft", "trl", "mlflow", "great_expectations", "detoxify", "datasets", "polars", "sklearn",
-    "matplotlib",
+    "matplotlib", "openai", "anthropic",
 )  # fmt: skip
-LATE = ("torch", "transformers", "peft", "trl", "mlflow", "great_expectations", "detoxify", "datasets")
+LATE = ("torch", "transformers", "peft", "trl", "mlflow", "great_expectations", "detoxify", "datasets",
+        "openai", "anthropic")  # fmt: skip
 MAX_LINES = 500  # of a module: past it nobody holds it in the head
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 

@@ -9,6 +9,7 @@
     │   └── UnknownName           an unknown profile, source, recipe, partition or sample id
     ├── MissingModel              base weights or a scorer's weights are not where they should be
     ├── StaleSchema               a lake file was written by another schema version
+    ├── BudgetExceeded            a generator's forecast or spending passes its budget: what is spent, what is missing
     ├── GateFailed                a blocking gate refused a result before it was committed
     ├── Diverged                  training left the road: step, loss and the last good checkpoint
     └── Fenced                    the run that tried to commit is no longer alive
@@ -53,6 +54,10 @@ class MissingModel(TwainBotError):
 
 class StaleSchema(TwainBotError):
     """A lake file was written by another schema version."""
+
+
+class BudgetExceeded(TwainBotError):
+    """A generator's forecast or spending passes its budget. The text says what is spent, what is missing, and the repair."""
 
 
 class GateFailed(TwainBotError):

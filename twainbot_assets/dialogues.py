@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from twainbot_assets.dedupe import registered
 from twainbot_assets.partitions import BATCHES
 from twainbot_assets.profile import current
 from twainbot_assets.publish import Published, bars, counts_table, publish
+from twainbot_assets.writing import Judging, Writing, among_accepted, pool
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,6 +30,7 @@ SEEDS, TRANSFER, CALLS, PAIRS, RATINGS, SCREENED = (
 )
 SHARED: dict[str, Any] = {"group_name": "dialogues", "kinds": {"polars", "parquet"}}
 BATCHED: dict[str, Any] = {**SHARED, "partitions_def": BATCHES}
+WORDED = [keys.source("prompts"), keys.source("generator_prompts"), keys.settings("generator")]
 
 
 @dg.asset(
@@ -54,31 +57,33 @@ def seeds(context: dg.AssetExecutionContext, passages: Table) -> Published:
 @dg.asset(
     key=TRANSFER,
     ins={"seeds": dg.AssetIn(SEEDS)},
-    deps=[keys.source("prompts")],
+    deps=WORDED,
     check_specs=specs(TRANSFER, gates.WRITTEN, BATCHES),
-    code_version=version_of("twainbot.dialogues.transfer"),
+    code_version=version_of("twainbot.dialogues.transfer", "twainbot.dialogues.rewriting"),
+    pool=pool(current().dialogues.generator),
     **BATCHED,
 )
-def style_transfer(context: dg.AssetExecutionContext, seeds: Table) -> Published:
+def style_transfer(context: dg.AssetExecutionContext, folders: Folders, seeds: Table) -> Published:
     """Jokes, sayings and plain statements of the corpus retold in a persona's manner."""
     from twainbot.dialogues.transfer import style_transfer as write
 
-    yield from publish(context, lambda: write(seeds.collect()), gates.WRITTEN, samples)
+    yield from publish_written(context, folders, lambda: write(seeds.collect()))
 
 
 @dg.asset(
     key=CALLS,
     ins={"seeds": dg.AssetIn(SEEDS)},
-    deps=[keys.source("prompts")],
+    deps=WORDED,
     check_specs=specs(CALLS, gates.WRITTEN, BATCHES),
-    code_version=version_of("twainbot.dialogues.talk"),
+    code_version=version_of("twainbot.dialogues.talk", "twainbot.dialogues.rewriting"),
+    pool=pool(current().dialogues.generator),
     **BATCHED,
 )
-def tool_calls(context: dg.AssetExecutionContext, seeds: Table) -> Published:
+def tool_calls(context: dg.AssetExecutionContext, folders: Folders, seeds: Table) -> Published:
     """Weather talk with tool calls, tool failures, and talk that needs no tool."""
     from twainbot.dialogues.talk import tool_calls as write
 
-    yield from publish(context, lambda: write(seeds.collect()), gates.WRITTEN, samples)
+    yield from publish_written(context, folders, lambda: write(seeds.collect()))
 
 
 @dg.asset(
@@ -91,10 +96,11 @@ def tool_calls(context: dg.AssetExecutionContext, seeds: Table) -> Published:
 def contrastive(context: dg.AssetExecutionContext, seeds: Table, dialogues: Table) -> Published:
     """Preference pairs: a grounded reply against one with a named flaw."""
     from twainbot.dialogues.preferences import contrastive as write
+    from twainbot.dialogues.rewriting import accepted
 
     yield from publish(
         context,
-        lambda: write(seeds.collect(), dialogues.collect()),
+        lambda: write(seeds.collect(), accepted(dialogues.collect())),
         gates.PAIRS,
         lambda rows: {
             "by_flaw": bars(
@@ -107,21 +113,26 @@ def contrastive(context: dg.AssetExecutionContext, seeds: Table, dialogues: Tabl
 @dg.asset(
     key=RATINGS,
     ins={"transfer": dg.AssetIn(TRANSFER), "calls": dg.AssetIn(CALLS)},
+    deps=[keys.source("generator_prompts"), keys.settings("judge")],
     check_specs=specs(RATINGS, gates.RATINGS, BATCHES),
-    code_version=version_of("twainbot.dialogues.feedback"),
+    code_version=version_of("twainbot.dialogues.feedback", "twainbot.dialogues.judging"),
+    pool=pool(current().dialogues.judge),
     **BATCHED,
 )
-def feedback(context: dg.AssetExecutionContext, transfer: Table, calls: Table) -> Published:
-    """Rubric scores of each dialogue, 1 to 5, by rule, with the rationale."""
+def feedback(context: dg.AssetExecutionContext, folders: Folders, transfer: Table, calls: Table) -> Published:
+    """Rubric scores of each dialogue, 1 to 5, by rule, and of a sample by a judge model where the profile names one."""
+    judging = Judging(folders)
 
     def rate() -> "pl.DataFrame":
         import polars as pl
 
         from twainbot.dialogues.feedback import feedback as write
+        from twainbot.dialogues.rewriting import accepted
 
-        return write(pl.concat([transfer.collect(), calls.collect()]))
+        dialogues = accepted(pl.concat([transfer.collect(), calls.collect()]))
+        return judging.rows(write(dialogues), dialogues)
 
-    yield from publish(context, rate, gates.RATINGS)
+    yield from publish(context, rate, gates.RATINGS, judging.metadata)
 
 
 @dg.asset(
@@ -154,6 +165,19 @@ def screened(
         return gather_and_screen(written, works, passages.collect(), scorer)
 
     yield from publish(context, gather, gates.SCREENED, screened_metadata)
+
+
+def publish_written(
+    context: dg.AssetExecutionContext, folders: Folders, draft: Callable[[], "pl.DataFrame"]
+) -> Published:
+    """Hand over a batch: the grammar's drafts, in the words of the profile's generator."""
+    writing = Writing(folders)
+    yield from publish(
+        context,
+        lambda: writing.rows(draft()),
+        among_accepted(gates.WRITTEN),
+        lambda rows: {**samples(rows), **writing.metadata(rows)},
+    )
 
 
 def samples(rows: "pl.DataFrame") -> dict[str, Any]:

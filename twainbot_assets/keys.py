@@ -10,7 +10,7 @@ STAGES = (
     "sources", "base", "corpora", "chunks", "screened", "dedupe", "curated",
     "dialogues", "splits", "adapters", "evals", "release", "warehouse",
 )  # fmt: skip
-SETTINGS = ("base", "chunking", "screening", "dedupe", "dialogues", "splits", "evaluation")
+SETTINGS = ("base", "chunking", "screening", "dedupe", "dialogues", "generator", "judge", "splits", "evaluation")
 TRAINING_STAGES = ("dapt", "sft", "preference")
 
 

@@ -17,11 +17,13 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from resources.generator_settings import GRAMMAR, LOCAL, MODEL, GeneratorSettings
 from resources.home import PROJECT
 from twainbot.errors import BadConfig, UnknownName
 
 SOURCES = ("gutenberg", "satire", "jokes", "weather", "transcripts", "local")
 PROFILES = PROJECT / "profiles"
+GENERATION = {"generator", "judge", "judge_sample"}  # of `dialogues`: not what seeds are frozen from
 
 
 class Strict(BaseModel):
@@ -140,11 +142,14 @@ class BaseSettings(Strict):
 
 
 class DialogueBatches(Strict):
-    """How many batches to write, and what each holds."""
+    """How many batches to write, what each holds, and who writes and judges."""
 
     batches: int = Field(ge=1, le=99)
     seed: int = 1835
     settings: dict[str, Any] = {}
+    generator: GeneratorSettings = GeneratorSettings()  # who words the grammar's drafts
+    judge: GeneratorSettings = GeneratorSettings()  # who rates a sample beside the rules; `grammar`: nobody
+    judge_sample: int = Field(default=0, ge=0)  # dialogues of a batch that the judge rates
 
 
 class EvaluationSettings(Strict):
@@ -204,10 +209,22 @@ class Profile(Strict):
         return self
 
     def section_hash(self, name: str) -> str:
-        """Data version of one section, as `sources/settings_<name>` reports it."""
-        section = getattr(self, name)
-        plain = section.model_dump(mode="json") if isinstance(section, BaseModel) else section
+        """Data version of one section, as `sources/settings_<name>` reports it.
+
+        Generator and judge are sections of their own: another model re-freezes no seed, another budget makes nothing stale.
+        """
+        plain = self._generation(name) if name in GENERATION else self._plain(name)
         return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def _plain(self, name: str) -> Any:
+        section = getattr(self, name)
+        return section.model_dump(mode="json", exclude=GENERATION) if isinstance(section, BaseModel) else section
+
+    def _generation(self, name: str) -> dict[str, Any]:
+        settings: GeneratorSettings = getattr(self.dialogues, name)
+        own_base = settings.backend == LOCAL and not settings.model
+        sample = {"sample": self.dialogues.judge_sample} if name == "judge" else {}
+        return {**settings.shaping(), **sample, **({"base": self.base.name} if own_base else {})}
 
 
 def recipe_path(profile: str, recipe: str) -> Path:
@@ -244,7 +261,7 @@ def parse(text: str, path: Path) -> Profile:
 
 
 def overridden(raw: dict[str, Any]) -> dict[str, Any]:
-    """The raw profile with what the environment replaces: mirror, weather service, feeds' URLs, base model.
+    """The raw profile with what the environment replaces: mirror, weather service, feeds' URLs, base model, the generator's.
 
     A door that the profile does not open stays shut, except that TWAINBOT_SATIRE_FEEDS may name further feeds.
     """
@@ -262,10 +279,21 @@ def overridden(raw: dict[str, Any]) -> dict[str, Any]:
     if os.environ.get("TWAINBOT_SATIRE_FEEDS"):
         satire = sources["satire"] = sources.get("satire") or {}
         satire["feeds"] = replaced_feeds(satire.get("feeds") or [], os.environ["TWAINBOT_SATIRE_FEEDS"])
+    _name_model(changed.get("dialogues"), os.environ.get(MODEL))
     base = os.environ.get("TWAINBOT_BASE_MODEL")
     if base:
         changed["base"] = {"name": base}
     return changed
+
+
+def _name_model(dialogues: Any, model: str | None) -> None:
+    """TWAINBOT_LLM_MODEL replaces the generator's model, and is the judge's where the profile names none."""
+    if not model or not isinstance(dialogues, dict):
+        return
+    for role in ("generator", "judge"):
+        door = dialogues.get(role)
+        if isinstance(door, dict) and door.get("backend", GRAMMAR) != GRAMMAR:
+            door["model"] = model if role == "generator" else door.get("model") or model
 
 
 def replaced_feeds(feeds: list[dict[str, Any]], named: str) -> list[dict[str, Any]]:

@@ -27,12 +27,14 @@ WATCHED = {
         f"twainbot/dialogues/{name}"
         for name in ("grammars", "places.yaml", "prompts.yaml", "swaps.yaml", "topics.yaml")
     ),
+    "generator_prompts": ("twainbot/dialogues/prompts",),
     "lexicon": ("twainbot/screening/lexicon.yaml",),
     "suites": ("samples/evals",),
     "templates": ("training/templates",),
 }
 WATCHED_HOW = {
     "prompts": "System prompts, grammars and places that dialogues are written from.",
+    "generator_prompts": "Prompts and controls by which a language model words, repairs and judges dialogues.",
     "lexicon": "Terms of the lexical screen.",
     "suites": "Evaluation suites: prompts, expected calls, neutral text.",
     "templates": "Chat templates, one per base.",

@@ -134,3 +134,36 @@ def test_a_hundredth_unit_is_refused_before_dagster_stops_to_check_staleness():
             partitions.register(instance, "local", keys)
         assert instance.get_dynamic_partitions("local_units") == []
         assert len(partitions.register(instance, "local", keys[:99])[0]) == 99
+
+
+def generating(**changes) -> str:
+    """The tiny profile as text, with a paid generator and a judge."""
+    model = {"backend": "openai", "model": "m1", "budget_tokens": 1000}
+    dialogues = yaml.safe_load((PROFILES / "tiny.yaml").read_text())["dialogues"]
+    return raw(dialogues={**dialogues, "generator": {**model, **changes}, "judge": {**model, "model": ""}})
+
+
+def test_the_environment_names_the_generators_model_and_the_judges_where_it_has_none(monkeypatch):
+    with pytest.raises(BadConfig, match=r"dialogues.judge: .*needs a model"):
+        parse(generating(), PATH)
+    monkeypatch.setenv("TWAINBOT_LLM_MODEL", "m2")
+    chosen = parse(generating(), PATH).dialogues
+    assert (chosen.generator.model, chosen.judge.model) == ("m2", "m2")
+    assert parse(raw(), PATH).dialogues.generator.model == "", "a door that is shut stays shut"
+
+
+def test_a_generators_settings_make_no_seed_stale_and_its_budget_makes_nothing_stale(monkeypatch):
+    monkeypatch.setenv("TWAINBOT_LLM_MODEL", "m2")
+    plain, model, dear = (
+        parse(text, PATH) for text in (raw(), generating(), generating(budget_tokens=9, concurrency=2))
+    )
+    assert plain.section_hash("dialogues") == model.section_hash("dialogues")
+    assert plain.section_hash("generator") != model.section_hash("generator") == dear.section_hash("generator")
+    assert plain.section_hash("judge") != model.section_hash("judge")
+    warm = parse(generating(temperature=1.0), PATH)
+    assert warm.section_hash("generator") != model.section_hash("generator")
+
+
+def test_a_paid_generator_without_a_budget_is_refused_by_name():
+    with pytest.raises(BadConfig, match=r"dialogues.generator: .*needs budget_usd or budget_tokens"):
+        parse(generating(budget_tokens=None), PATH)
