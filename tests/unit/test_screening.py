@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 
 import polars as pl
 import pytest
@@ -15,7 +16,7 @@ from twainbot.records import DECISIONS, RIGHTS, SCREENED, STYLES, TRAINABLE_RIGH
 from twainbot.screening import NotScored, ScreeningSettings, lexical, screen
 from twainbot.screening.cascade import miss_rate, wilson
 from twainbot.screening.lexical import find
-from twainbot.screening.quality import MAX_TOP_NGRAM, MIN_WORDS, _top_share, quality_flags
+from twainbot.screening.quality import MAX_TOP_NGRAM, MIN_WORDS, quality_flags
 from twainbot.screening.words import WordCounter
 
 PROSE = (
@@ -304,6 +305,13 @@ def test_no_match_of_any_cue_is_kept_from_the_search_by_looking_at_words_first(f
         found = lexical.find_marked(text, marks)
         assert found == find(text)
         assert flag in found.flags or flag.removeprefix("topic:") in found.topics
+
+
+def _top_share(lowered: list[str], n: int) -> float:
+    """Share of all characters that lie in repeats of the most frequent n-gram; 0 where none occurs twice."""
+    grams = Counter(zip(*(lowered[offset:] for offset in range(n)), strict=False))
+    shares = [count * sum(map(len, gram)) for gram, count in grams.items() if count > 1]
+    return max(shares, default=0) / max(1, sum(map(len, lowered)))
 
 
 @settings(max_examples=60, deadline=None)
