@@ -11,10 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from twainbot.chunks import lookup
+from twainbot.chunks.lookup import LONGEST, WordPlaces
 from twainbot.records import STYLES
 from twainbot.screening import NotScored, ScreeningSettings, lexical, screen, words
 from twainbot.screening.lexical import Findings
-from twainbot.screening.memory import LONGEST, WordPlaces
 from twainbot.screening.words import EDGE, ENGLISH, STOP_WORDS, WordCounter
 
 ODD = (
@@ -201,12 +202,28 @@ def test_a_table_of_words_grows_and_keeps_what_it_holds():
     assert first.characters[0] == again.characters[0] == sum(map(len, listed))
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(TEXTS, max_size=3), max_size=4))
+def test_what_was_read_before_changes_no_count(rounds):
+    counter = WordCounter(lexical.marks_of, lexical.candidates)
+    for texts in rounds:
+        kept, fresh = counter.count(texts), WordCounter(lexical.marks_of, lexical.candidates).count(texts)
+        for name in ("words", "characters", "alphabetic", "english", "stops", "marks", "plain", "top2", "layout"):
+            assert (getattr(kept, name) == getattr(fresh, name)).all()
+
+
+def test_a_long_word_met_again_is_learned_once():
+    counter = WordCounter(lambda _: 0)
+    for text in ("x" * 40, "x" * 40, "the"):
+        assert counter.count([text]).plain.tolist() == [len(text)]
+
+
 def test_what_was_learned_is_forgotten_when_it_is_too_much_and_counts_stay_the_same(monkeypatch):
     texts = [f"the {number} pilot {number}" for number in range(50)]
     whole = WordCounter(lexical.marks_of).count(texts)
     monkeypatch.setattr(words, "MOST_KEPT", 5)
-    monkeypatch.setattr(words, "BLOCK_CHARACTERS", 40)
-    monkeypatch.setattr(words, "SLICE", 3)
+    monkeypatch.setattr(lookup, "BLOCK_CHARACTERS", 40)
+    monkeypatch.setattr(lookup, "SLICE", 3)
     parts = WordCounter(lexical.marks_of).count(texts)
     assert all(
         (getattr(whole, name) == getattr(parts, name)).all() for name in ("words", "plain", "top2", "marks", "stops")

@@ -7,15 +7,13 @@ shares are too many is quality.py's, which words matter to the lexicon lexical.p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from twainbot.screening.memory import LONGEST, WordPlaces
-
-Integers: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from twainbot.chunks.lookup import Integers, Table, WordPlaces, blocks, edges, laid_out
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # Gopher's eight, in bits 0 to 7
 # Words that no English passage is without and that few other languages write: not `in`, `so`, `an`, `was`, `die`.
@@ -29,14 +27,9 @@ ENGLISH = frozenset(
 _STOP_BITS = {word: 1 << place for place, word in enumerate(STOP_WORDS)}
 EDGE = ".,;:!?\"'()[]_*“”‘’"  # not part of a word that is compared
 MOST_KEPT = 500_000  # distinct words remembered; then they are forgotten
-BLOCK_CHARACTERS = 1 << 20  # of texts read at once: their arrays stay in the cache
-SLICE = 1 << 18  # words of one long text that are looked up at once
 NGRAMS = (2, 3, 4)
 LAYOUT = re.compile(r"[#…]|\.\.\.$|^[-*•‣.]$")  # what a word holds that is no plain prose
 _LETTER = re.compile(r"[^\W\d_]")
-_SPACE = 0x20
-_ASCII_SPACES = bytes(_SPACE if code < 128 and chr(code).isspace() else code for code in range(256))
-_OTHER_SPACES = re.compile("[" + "".join(c for c in map(chr, range(128, 0x3001)) if c.isspace()) + "]")
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying loses nothing
 
 
@@ -92,12 +85,12 @@ class WordCounter:
     def _forget(self) -> None:
         self._places = WordPlaces()
         self._stems: dict[str, int] = {}
-        self._of_words = _Table(4)  # characters, whether alphabetic, whether of LAYOUT, stem
-        self._of_stems = _Table(4)  # whether English, bits of stop words, bits of the lexicon, characters
+        self._of_words = Table(4)  # characters, whether alphabetic, whether of LAYOUT, stem
+        self._of_stems = Table(4)  # whether English, bits of stop words, bits of the lexicon, characters
 
     def count(self, texts: Sequence[str]) -> Counts:
         """The counts of all texts, in order."""
-        parts = [self._counted(first, block) for first, block in _blocks(texts)]
+        parts = [self._counted(first, block) for first, block in blocks(texts)]
         columns = {
             name.name: np.concatenate([np.zeros(0, np.int64), *(getattr(part, name.name) for part in parts)])
             for name in fields(Counts)
@@ -108,9 +101,9 @@ class WordCounter:
     def _counted(self, first: int, texts: Sequence[str]) -> Counts:
         if len(self._places) > MOST_KEPT:
             self._forget()
-        data, begins = _laid_out(texts)
-        starts, stops = _edges(data)
-        places = self._looked_up(data, starts, stops)
+        data, begins = laid_out(texts)
+        starts, stops = edges(data)
+        places = self._places.find(data, starts, stops, self._learn)
         firsts = np.searchsorted(starts, begins)
         sizes = np.diff(np.append(firsts, len(starts)))
         characters, alphabetic, layout, stem = (column[places] for column in self._of_words.columns)
@@ -142,13 +135,6 @@ class WordCounter:
             layout=per_text(layout),
             marked=self._passages(data, starts, stops, owner, marked, marks[marked], first),
         )
-
-    def _looked_up(self, data: bytes, starts: Integers, stops: Integers) -> Integers:
-        found = [
-            self._places.find(data, starts[at : at + SLICE], stops[at : at + SLICE], self._learn)
-            for at in range(0, len(starts), SLICE)
-        ]
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     def _learn(self, raw: Sequence[bytes]) -> None:
         """Note what is known of words that were never met before, in order."""
@@ -196,61 +182,6 @@ class WordCounter:
             lowered = data[start:stop].decode("utf-8", "surrogatepass").replace("’", "'").lower()
             found.setdefault(first + text, []).append(Marked(bits, " ".join(lowered.split())))
         return found
-
-
-class _Table:
-    """Columns of integers that grow by rows."""
-
-    def __init__(self, width: int) -> None:
-        self._held = np.zeros((width, 1 << 12), np.int64)
-        self._size = 0
-
-    @property
-    def columns(self) -> Integers:
-        """(width, rows)"""
-        return self._held[:, : self._size]
-
-    def append(self, *columns: Iterable[int]) -> None:
-        """Rows more, given by columns."""
-        added = [np.array(list(column), np.int64) for column in columns]
-        size = self._size + len(added[0])
-        if size > self._held.shape[1]:
-            grown = np.zeros((len(columns), 2 * size), np.int64)
-            grown[:, : self._size] = self.columns
-            self._held = grown
-        for place, column in enumerate(added):
-            self._held[place, self._size : size] = column
-        self._size = size
-
-
-def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
-    """The texts in runs of so many characters, each with the number of its first text."""
-    first = size = 0
-    for number, text in enumerate(texts):
-        if number > first and size + len(text) > BLOCK_CHARACTERS:
-            yield first, texts[first:number]
-            first, size = number, 0
-        size += len(text) + 1
-    if first < len(texts):
-        yield first, texts[first:]
-
-
-def _laid_out(texts: Sequence[str]) -> tuple[bytes, Integers]:
-    """The texts as UTF-8, every white space one space, a space before each text and `LONGEST` behind; where each begins."""
-    plain = [
-        text if text.isascii() or not _OTHER_SPACES.search(text) else _OTHER_SPACES.sub(" ", text) for text in texts
-    ]
-    encoded = [text.encode("utf-8", "surrogatepass") for text in plain]
-    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1
-    data = b" ".join([b"", *encoded, b" " * LONGEST]).translate(_ASCII_SPACES)
-    return data, np.cumsum(lengths) - lengths + 1
-
-
-def _edges(data: bytes) -> tuple[Integers, Integers]:
-    """The first byte of each word, and the byte after its last."""
-    filled = np.frombuffer(data, np.uint8) != _SPACE
-    edges = np.flatnonzero(filled[1:] != filled[:-1]) + 1
-    return edges[0::2], edges[1::2]
 
 
 def _tops(stem: Integers, sizes: Integers, owner: Integers, texts: int) -> list[Integers]:

@@ -1,11 +1,13 @@
-"""Which number a word was given when it was first met, looked up for many words at once by their bytes.
+"""The words of many texts at once: where they lie in the texts' bytes, and which number each was given when first met.
 
-A table of open addressing in flat arrays. Words are compared byte for byte, so no two ever share a number.
+Words are those of `str.split`, compared byte for byte, so no two ever share a number. What is known of a word is kept by
+that number in a Table; what the words mean is cues.py's and screening's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +15,11 @@ import numpy as np
 Integers: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 LONGEST = 16  # bytes of a word that two numbers hold; 2 in 1,000 words of prose are longer, and lie in a dictionary
+BLOCK_CHARACTERS = 1 << 20  # of texts read at once: their arrays stay in the cache
+SLICE = 1 << 18  # words of one long text that are looked up at once
+_SPACE = 0x20
+_ASCII_SPACES = bytes(_SPACE if code < 128 and chr(code).isspace() else code for code in range(256))
+_OTHER_SPACES = re.compile("[" + "".join(c for c in map(chr, range(128, 0x3001)) if c.isspace()) + "]")
 _FREE = -1
 _MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)  # MurmurHash3's 64-bit finaliser
 _SHIFT = np.uint64(32)
@@ -40,10 +47,19 @@ class WordPlaces:
     def find(
         self, data: bytes, starts: Integers, stops: Integers, learn: Callable[[Sequence[bytes]], object]
     ) -> Integers:
-        """The number of each word `data[start:stop]`; `learn` is told the new ones in the order of their numbers.
+        """The number of each word `data[start:stop]`; `learn` is told the new ones, if any, in the order of their numbers.
 
         At least LONGEST bytes must stand behind the last word.
         """
+        parts = [
+            self._find(data, starts[at : at + SLICE], stops[at : at + SLICE], learn)
+            for at in range(0, len(starts), SLICE)
+        ]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
+
+    def _find(
+        self, data: bytes, starts: Integers, stops: Integers, learn: Callable[[Sequence[bytes]], object]
+    ) -> Integers:
         lengths = stops - starts
         first, second = _halves(data, starts, lengths)
         places = self._search(first, second)
@@ -63,7 +79,8 @@ class WordPlaces:
         new = [word for word in dict.fromkeys(words) if word not in self._long]
         self._long.update(zip(new, range(self._size, self._size + len(new)), strict=True))
         self._size += len(new)
-        learn(new)
+        if new:
+            learn(new)
         return [self._long[word] for word in words]
 
     def _search(self, first: Integers, second: Integers) -> Integers:
@@ -136,3 +153,58 @@ def _halves(data: bytes, starts: Integers, lengths: Integers) -> tuple[Integers,
     longer = np.flatnonzero(lengths > 8)
     second[longer] = eights[starts[longer] + 8] | _BEHIND.take(lengths[longer] - 8, mode="clip")
     return first, second
+
+
+class Table:
+    """Columns of integers that grow by rows."""
+
+    def __init__(self, width: int) -> None:
+        self._held = np.zeros((width, 1 << 12), np.int64)
+        self._size = 0
+
+    @property
+    def columns(self) -> Integers:
+        """(width, rows)"""
+        return self._held[:, : self._size]
+
+    def append(self, *columns: Iterable[int]) -> None:
+        """Rows more, given by columns."""
+        added = [np.array(list(column), np.int64) for column in columns]
+        size = self._size + len(added[0])
+        if size > self._held.shape[1]:
+            grown = np.zeros((len(columns), 2 * size), np.int64)
+            grown[:, : self._size] = self.columns
+            self._held = grown
+        for place, column in enumerate(added):
+            self._held[place, self._size : size] = column
+        self._size = size
+
+
+def blocks(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """The texts in runs of so many characters, each with the number of its first text."""
+    first = size = 0
+    for number, text in enumerate(texts):
+        if number > first and size + len(text) > BLOCK_CHARACTERS:
+            yield first, texts[first:number]
+            first, size = number, 0
+        size += len(text) + 1
+    if first < len(texts):
+        yield first, texts[first:]
+
+
+def laid_out(texts: Sequence[str]) -> tuple[bytes, Integers]:
+    """The texts as UTF-8, every white space one space, a space before each text and `LONGEST` behind; where each begins."""
+    plain = [
+        text if text.isascii() or not _OTHER_SPACES.search(text) else _OTHER_SPACES.sub(" ", text) for text in texts
+    ]
+    encoded = [text.encode("utf-8", "surrogatepass") for text in plain]
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1
+    data = b" ".join([b"", *encoded, b" " * LONGEST]).translate(_ASCII_SPACES)
+    return data, np.cumsum(lengths) - lengths + 1
+
+
+def edges(data: bytes) -> tuple[Integers, Integers]:
+    """The first byte of each word, and the byte after its last."""
+    filled = np.frombuffer(data, np.uint8) != _SPACE
+    edges = np.flatnonzero(filled[1:] != filled[:-1]) + 1
+    return edges[0::2], edges[1::2]
