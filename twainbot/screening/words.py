@@ -106,8 +106,6 @@ class WordCounter:
         places = self._places.find(data, starts, stops, self._learn)
         firsts = np.searchsorted(starts, begins)
         sizes = np.diff(np.append(firsts, len(starts)))
-        characters, alphabetic, layout, stem = (column[places] for column in self._of_words.columns)
-        english, stops_of, marks, plain = (column[stem] for column in self._of_stems.columns)
         filled = np.flatnonzero(sizes)
 
         def per_text(column: Integers, join: Any = np.add) -> Integers:
@@ -116,24 +114,31 @@ class WordCounter:
                 result[filled] = join.reduceat(column, firsts[filled])
             return result
 
+        # One column after the other: of a text of 10 million words each takes 80 MB.
+        characters, alphabetic, layout = (per_text(column[places]) for column in self._of_words.columns[:3])
+        stem = self._of_words.columns[3][places]
+        del places
+        english, stops_of, marks, plain = self._of_stems.columns
         owner = np.repeat(np.arange(len(sizes)), sizes)
-        top2, top3, top4 = _tops(stem, plain, owner, len(sizes))
-        marked = np.flatnonzero(marks)
+        marked = np.flatnonzero(marks[stem])
         bits = np.zeros(len(sizes), np.int64)
-        np.bitwise_or.at(bits, owner[marked], marks[marked])
+        np.bitwise_or.at(bits, owner[marked], marks[stem[marked]])
+        passages = self._passages(data, starts, stops, owner, marked, marks[stem[marked]], first)
+        del data, starts, stops
+        top2, top3, top4 = _tops(stem, plain[stem], owner, len(sizes))
         return Counts(
             words=sizes,
-            characters=per_text(characters),
-            alphabetic=per_text(alphabetic),
-            english=per_text(english),
-            stops=per_text(stops_of, np.bitwise_or),
+            characters=characters,
+            alphabetic=alphabetic,
+            english=per_text(english[stem]),
+            stops=per_text(stops_of[stem], np.bitwise_or),
             marks=bits,
-            plain=per_text(plain),
+            plain=per_text(plain[stem]),
             top2=top2,
             top3=top3,
             top4=top4,
-            layout=per_text(layout),
-            marked=self._passages(data, starts, stops, owner, marked, marks[marked], first),
+            layout=layout,
+            marked=passages,
         )
 
     def _learn(self, raw: Sequence[bytes]) -> None:
@@ -192,7 +197,7 @@ def _tops(stem: Integers, sizes: Integers, owner: Integers, texts: int) -> list[
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     at = np.flatnonzero(owner[:-1] == owner[1:])
     wide = int(stem.max(initial=0)) + 1
-    keys = (owner[at] * wide + stem[at]) * wide + stem[at + 1]
+    keys = ((owner[:-1] * wide + stem[:-1]) * wide + stem[1:])[at]
     again = _met_twice(keys)
     at, keys = at[again], keys[again]
     tops = []
@@ -213,5 +218,7 @@ def _tops(stem: Integers, sizes: Integers, owner: Integers, texts: int) -> list[
 def _met_twice(keys: Integers) -> Integers:
     """Places of keys that may occur more than once; surely all that do. Counting by a few mixed bits spares a sort."""
     bits = max(1, len(keys)).bit_length() + 1
-    mixed = ((keys.astype(np.uint64) * _SPREAD) >> np.uint64(64 - bits)).astype(np.int64)
+    mixed = keys.view(np.uint64) * _SPREAD
+    mixed >>= np.uint64(64 - bits)
+    mixed = mixed.view(np.int64)
     return np.flatnonzero(np.bincount(mixed, minlength=1 << bits)[mixed] > 1)
