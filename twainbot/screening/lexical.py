@@ -26,6 +26,7 @@ CONTEXT, MOST_SHOWN = 60, 12  # characters on either side of a term; terms shown
 _Hits: TypeAlias = Mapping[str, list[tuple[re.Match[str], float]]]
 _NEVER = r"(?!)"
 _FAMILIAR = re.compile("[\x00-\x7fÀ-ÖØ-öø-ÿ\u2010-\u2027]*")
+_GROUP = re.compile(r"(?<!\\)\((?:\?:)?((?:\\.|[^()\\])*)\)")
 _RUN = re.compile(r"\w+")
 _PHRASE = re.compile(r"[ '-]|\[[^\]]*\*")  # a space, hyphen, apostrophe or star: more than one run
 
@@ -223,7 +224,7 @@ def _lexicon() -> _Lexicon:
         any_single=re.compile("|".join(singles.values())),
         any_stem=re.compile("|".join(stems.values())),
         anywhere=re.compile(data["anywhere"]),
-        reach=max(cue.count(" ") for pattern in searched for cue in alternatives(pattern)),
+        reach=max(map(_spaces, searched)),
     )
 
 
@@ -231,6 +232,16 @@ def _singles(listed: Sequence[tuple[str, float]]) -> str:
     """Of these patterns, the alternatives that match one run of letters and digits."""
     found = [cue for pattern, _ in listed for cue in alternatives(pattern) if not _PHRASE.search(cue)]
     return "|".join(found) or _NEVER
+
+
+def _spaces(pattern: str) -> int:
+    """The most spaces that a match may hold: of the alternatives the highest, groups within it counted the same way."""
+    most = 0
+    for cue in alternatives(pattern):
+        while group := _GROUP.search(cue):  # an innermost one
+            cue = f"{cue[: group.start()]}{' ' * _spaces(group[1])}{cue[group.end() :]}"
+        most = max(most, cue.count(" "))
+    return most
 
 
 def _words(pattern: str) -> re.Pattern[str]:
