@@ -1,4 +1,4 @@
-"""Chunking and screening beside peers, in CPU seconds: python benchmarks/curation_text.py TOKENIZER_JSON [FOLDER]
+"""Chunking, tagging and screening beside peers, in CPU seconds: python benchmarks/curation_text.py TOKENIZER_JSON [FOLDER]
 
 FOLDER holds plain texts (*.txt; without it the sample corpus is read). Peers that are not installed are left out and named.
 One core: the tokenizers library is held to one thread. CPU seconds on a busy machine grow with what runs beside, so each
@@ -21,6 +21,8 @@ import polars as pl
 from tokenizers import Tokenizer
 
 from twainbot.chunks import Chunker
+from twainbot.chunks.cues import CueReader
+from twainbot.chunks.tags import tag, tags_of
 from twainbot.screening import NotScored, ScreeningSettings, screen
 
 SIZE, OVERLAP = 512, 64
@@ -29,7 +31,7 @@ Result = TypeVar("Result")
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     tokenizer = Tokenizer.from_file(sys.argv[1])
@@ -37,7 +39,9 @@ def main() -> None:
     texts = [file.read_text("utf-8", "replace") for file in sorted([*folder.glob("*.txt"), *folder.glob("*.md")])]
     size = sum(len(text.encode()) for text in texts) / 1e6
     print(f"{len(texts)} texts, {size:.1f} MB, load {os.getloadavg()[0]:.1f}")
-    screening(chunking(tokenizer, texts, size))
+    found = chunking(tokenizer, texts, size)
+    tagging(found)
+    screening(found)
 
 
 def chunking(tokenizer: Tokenizer, texts: list[str], size: float) -> pl.DataFrame:
@@ -61,6 +65,18 @@ def chunking(tokenizer: Tokenizer, texts: list[str], size: float) -> pl.DataFram
         for number, chunk in enumerate(found)
     ]
     return pl.DataFrame(rows)
+
+
+def tagging(chunks: pl.DataFrame) -> None:
+    """Chunks per CPU-second, one by one and all at once; the tags are the same."""
+    texts, styles = chunks["text"].to_list(), chunks["style"].to_list()
+    alone, one_by_one = cpu(lambda: list(map(tag, texts, styles)), 1)
+    once, together = cpu(lambda: tags_of(texts, styles, CueReader()), ROUNDS)
+    print("\n| tagging | chunks per CPU-second |\n|---|---|")
+    print(
+        f"| one by one | {chunks.height / alone:,.0f} |\n| together, no word met before | {chunks.height / once:,.0f} |"
+    )
+    print(f"\n{sum(a != b for a, b in zip(one_by_one, together, strict=True))} chunks are tagged otherwise.")
 
 
 def screening(chunks: pl.DataFrame) -> None:

@@ -42,7 +42,9 @@ WORK: Schema = {
     "edition": pl.String,
     "retrieved_at": pl.String,  # ISO 8601, UTC; volatile: not part of the data version
     "raw_sha256": pl.String,
-    "text": pl.String,
+    "text": pl.String,  # as corpora/repairs.py stores it; spans refer to this
+    "normaliser_version": pl.String,  # of the repairs
+    "repairs": pl.String,  # JSON: places changed, by repair
     "warnings": pl.List(pl.String),
     "reject_reason": pl.String,
     "extra": pl.String,  # JSON object: what only this source knows (headline, office, turns, forecast facts)

@@ -60,7 +60,12 @@ def corpus(source: str) -> dg.AssetsDefinition:
 
         def metadata(rows: "pl.DataFrame") -> dict[str, Any]:
             listed = [{"what": what, "why": why} for what, why in sorted(not_taken.items())]
+            from twainbot.corpora.repairs import TEXT_VERSION, total
+
             shown = {"preview": preview(rows), "listed": counts_table(gates.listing(rows))}
+            shown["normaliser_version"] = TEXT_VERSION
+            if mended := [{"repair": name, "places": places} for name, places in total(rows["repairs"]).items()]:
+                shown["repairs"] = counts_table(mended)
             return {**gates.summary(rows), **shown, **({"not_taken": counts_table(listed)} if listed else {})}
 
         yield from publish(context, read, gates.gates(source), metadata)

@@ -76,6 +76,17 @@ def sentencepiece_like() -> Tokenizer:
 
 
 @cache
+def byte_fallback_like() -> Tokenizer:
+    """SentencePiece's BPE as Llama 2 and Gemma have it: spaces become letters, unknown ones bytes, nothing is split before."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokens = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=tokens, show_progress=False, max_token_length=8)
+    tokenizer.train_from_iterator([PROSE], trainer)
+    return tokenizer
+
+
+@cache
 def wordpiece_like() -> Tokenizer:
     """WordPiece under BERT's normaliser and splitter."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -86,7 +97,7 @@ def wordpiece_like() -> Tokenizer:
     return tokenizer
 
 
-EVERY_KIND = (gpt2_like, qwen_like, llama_like, smollm_like, sentencepiece_like, wordpiece_like)
+EVERY_KIND = (gpt2_like, qwen_like, llama_like, smollm_like, sentencepiece_like, byte_fallback_like, wordpiece_like)
 
 
 @cache

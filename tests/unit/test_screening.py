@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 
 import polars as pl
 import pytest
@@ -15,7 +16,7 @@ from twainbot.records import DECISIONS, RIGHTS, SCREENED, STYLES, TRAINABLE_RIGH
 from twainbot.screening import NotScored, ScreeningSettings, lexical, screen
 from twainbot.screening.cascade import miss_rate, wilson
 from twainbot.screening.lexical import find
-from twainbot.screening.quality import MAX_TOP_NGRAM, MIN_WORDS, _top_share, quality_flags
+from twainbot.screening.quality import MAX_TOP_NGRAM, MIN_WORDS, quality_flags
 from twainbot.screening.words import WordCounter
 
 PROSE = (
@@ -306,6 +307,13 @@ def test_no_match_of_any_cue_is_kept_from_the_search_by_looking_at_words_first(f
         assert flag in found.flags or flag.removeprefix("topic:") in found.topics
 
 
+def _top_share(lowered: list[str], n: int) -> float:
+    """Share of all characters that lie in repeats of the most frequent n-gram; 0 where none occurs twice."""
+    grams = Counter(zip(*(lowered[offset:] for offset in range(n)), strict=False))
+    shares = [count * sum(map(len, gram)) for gram, count in grams.items() if count > 1]
+    return max(shares, default=0) / max(1, sum(map(len, lowered)))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", "river", "pilot.", "\n", "the"]), min_size=50, max_size=90))
 def test_the_quick_look_at_pairs_never_hides_a_repetition(words):
@@ -328,3 +336,54 @@ def test_a_chunk_without_a_text_is_rejected_and_not_lost():
     rows = screen(chunks("x", PROSE).with_columns(text=pl.Series([None, PROSE])), NotScored(), ScreeningSettings())
     assert rows["decision"].to_list() == ["reject", "keep"]
     assert rows["reasons"][0].to_list() == ["quality:too_few_words"]
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "\x00", "word", "\U0001f600", "河", "\ufeff", "\u200d"])
+def test_next_to_nothing_is_too_few_words_and_nothing_worse(text):
+    row = judged(text)
+    assert (row["decision"], row["language"]) == ("reject", "unclear")
+    assert "quality:too_few_words" in row["reasons"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Река была высока, и лоцман молчал. " * 20,
+        "河は高く、水先人は黙っていた。 " * 60,
+        "كان النهر عاليا والملاح صامتا. " * 20,
+        "नदी ऊँची थी और नाविक चुप था। " * 20,
+    ],
+)
+def test_another_script_goes_to_review_by_its_language(text):
+    row = judged(text)
+    assert row["language"] == "other"
+    assert "language:other" in row["reasons"]
+
+
+def test_emoji_and_a_few_foreign_words_in_english_prose_do_not_change_the_decision():
+    row = judged(f"{PROSE} \U0001f600\U0001f3fd The word is река, or 河, or نهر.")
+    assert (row["decision"], row["language"]) == ("keep", "en")
+
+
+def test_what_could_not_be_decoded_is_rejected_as_mojibake():
+    raw = f"{PROSE} caf".encode() + b"\xe9."
+    assert judged(raw.decode("utf-8", "replace"))["reasons"] == ["quality:mojibake"]
+
+
+def test_a_table_of_no_chunks_gives_a_table_of_no_rows():
+    assert screen(chunks("x")[:0], NotScored(), ScreeningSettings()).schema == pl.Schema(SCREENED)
+
+
+@pytest.mark.slow
+def test_one_line_of_100_megabytes_is_screened_like_any_other():
+    line = " ".join(f"pilot{number % 5_000} and the" for number in range(100_000))
+    text = " ".join([line] * (100_000_000 // len(line)))
+    row = judged(text + " injun")
+    assert row["language"] == "en"  # two words of three
+    assert row["lexical_flags"] == ["period_term:indigenous"]
+    assert "no_sentences" in row["quality_flags"]
+
+
+@pytest.mark.slow
+def test_a_word_of_100_megabytes_is_one_word():
+    assert "too_few_words" in judged("x" * 100_000_000)["quality_flags"]

@@ -7,12 +7,12 @@ import math
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.sources import Harvest
 from twainbot.chunks.agreement import agreement, kappa
-from twainbot.chunks.cues import ERAS, syllables_of
+from twainbot.chunks.cues import ERAS, CueReader, syllables_of
 from twainbot.chunks.tags import (
     TAGGER_VERSION,
     TONES,
@@ -21,6 +21,7 @@ from twainbot.chunks.tags import (
     RuleTagger,
     explain,
     tag,
+    tags_of,
     weather_relevance,
 )
 from twainbot.corpora.works import works_from_unit
@@ -113,6 +114,38 @@ def test_what_is_explained_is_what_is_tagged(text, style):
     assert tags["era"] in (*ERAS, "undated")
     for name in ("tone", "topic", "is_satire", "weather_relevance", "humor_density", "readability", "era"):
         assert shown[name]["value"] == tags[name]
+
+
+ODD = (
+    *(" ", "\n", "\x85", "\u2028", "\x00", "…", "...", ".", "!”", "a.b", "É", "é", "naïve", "İ", "ΑΣ", "½", "n\u0301", "河"),
+    *("Rain", "rain-rain", "rain’s", "It’s", "mother-in-law", "by-gone", "’tis", "'Twas", "of course", "OF COURSE"),
+    *("of\ncourse", "the only", "except that", "weather-vane", "thou", "e-mail", "don’t", "x" * 20, "rain."),
+)  # fmt: skip
+TEXTS = st.lists(st.one_of(st.sampled_from(ODD), st.just(" the pilot "), st.text(max_size=6)), max_size=40).map("".join)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.tuples(TEXTS, st.sampled_from(STYLES)), max_size=5), max_size=3))
+def test_many_texts_at_once_get_the_tags_that_each_gets_alone(rounds):
+    reader = CueReader()
+    for asked in rounds:
+        assert tags_of([text for text, _ in asked], [style for _, style in asked], reader) == [
+            tag(*one) for one in asked
+        ]
+
+
+def test_a_reader_that_has_forgotten_all_reads_the_same(monkeypatch):
+    texts = [f"The rain of {number} fell upon the river, of course." for number in range(30)]
+    monkeypatch.setattr("twainbot.chunks.cues.MOST_KEPT", 3)
+    monkeypatch.setattr("twainbot.chunks.lookup.BLOCK_CHARACTERS", 90)
+    assert tags_of(texts, ["twain"] * 30, CueReader()) == [tag(text, "twain") for text in texts]
+
+
+@pytest.mark.shared
+def test_passages_of_a_real_book_get_the_tags_that_each_gets_alone(shared_data):
+    raw = (shared_data / "gutenberg" / "pg102.txt").read_text("utf-8", "replace")
+    texts = [raw[at : at + 1500] for at in range(0, len(raw), 1500)]
+    assert tags_of(texts, ["twain"] * len(texts), CueReader()) == [tag(text, "twain") for text in texts]
 
 
 def test_a_window_is_no_wind_and_a_low_voice_no_forecast():

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from tests.unit.test_counting import EVERY_KIND
-from twainbot.chunks import Chunker, chunk_works, windows
+from tests.unit.test_counting import EVERY_KIND, byte_fallback_like, sentencepiece_like
+from twainbot.chunks import Chunk, Chunker, chunk_works, windows
 from twainbot.chunks.headings import find_headings
+from twainbot.corpora.works import works_from_unit
 from twainbot.errors import BadInput, BadUse
 from twainbot.records import CHUNK, WORK, frame
 
@@ -115,6 +116,48 @@ def test_blocks_of_white_space_and_of_words_meet_without_a_seam(monkeypatch):
 def test_a_work_without_a_text_is_refused_by_name():
     with pytest.raises(BadInput, match=r"neither a text nor a reject_reason \(first 'pg1'\)"):
         chunk_works(frame([work(text=None)], WORK), tokenizer(), 64, 8, 0)
+
+
+@pytest.mark.parametrize("make", [sentencepiece_like, byte_fallback_like])
+def test_a_long_text_is_counted_exactly_under_both_kinds_of_sentencepiece(make):
+    text = "CHAPTER I\n\n" + (SENTENCE + "The naïve mate, 1874, said “河”.\n\n" + SENTENCE) * 60
+    chunks = windows(text, make(), 128, 16)
+    assert len(chunks) > 10
+    assert uncovered(text, chunks) == []
+    for chunk in chunks:
+        assert chunk.token_count == len(make().encode(chunk.text, add_special_tokens=False).ids) <= 128
+
+
+def test_empty_and_one_word_works_are_not_mixed_up():
+    rows = [
+        work(work_id="w/empty", text=""),
+        work(work_id="w/blank", text=" \n"),
+        work(work_id="w/word", text="Steamboat"),
+    ]
+    chunks = chunk_works(frame(rows, WORK), tokenizer(), 64, 8, 40)
+    assert chunks["chunk_id"].to_list() == ["w/word:0-9"]
+    assert chunks["text"].to_list() == ["Steamboat"]
+
+
+def test_bytes_that_are_no_utf_8_reach_the_chunks_as_text_and_keep_their_spans():
+    raw = b"The pilot's caf\xe9 \xff\xfe was shut. " * 40 + "The mate’s was not.".encode()
+    works = works_from_unit("local", "cafes", raw)
+    chunks = chunk_works(works, tokenizer(), 64, 8, 0)
+    [text] = works["text"].to_list()
+    assert "café" in text
+    assert uncovered(text, [Chunk(start, end, "", 0) for start, end in chunks.select("start", "end").iter_rows()]) == []
+    assert chunks["text"].to_list() == [text[start:end] for start, end in chunks.select("start", "end").iter_rows()]
+
+
+@pytest.mark.slow
+def test_one_line_of_100_megabytes_is_cut_into_windows_that_cover_it():
+    line = " ".join(f"pilot{number % 5_000}" for number in range(200_000))
+    text = " ".join([line] * (100_000_000 // len(line)))
+    chunks = windows(text, tokenizer(), 512, 64)
+    assert chunks[0].start == 0
+    assert chunks[-1].end == len(text)
+    assert all(later.start <= earlier.end + 1 for earlier, later in pairwise(chunks))
+    assert max(chunk.token_count for chunk in chunks) <= 512
 
 
 def test_a_text_that_fits_is_one_window_without_its_outer_whitespace():

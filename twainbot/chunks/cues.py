@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+
+from twainbot.chunks.lookup import Integers, Table, WordPlaces, blocks, edges, laid_out
 
 TONE_CUES = {
     "humorous": r"laugh\w*|jok(?:e|es|ed|ing)|funny|comic\w*|fun|grinn?\w*|chuckl\w*|whopper\w*|stretchers?|ridiculous\w*"
@@ -89,11 +95,13 @@ _GROUPS = {
     "weather": _WEATHER,
     "humor": _HUMOR,
 }
+GROUPS = tuple(_GROUPS)
 MOST_KEPT = 200_000  # distinct words remembered; then they are forgotten
 
 _RUN = re.compile(r"\w+")
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _SENTENCE = re.compile(r"[.!?…]+(?=[\"'”’)\]_*]*(?:\s|$))")
+_FAMILIAR = re.compile("[\x00-\x7f\u2010-\u2027]*")  # no letters beyond ASCII
 _VOWELS = re.compile(r"[aeiouyáéíóúàèäëïöü]+")
 
 
@@ -122,7 +130,7 @@ _known: dict[str, _Known] = {}
 
 def read(text: str) -> Found:
     """All cues of a text, and the counts that readability needs."""
-    text = text.lower().replace("’", "'")
+    text = _plain(text)
     hits: dict[str, Counter[str]] = {}
     syllables = 0
     for word, number in Counter(_RUN.findall(text)).items():
@@ -140,8 +148,7 @@ def read(text: str) -> Found:
 def _learned(word: str) -> _Known:
     if len(_known) >= MOST_KEPT:
         _known.clear()
-    groups = tuple(group for group, pattern in _SINGLES.items() if pattern.fullmatch(word))
-    _known[word] = found = _Known(groups, syllables_of(word))
+    _known[word] = found = _Known(_groups_of(word), syllables_of(word))
     return found
 
 
@@ -152,8 +159,127 @@ def syllables_of(word: str) -> int:
     return max(1 if any(map(str.isalpha, word)) else 0, vowels - silent)
 
 
-def _phrase_groups(phrase: str) -> Iterator[str]:
-    return (group for group, pattern in _PHRASES.items() if pattern.fullmatch(phrase))
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of one text, the numbers of Found; `hits` by group only."""
+
+    words: int
+    sentences: int
+    syllables: int
+    hits: dict[str, int]
+
+    def count(self, group: str) -> int:
+        """Hits of one group of cues."""
+        return self.hits[group]
+
+
+class CueReader:
+    """Reads many texts at once: the same numbers as `read` gives, in a third of its time.
+
+    Words are learned with their marks and looked up by their bytes; phrases are searched for by polars' engine.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is known at first; what is learned of a word serves all texts after."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self._places = WordPlaces()
+        self._facts = Table(4)  # words by _WORD, sentences, syllables, which combination of hits
+        self._runs: dict[str, _Known] = {}
+        self._combinations: dict[tuple[str, ...], int] = {(): 0}
+
+    def totals(self, texts: Sequence[str]) -> list[Totals]:
+        """The totals of all texts, in order."""
+        return [
+            Totals(max(1, words), max(1, sentences), max(1, syllables), dict(zip(GROUPS, hits, strict=True)))
+            for _, block in blocks(texts)
+            for words, sentences, syllables, *hits in self._block(block).tolist()
+        ]
+
+    def _block(self, texts: Sequence[str]) -> Integers:
+        """(texts, 3 + groups): words, sentences, syllables, hits."""
+        if len(self._places) > MOST_KEPT:
+            self._forget()
+        data, begins = laid_out(texts)
+        starts, stops = edges(data)
+        places = self._places.find(data, starts, stops, self._learn)
+        words, sentences, syllables, kind = (column[places] for column in self._facts.columns)
+        firsts = np.searchsorted(starts, begins)
+        owner = np.repeat(np.arange(len(texts)), np.diff(np.append(firsts, len(starts))))
+        found = np.zeros((len(texts), 3 + len(GROUPS)), np.int64)
+        filled = np.unique(owner)
+        if len(filled):
+            for place, column in enumerate((words, sentences, syllables)):
+                found[filled, place] = np.add.reduceat(column, firsts[filled])
+        found[:, 3:] = self._hits(owner, kind, len(texts))
+        for text, listed in enumerate(_phrases(texts)):
+            for phrase in listed:
+                found[text, [3 + GROUPS.index(group) for group in _phrase_groups(phrase)]] += 1
+        return found
+
+    def _hits(self, owner: Integers, kind: Integers, texts: int) -> Integers:
+        """(texts, groups): hits of single words, from how often each combination stands in a text."""
+        width = len(self._combinations)
+        hitting = np.flatnonzero(kind)
+        counts = np.bincount(owner[hitting] * width + kind[hitting], minlength=texts * width).reshape(texts, width)
+        meaning = np.array([[listed.count(group) for group in GROUPS] for listed in self._combinations], np.int64)
+        return counts @ meaning
+
+    def _learn(self, raw: Sequence[bytes]) -> None:
+        words = _plain(b"\n".join(raw).decode("utf-8", "surrogatepass")).split("\n")
+        runs = [[word] if word.isalnum() else _RUN.findall(word) for word in words]
+        self._learn_runs(
+            [run for run in dict.fromkeys(run for listed in runs for run in listed) if run not in self._runs]
+        )
+        known = [[self._runs[run] for run in listed] for listed in runs]
+        groups = [tuple(group for one in listed for group in one.groups) for listed in known]
+        self._facts.append(
+            [
+                len(listed) if len(listed) < 2 else len(_WORD.findall(word))
+                for word, listed in zip(words, runs, strict=True)
+            ],
+            [0 if word.isalnum() else len(_SENTENCE.findall(word)) for word in words],
+            [sum(one.syllables for one in listed) for listed in known],
+            [self._combinations.setdefault(listed, len(self._combinations)) for listed in groups],
+        )
+
+    def _learn_runs(self, runs: Sequence[str]) -> None:
+        cues = set(_with_cues(runs))
+        for run in runs:
+            groups = _groups_of(run) if run in cues else ()
+            self._runs[run] = _Known(groups, syllables_of(run))
+
+
+def _with_cues(runs: Sequence[str]) -> list[str]:
+    """Of these words, all that are a cue and perhaps others: asking each by all patterns costs ten times as much."""
+    plain = pl.Series([run for run in runs if run.isascii()], dtype=pl.String)
+    return plain.filter(plain.str.contains(_ANY_SINGLE)).to_list() + [run for run in runs if not run.isascii()]
+
+
+def _phrases(texts: Sequence[str]) -> list[list[str]]:
+    """The phrases of each text. What else is a letter, polars' engine sees otherwise: such texts go the slow way."""
+    plain = list(map(_plain, texts))
+    familiar = [text.isascii() or bool(_FAMILIAR.fullmatch(text)) for text in plain]
+    quick = pl.Series([text for text, known in zip(plain, familiar, strict=True) if known], dtype=pl.String)
+    found = iter(quick.str.extract_all(_ANY_PHRASE).to_list())
+    return [
+        next(found) if known else [match[0] for match in _PHRASE.finditer(text)]
+        for text, known in zip(plain, familiar, strict=True)
+    ]
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("’", "'")
+
+
+@lru_cache(maxsize=1 << 14)
+def _phrase_groups(phrase: str) -> tuple[str, ...]:
+    return tuple(group for group, pattern in _PHRASES.items() if pattern.fullmatch(phrase))
+
+
+def _groups_of(word: str) -> tuple[str, ...]:
+    return tuple(group for group, pattern in _SINGLES.items() if pattern.fullmatch(word))
 
 
 def alternatives(cues: str) -> list[str]:
@@ -178,4 +304,8 @@ def _compiled(*, single: bool) -> dict[str, re.Pattern[str]]:
 
 
 _SINGLES, _PHRASES = _compiled(single=True), _compiled(single=False)
-_PHRASE = re.compile(rf"(?<!\w)(?:{'|'.join(sorted({pattern.pattern for pattern in _PHRASES.values()}))})(?!\w)")
+_ALL_PHRASES = "|".join(sorted({pattern.pattern for pattern in _PHRASES.values()}))
+_PHRASE = re.compile(rf"(?<!\w)(?:{_ALL_PHRASES})(?!\w)")
+# The same for polars' engine. Word boundaries of ASCII alone: those of Unicode cost twice the time.
+_ANY_PHRASE = rf"(?-u:\b{{start-half}})(?:{_ALL_PHRASES})(?-u:\b{{end-half}})"
+_ANY_SINGLE = rf"^(?:{'|'.join(pattern.pattern for pattern in _SINGLES.values())})$"

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from twainbot.chunks.cues import ERAS, TONE_CUES, TOPIC_CUES, Found, read
+from twainbot.chunks.cues import ERAS, TONE_CUES, TOPIC_CUES, CueReader, Found, Totals, read
 
 TAGGER_VERSION = "rules-2"  # goes into each chunk's row and provenance; raise it when a cue changes
 
@@ -66,7 +66,15 @@ class RuleTagger:
 
 def tag(text: str, style: str) -> dict[str, Any]:
     """The tag columns of records.CHUNK for one passage."""
-    found = read(text)
+    return _tags(read(text), style)
+
+
+def tags_of(texts: Sequence[str], styles: Sequence[str], reader: CueReader) -> list[dict[str, Any]]:
+    """`tag` of many passages, in order."""
+    return [_tags(found, style) for found, style in zip(reader.totals(texts), styles, strict=True)]
+
+
+def _tags(found: Found | Totals, style: str) -> dict[str, Any]:
     return {
         "tone": _winner(_tones(found, style), "neutral"),
         "topic": _winner(_rates(found, "topic", TOPIC_CUES), "general"),
@@ -109,23 +117,23 @@ def weather_relevance(text: str) -> float:
     return _relevance(read(text))
 
 
-def reading_grade(found: Found) -> float:
+def reading_grade(found: Found | Totals) -> float:
     """Flesch-Kincaid grade (Kincaid et al. 1975): years of American school, from about -3 for "Go." upward."""
     return round(0.39 * found.words / found.sentences + 11.8 * found.syllables / found.words - 15.59, 2)
 
 
-def _relevance(found: Found) -> float:
+def _relevance(found: Found | Totals) -> float:
     return round(1 - math.exp(-100 * found.count("weather") / found.words / WEATHER_SCALE), 4)
 
 
-def _tones(found: Found, style: str) -> dict[str, float]:
+def _tones(found: Found | Totals, style: str) -> dict[str, float]:
     tones = _rates(found, "tone", TONE_CUES)
     if style in STYLE_TONES:
         tones[STYLE_TONES[style]] += STYLE_WEIGHT
     return tones
 
 
-def _rates(found: Found, attribute: str, names: Mapping[str, str]) -> dict[str, float]:
+def _rates(found: Found | Totals, attribute: str, names: Mapping[str, str]) -> dict[str, float]:
     words = max(SHORTEST, found.words)
     return {name: 100 * found.count(f"{attribute}:{name}") / words for name in names}
 
@@ -136,7 +144,7 @@ def _winner(rates: Mapping[str, float], otherwise: str) -> str:
     return best if rates[best] >= MIN_RATE else otherwise
 
 
-def _era(found: Found) -> str:
+def _era(found: Found | Totals) -> str:
     counts = {name: found.count(f"era:{name}") for name in ERAS}
     best = max(counts, key=lambda name: counts[name])
     rest = sum(counts.values()) - counts[best]

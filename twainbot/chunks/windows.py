@@ -15,8 +15,9 @@ import polars as pl
 from tokenizers import Tokenizer
 
 from twainbot.chunks.counting import PretokenCounter
+from twainbot.chunks.cues import CueReader
 from twainbot.chunks.headings import find_headings
-from twainbot.chunks.tags import TAGGER_VERSION, tag
+from twainbot.chunks.tags import TAGGER_VERSION, tags_of
 from twainbot.chunks.words import WORD, WordReader, Words
 from twainbot.errors import BadInput, BadUse
 from twainbot.records import CHUNK, frame
@@ -88,8 +89,9 @@ def chunk_works(works: pl.DataFrame, tokenizer: Tokenizer, size: int, overlap: i
     if missing:
         found = f"{len(missing)} works have neither a text nor a reject_reason (first {missing[0]!r})."
         raise BadInput(f"{found} Rematerialize their corpus.")
-    rows = (_row(work, chunk) for work in accepted.iter_rows(named=True) for chunk in chunker.windows(work["text"]))
-    return frame(rows, CHUNK)
+    rows = [_row(work, chunk) for work in accepted.iter_rows(named=True) for chunk in chunker.windows(work["text"])]
+    tags = tags_of([row["text"] for row in rows], [row["style"] for row in rows], CueReader())
+    return frame(({**row, **found} for row, found in zip(rows, tags, strict=True)), CHUNK)
 
 
 def _row(work: dict[str, Any], chunk: Chunk) -> dict[str, Any]:
@@ -105,7 +107,6 @@ def _row(work: dict[str, Any], chunk: Chunk) -> dict[str, Any]:
         "copyright_status": work["rights"],
         "heading": chunk.heading,
         "provenance": json.dumps(provenance, sort_keys=True, ensure_ascii=False),
-        **tag(chunk.text, work["style"]),
     }
 
 

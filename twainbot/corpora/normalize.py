@@ -21,6 +21,12 @@ _ODD = dict.fromkeys(_SPACES, " ") | dict.fromkeys(_INVISIBLE + _CONTROLS, "")
 _COMMON_BYTES = bytes([10, 13, *range(32, 127)])  # what nearly all of a text is made of: line ends and printable ASCII
 _WIDE_GAP = re.compile("\n" * (MAX_BLANK_LINES + 2) + "+")
 
+# How the first byte of a character in UTF-8 looks as Windows-1252, and what the second one looks like there or in Latin-1.
+_LEADS = "ÂÃÄÅÎÏÐÑÒØÙáâãäåæéèïð"
+_C1 = "".join(map(chr, range(0x80, 0xA0)))
+_MOJIBAKE = re.compile(f"[{_LEADS}][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[ÂÃ] ")
+MOST_MISREADINGS = 4  # one upon the other; a text misread more often is not worth saving
+
 _QUOTES = "‘’‚‛′`´ʼ"
 _DOUBLE_QUOTES = "“”„‟″«»"
 _DASHES = "‐‑‒–—―−"  # hyphen to horizontal bar, and the minus sign
@@ -62,12 +68,38 @@ def tidy(text: str) -> str:
     Indentation and line breaks stay. tidy(tidy(x)) == tidy(x).
     """
     rare = rare_characters(text)
+    if not rare.isdisjoint(_LEADS) and not rare.isdisjoint(_C1):  # what follows would delete the half of "â\x80\x99"
+        text, _ = mended(text)
+        rare = rare_characters(text)
     text = _newlines(text, rare)
     for odd in sorted(rare & _ODD.keys()):
         text = text.replace(odd, _ODD[odd])
     if not all(map(_is_inert, rare)) and not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
     return squeeze(text, tabs="\t" in rare)
+
+
+def mended(text: str) -> tuple[str, int]:
+    """UTF-8 that was read as Windows-1252 or Latin-1 ("â€™", "Ã©") put right line by line, and how many lines were.
+
+    Whether a line is such is ftfy's judgement; only lines that hold a first byte with a second one behind it are shown to it.
+    """
+    if text.isascii() or not _MOJIBAKE.search(text):
+        return text, 0
+    lines = text.split("\n")
+    fixed = [_mended_line(line) if _MOJIBAKE.search(line) else line for line in lines]
+    return "\n".join(fixed), sum(new != old for new, old in zip(fixed, lines, strict=True))
+
+
+def _mended_line(line: str) -> str:
+    import ftfy
+
+    for _ in range(MOST_MISREADINGS):
+        fixed = ftfy.fix_encoding(line)
+        if fixed == line:
+            break
+        line = fixed
+    return line
 
 
 def squeeze(text: str, *, tabs: bool = True) -> str:

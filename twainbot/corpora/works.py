@@ -18,6 +18,7 @@ import polars as pl
 from twainbot.corpora import boilerplate, book_html, feeds, jokes, local, rights, transcripts, weather
 from twainbot.corpora.decoding import is_html
 from twainbot.corpora.material import Part, parts_of
+from twainbot.corpora.repairs import TEXT_VERSION, repaired
 from twainbot.errors import BadUse, UnknownName, UnreadableSource
 from twainbot.records import RIGHTS, STYLES, WORK, frame
 
@@ -339,6 +340,7 @@ def _row(source: str, unit: str, item: _Item, sidecar: Sidecar, part: Part, dige
     said = {**{item.name: getattr(sidecar, item.name) for item in fields(sidecar)}, **item.overrides}
     own_title = item.title if source != "gutenberg" else ""
     licence = said["license"] or item.license
+    stored = repaired("" if item.reject_reason else item.text)
     decided = rights.ruling(source, said["rights"], licence, item.header_rights, sidecar.declarer)
     return {
         "work_id": f"{source}/{item.key}",
@@ -356,7 +358,9 @@ def _row(source: str, unit: str, item: _Item, sidecar: Sidecar, part: Part, dige
         "edition": said["edition"],
         "retrieved_at": part.retrieved_at or said["retrieved_at"] or None,
         "raw_sha256": digest,
-        "text": "" if item.reject_reason else item.text,
+        "text": stored.text,
+        "normaliser_version": TEXT_VERSION,
+        "repairs": stored.as_json(),
         "warnings": list(item.warnings),
         "reject_reason": item.reject_reason,
         "extra": json.dumps(item.extra, ensure_ascii=False, sort_keys=True, default=str),
@@ -371,5 +375,5 @@ def _without_duplicates(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         seen[identity] = seen.get(identity, 0) + 1
         if seen[identity] > 1:
             reason = row["reject_reason"] or "duplicate_work_id"
-            row.update(work_id=f"{identity}~{seen[identity]}", text="", reject_reason=reason)
+            row.update(work_id=f"{identity}~{seen[identity]}", text="", repairs="{}", reject_reason=reason)
     return rows

@@ -14,7 +14,7 @@ import polars as pl
 from twainbot.errors import BadUse
 from twainbot.records import SCREENED, TRAINABLE_RIGHTS, frame
 from twainbot.screening.language import OTHER, language_of
-from twainbot.screening.lexical import Findings, find_marked, marks_of
+from twainbot.screening.lexical import Findings, candidates, find_near, marks_of, reach
 from twainbot.screening.quality import TABULAR_STYLES, flags_of
 from twainbot.screening.words import WordCounter
 
@@ -85,7 +85,7 @@ def screen(chunks: pl.DataFrame, scorer: ToxicityScorer, settings: ScreeningSett
 
     The lexicon looks at all of them first; the model scores what it flagged and a drawn share of the rest.
     """
-    counter = WordCounter(marks_of)
+    counter = WordCounter(marks_of, candidates, reach())
     rows = [row for block in chunks.iter_slices(BLOCK) for row in _screened(block, counter, scorer, settings)]
     return frame(rows, SCREENED)
 
@@ -95,7 +95,8 @@ def _screened(
 ) -> Iterator[dict[str, Any]]:
     texts = ["" if text is None else text for text in chunks["text"].to_list()]
     counts = counter.count(texts)
-    found = list(map(find_marked, texts, counts.marks.tolist()))
+    bits = counts.marks.tolist()
+    found = [find_near(text, bits[number], counts.marked.get(number, ())) for number, text in enumerate(texts)]
     quality = flags_of(texts, chunks["style"].to_list(), counts)
     languages = language_of(counts)
     because = [_why_scored(text, item, scorer, settings) for text, item in zip(texts, found, strict=True)]

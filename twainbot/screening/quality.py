@@ -6,11 +6,12 @@ Each rule gives its name where it fails; what failing leads to is decided in dec
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from twainbot.screening.words import EDGE, Counts, WordCounter
+import polars as pl
+
+from twainbot.screening.words import Counts, WordCounter
 
 SHORT_STYLES = ("joke", "satire", "weather_fact", "dialogue", "franklin")  # whole by nature: an aphorism has 6 words
 TABULAR_STYLES = ("weather_fact", "dialogue")  # numbers, codes and one-line turns are their form
@@ -29,6 +30,8 @@ MIN_FOR_SHARES = 50  # words; below it shares of lines, n-grams and stop words a
 _PLACEHOLDERS = ("lorem ipsum", "javascript is disabled", "enable cookies", "terms of use")  # C4
 
 _MOJIBAKE = re.compile(r"\ufffd|Ã[\u0080-\u00bf©¨¢´¼¶]|â€[\u0080-\u02ff™œ\u009d]")
+_MOJIBAKE_SIGNS = ("\ufffd", "Ã", "â€")  # one of which each match holds
+_PLACEHOLDER = "(?i)" + "|".join(_PLACEHOLDERS)
 _BULLETS, _ELLIPSES = ("-", "*", "•", "‣"), ("...", "…")
 _BULLET = re.compile(r"^\s*[-*•‣]\s")
 _PARAGRAPH = re.compile(r"\n\s*\n")
@@ -43,90 +46,112 @@ def quality_flags(text: str, style: str) -> list[str]:
 
 def flags_of(texts: Sequence[str], styles: Sequence[str], counts: Counts) -> list[list[str]]:
     """The failed rules of each text, in order, given the counts of its words."""
-    columns = [getattr(counts, name).tolist() for name in _USED]
-    rows = zip(texts, styles, *columns, strict=True)
-    return [_flags(text, style, _Numbers(*numbers)) for text, style, *numbers in rows]
+    columns = [getattr(counts, name).tolist() for name in _Numbers._fields]
+    rows = zip(texts, styles, _with_placeholders(texts), map(_Numbers, *columns), strict=True)
+    return [_flags(text, style, placeholder, numbers) for text, style, placeholder, numbers in rows]
 
 
-_USED = ("words", "characters", "alphabetic", "stops", "plain", "top", "most", "longest")
+class _Numbers(NamedTuple):
+    """Fields of Counts, of one text."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Numbers:
     words: int
     characters: int
     alphabetic: int
     stops: int
     plain: int
-    top: int
-    most: int
-    longest: int
+    top2: int
+    top3: int
+    top4: int
+    layout: int
 
 
-def _flags(text: str, style: str, numbers: _Numbers) -> list[str]:
+def _with_placeholders(texts: Sequence[str]) -> list[bool]:
+    """Which texts hold a placeholder in any case. The first search, 1 µs a text, finds all of them and a few beside."""
+    try:
+        held = pl.Series(texts, dtype=pl.String).str.contains(_PLACEHOLDER).to_list()
+    except UnicodeEncodeError:  # a lone surrogate: no text of a table, where there are none
+        held = [True] * len(texts)
+    return [
+        held and any(phrase in text.lower() for phrase in _PLACEHOLDERS) for text, held in zip(texts, held, strict=True)
+    ]
+
+
+def _flags(text: str, style: str, placeholder: bool, numbers: _Numbers) -> list[str]:
     words = numbers.words
-    lowered = text.lower()
     alphabetic = numbers.alphabetic / words if words else 1.0
     flags = {
         "too_few_words": words < (MIN_WORDS_SHORT if style in SHORT_STYLES else MIN_WORDS),
-        "mojibake": not text.isascii() and bool(_MOJIBAKE.search(text)),
-        "placeholder_text": any(phrase in lowered for phrase in _PLACEHOLDERS),
+        "mojibake": _has_mojibake(text),
+        "placeholder_text": placeholder,
         "few_alphabetic_words": alphabetic < _least_alphabetic(words, style),
-        "symbols": text.count("#") + text.count("…") + text.count(". . .") > MAX_SYMBOLS_PER_WORD * words,
+        "symbols": numbers.layout > 0 and _symbols(text) > MAX_SYMBOLS_PER_WORD * words,
     }
     if words >= MIN_FOR_SHARES:
-        flags |= _line_flags(text, style) | _word_flags(text, style, numbers)
+        flags |= _line_flags(text, style, numbers.layout) | _word_flags(style, numbers)
     return sorted([name for name, failed in flags.items() if failed])
 
 
-def _line_flags(text: str, style: str) -> dict[str, bool]:
-    lines = [stripped for line in text.splitlines() if (stripped := line.strip())]
-    paragraphs = [stripped for part in _PARAGRAPH.split(text) if (stripped := part.strip())]
-    closed = sum(map(_is_closed, paragraphs)) / len(paragraphs)
-    bullets = sum(line.startswith(_BULLETS) and bool(_BULLET.match(line)) for line in lines) / len(lines)
-    ellipses = sum(line.endswith(_ELLIPSES) for line in lines) / len(lines)
+def _has_mojibake(text: str) -> bool:
+    if text.isascii() or not any(sign in text for sign in _MOJIBAKE_SIGNS):
+        return False
+    return bool(_MOJIBAKE.search(text))
+
+
+def _symbols(text: str) -> int:
+    return text.count("#") + text.count("…") + text.count(". . .")
+
+
+def _line_flags(text: str, style: str, layout: int) -> dict[str, bool]:
+    """`layout`: how many words of the text belong to its layout; without one no line is a bullet's or ends in an ellipsis."""
+    lines = list(map(str.strip, text.splitlines()))
+    blank = lines.count("")
+    filled, distinct = len(lines) - blank, len(set(lines)) - (blank > 0)
+    tabular = style in TABULAR_STYLES
     return {
-        "bullet_lines": bullets > MAX_BULLET_LINES,
-        "ellipsis_lines": style not in TABULAR_STYLES and ellipses > MAX_ELLIPSIS_LINES,
-        "duplicate_lines": 1 - len(set(lines)) / len(lines) > MAX_DUPLICATE_LINES,
-        "no_sentences": style not in TABULAR_STYLES and closed < MIN_PUNCTUATED_LINES,
+        "bullet_lines": layout > 0 and sum(map(_is_bullet, lines)) / filled > MAX_BULLET_LINES,
+        "ellipsis_lines": layout > 0 and not tabular and _ellipses(lines) / filled > MAX_ELLIPSIS_LINES,
+        "duplicate_lines": 1 - distinct / filled > MAX_DUPLICATE_LINES,
+        "no_sentences": not tabular and _few_closed(text, blank + 1),
     }
+
+
+def _is_bullet(line: str) -> bool:
+    return line.startswith(_BULLETS) and bool(_BULLET.match(line))
+
+
+def _ellipses(lines: Iterable[str]) -> int:
+    return sum(line.endswith(_ELLIPSES) for line in lines)
+
+
+def _few_closed(text: str, most: int) -> bool:
+    """Whether too few paragraphs, of which there are at most so many, end in punctuation. One that does may be enough."""
+    if 1 / most >= MIN_PUNCTUATED_LINES and _is_closed(text.rstrip()):
+        return False
+    paragraphs = [stripped for part in _PARAGRAPH.split(text) if (stripped := part.strip())]
+    return sum(map(_is_closed, paragraphs)) / len(paragraphs) < MIN_PUNCTUATED_LINES
 
 
 def _is_closed(paragraph: str) -> bool:
     return paragraph.rstrip(_CLOSERS)[-1:] in _CLOSING_MARKS or paragraph[-1] in _QUOTES
 
 
-def _word_flags(text: str, style: str, numbers: _Numbers) -> dict[str, bool]:
+def _word_flags(style: str, numbers: _Numbers) -> dict[str, bool]:
     shortest, longest = MEAN_WORD_LENGTH
     mean = numbers.characters / numbers.words
     return {
         "word_length": style not in TABULAR_STYLES and not shortest <= mean <= longest,
         "few_stop_words": style not in TABULAR_STYLES and numbers.stops.bit_count() < MIN_STOP_WORDS,
-        "repeated_ngrams": _repeats(text, numbers),
+        "repeated_ngrams": _repeats(numbers),
     }
 
 
-def _repeats(text: str, numbers: _Numbers) -> bool:
-    """Whether some n-gram repeats too much. A longer n-gram occurs no more often than the pairs in it, so most texts are
-    cleared by their most frequent pair and their longest four words.
-    """
+def _repeats(numbers: _Numbers) -> bool:
     total = max(1, numbers.plain)
-    if numbers.top > MAX_TOP_NGRAM[2] * total:
+    if numbers.top2 > MAX_TOP_NGRAM[2] * total:
         return True
-    if numbers.most < 2 or numbers.most * numbers.longest <= min(MAX_TOP_NGRAM.values()) * total:
-        return False
-    stems = [word.lower().replace("’", "'").strip(EDGE) for word in text.split()]
-    return any(_top_share(stems, n) > bound for n, bound in MAX_TOP_NGRAM.items() if n > 2)
+    return numbers.top3 / total > MAX_TOP_NGRAM[3] or numbers.top4 / total > MAX_TOP_NGRAM[4]
 
 
 def _least_alphabetic(words: int, style: str) -> float:
     mild = style in TABULAR_STYLES or words < MIN_FOR_SHARES
     return MIN_ALPHABETIC_WORDS_MILD if mild else MIN_ALPHABETIC_WORDS
-
-
-def _top_share(lowered: Sequence[str], n: int) -> float:
-    """Share of all characters that lie in repeats of the most frequent n-gram; 0 where none occurs twice."""
-    grams = Counter(zip(*(lowered[offset:] for offset in range(n)), strict=False))
-    shares = [count * sum(map(len, gram)) for gram, count in grams.items() if count > 1]
-    return max(shares, default=0) / max(1, sum(map(len, lowered)))
