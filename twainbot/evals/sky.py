@@ -54,7 +54,7 @@ IDIOMS = re.compile(
     r"never rains but it pours|"
     r"sunny (?:disposition|side|temper\w*|smile)|rain or shine|right as rain|rain ?check|under the weather|"
     r"(?:place|day|moment|spot|best) in the sun|under the sun|under a cloud|"
-    r"storm(?:s|ed|ing)? (?:of|off|out|in a)\b|in a fog|snow job|make (?:it )?clear|clear (?:that|enough|to me|of|out|up)\b|"
+    r"storm(?:s|ed|ing)? (?:of|off|out|in a)\b|storm (?:drains?|cellars?|doors?|windows?)|in a fog|snow job|make (?:it )?clear|clear (?:that|enough|to me|of|out|up)\b|"
     r"fair (?:enough|game|warning|price|deal|share|play)|(?:is|was|only|seems) fair\b|silver lining|"
     r"dry (?:wit|humou?r|remark|goods|land|eye|throat|county|clothes|socks)|wet (?:blanket|your|my|his|behind)|"
     r"calm (?:down|yourself|as)|thunder and damnation|steal(?:s|ing)? (?:my|his|her|the|your) thunder|"
