@@ -32,6 +32,8 @@ _FORECAST = re.compile(
     rf"\b(?:{_SKY})\b",
     re.IGNORECASE,
 )
+# A saying holds of all such days: "A cloudy sky makes a good curtain". "A cloudy sky is ahead" does not begin one.
+_SAYING = re.compile(r"\s*An? (?P<what>(?:[\w-]+ ){1,3})(?:makes?|teaches|costs?|saves|keeps|never|asks|needs|wants|has no)\b")
 _NAME = re.compile(r"[A-Z]\w*(?: [A-Z]\w+)+")  # Ten Sleep, Snow Hill
 _PLACE_OR_SKY = ("location", "city", "place", "town", "condition", "conditions", "sky", "summary", "shortForecast")
 
@@ -67,6 +69,7 @@ def faults(reply: str, known: Known, *, retold: bool = False) -> Iterator[str]:
     yield from (fault for _, fault in numbers)
     yield from _alert_faults(reply, known)
     if retold:
+        yield from _retold_faults(reply, known, {start for start, _ in numbers})
         return
     manner = list(_manner_faults(reply, known))
     yield from manner
@@ -205,9 +208,22 @@ def _claim_faults(reply: str, known: Known, told: set[int]) -> Iterator[str]:
         if claim.verdict not in grounding.ERRORS or any(claim.start <= start < claim.end for start in told):
             continue
         general = not known.forecasts and not _is_of_somewhere(claim, named, sentences)
-        if general or _is_name(reply, claim, known.said) or _is_the_users(claim, known.said):
+        if general or _is_a_saying(reply, claim, sentences) or _is_name(reply, claim, known.said) or _is_the_users(claim, known.said):
             continue
         yield f"ungrounded_claim: {claim.kind} {claim.text}"
+
+
+def _retold_faults(reply: str, known: Known, told: set[int]) -> Iterator[str]:
+    """Of a bulletin retold: claims that its own words contradict or do not make. A joke about weather is no bulletin."""
+    given = [words for words in known.said if any(_has_figures(sheet) for sheet in _sheets_of(words))]
+    for claim in grounding.judge(reply, given[-1:], today=known.today) if given else ():
+        at_fault = claim.verdict in grounding.ERRORS and claim.kind not in ("place", "day")
+        if at_fault and not any(claim.start <= start < claim.end for start in told):
+            yield f"ungrounded_claim: {claim.kind} {claim.text}"
+
+
+def _has_figures(sheet: Sheet) -> bool:
+    return bool(sheet.highs or sheet.lows or sheet.temperatures or sheet.chances or sheet.winds)
 
 
 def _is_of_somewhere(
@@ -217,7 +233,13 @@ def _is_of_somewhere(
     if claim.kind in ("place", "day"):
         return False  # what is said of it is judged by itself
     inside = next(((low, high) for low, high in sentences if low <= claim.start < high), (claim.start, claim.end))
-    return claim.kind != "condition" or any(inside[0] <= other.start < inside[1] for other in named)
+    elsewhere = [other for other in named if other.end <= claim.start or claim.end <= other.start]
+    return claim.kind != "condition" or any(inside[0] <= other.start < inside[1] for other in elsewhere)
+
+
+def _is_a_saying(reply: str, claim: grounding.Claim, sentences: Sequence[tuple[int, int]]) -> bool:
+    saying = next((_SAYING.match(reply, low, high) for low, high in sentences if low <= claim.start < high), None)
+    return claim.kind == "condition" and saying is not None and claim.start < saying.end("what")
 
 
 def _is_name(reply: str, claim: grounding.Claim, said: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -36,6 +36,17 @@ class Variety:
     distinct_3: float
     self_bleu_4: float
     spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Figures of `texts` drawn texts, and their ratios to those of as many texts by people (1.0: as varied)."""
+
+    texts: int
+    distinct_3: float
+    self_bleu_4: float
+    distinct_ratio: float
+    bleu_ratio: float
 
 
 def words_of(text: str) -> list[str]:
@@ -151,3 +162,22 @@ def matched(texts: Sequence[str], utterances: Sequence[str]) -> list[str]:
             held += following.split()
         found.append(" ".join(held[:wanted]))
     return found
+
+
+def against(texts: Sequence[str], people: Mapping[int, tuple[float, float]], seed: int = 0) -> Compared | None:
+    """The texts against people's (distinct_3, self_bleu_4) by number of texts: at the largest number that both have.
+
+    None where there are fewer texts than the smallest number.
+    """
+    sizes = [size for size in people if size <= len(texts)]
+    if not sizes:
+        return None
+    found = measure(sample(texts, max(sizes), seed))
+    distinct_3, self_bleu_4 = people[max(sizes)]
+    return Compared(
+        found.texts,
+        found.distinct_3,
+        found.self_bleu_4,
+        distinct_ratio=found.distinct_3 / distinct_3,
+        bleu_ratio=found.self_bleu_4 / self_bleu_4,
+    )
