@@ -413,10 +413,11 @@ def drawn_by(record: Mapping[str, Any], rows: pl.DataFrame, stage: str) -> set[s
         return None
     if recipe.stage_hash(stage) != record.get("config_sha256"):
         return None
-    limit, share = recipe.preference.max_rows, None
     if stage == "sft":
-        limit, share = recipe.sft.max_rows, recipe.sft.no_call_share
-    chosen = choose_dialogues(train, recipe.seed, limit, share)
+        sft = recipe.sft
+        chosen = choose_dialogues(train, recipe.seed, sft.max_rows, sft.no_call_share, sft.weights)
+    else:
+        chosen = choose_dialogues(train, recipe.seed, recipe.preference.max_rows, None)
     return set(chosen["sample_id"])
 
 
