@@ -76,7 +76,8 @@ def replies_like_peoples(rows: pl.DataFrame) -> Finding:
     """Variety of the replies against as many speeches by people."""
     from twainbot.dialogues.quality import replies
 
-    return _against_people([reply for row in rows.to_dicts() for reply in replies(row)], thresholds.HUMAN_REPLIES)
+    spoken = [reply for row in rows.to_dicts() for reply in replies(row) if reply.strip()]
+    return _against_people(spoken, thresholds.HUMAN_REPLIES)
 
 
 def questions_like_peoples(rows: pl.DataFrame) -> Finding:

@@ -19,7 +19,11 @@ def assignment_gates(samples: pl.DataFrame | None, at_least: int, at_most: int) 
             "No cluster, work, dialogue seed, place or bulletin is in two splits.",
             lambda rows: no_leak(rows, samples),
         ),
-        Gate("every_sample_once", "Each sample is in exactly one split, or held back.", lambda rows: each_once(rows, samples)),
+        Gate(
+            "every_sample_once",
+            "Each sample is in exactly one split, or held back.",
+            lambda rows: each_once(rows, samples),
+        ),
         Gate("few_held_back", "At most 15 % of the dialogues straddle splits.", few_held_back, blocking=False),
         Gate("three_splits", "Train, validation and test all have samples.", all_splits),
         Gate("strata_balanced", "10-15 % validation in every stratum.", balanced, blocking=False),
@@ -37,7 +41,9 @@ def no_leak(rows: pl.DataFrame, samples: pl.DataFrame | None) -> Finding:
     from twainbot.splits.leakage import leaks
 
     found = leaks(rows, given(samples))
-    return Finding(not found, found[0] if found else "no cluster, work, seed, place or bulletin crosses", len(found), 0, found)
+    return Finding(
+        not found, found[0] if found else "no cluster, work, seed, place or bulletin crosses", len(found), 0, found
+    )
 
 
 def each_once(rows: pl.DataFrame, samples: pl.DataFrame | None) -> Finding:

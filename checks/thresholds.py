@@ -14,7 +14,9 @@ EDGES_VERIFIED = 2_000  # pairs recomputed exactly per check: all of the sample'
 MIN_DISTINCT_OPENINGS = 0.5  # share of replies that open in their own six words
 MAX_REJECTED_DIALOGUES = 0.1  # the grammar's own faults; a language model may be given more room
 MIN_DIALOGUES = 1_000  # the brief's floor of 1,000 style transfers and 500 tool calls, less what screening takes; warns
-MAX_NEAR_DUPLICATES = 0.02  # of replies, Jaccard 0.7 of word 3-grams; people's dialogue in 16 books: 0 of 2,000 passages
+MAX_NEAR_DUPLICATES = (
+    0.02  # of replies, Jaccard 0.7 of word 3-grams; people's dialogue in 16 books: 0 of 2,000 passages
+)
 # (distinct_3, self_bleu_4) of what people wrote, by number of texts; mean of 5 draws, spread of self-BLEU below 0.03.
 # Replies: speeches in the Gutenberg books of the shared data, 50 words each, as long as the replies. Nobody recites
 # forecasts there, so shared phrases of fact count against a weather bot: 59 paragraphs of forecasters' own prose
@@ -30,7 +32,9 @@ MAX_BLEU_RATIO = 1.3  # of people's self_bleu_4
 
 # splits
 VALIDATION_SHARE = (0.08, 0.16)  # per stratum; 10-15 % asked for, a little slack for strata of whole works
-MAX_HELD_BACK = 0.15  # of the dialogues; measured 0.01 to 0.03 on simulated places, 0.04 to 0.06 where 3 in 10 ask about bulletins
+MAX_HELD_BACK = (
+    0.15  # of the dialogues; 0.01 to 0.03 on simulated places, 0.04 to 0.06 where 3 in 10 ask about bulletins
+)
 MIN_STRATUM = 30  # strata with fewer samples cannot hit a share and are reported, not judged
 
 # adapters

@@ -164,7 +164,9 @@ def thinned(table: pl.DataFrame, seed: int, weights: Weights | None) -> pl.DataF
     for column, names in weights.names.items():
         if unknown := sorted(names - set(table[column].drop_nulls())):
             known = ", ".join(sorted(table[column].drop_nulls().unique()))
-            raise BadInput(f"sft.weights.{column} names {unknown}, and the dialogues have: {known}. Correct the recipe.")
+            raise BadInput(
+                f"sft.weights.{column} names {unknown}, and the dialogues have: {known}. Correct the recipe."
+            )
     rows = table.select("sample_id", "persona", "kind", "scenario").iter_rows()
     passes = [_chance(f"{seed}:weight:{sample_id}") < weights.of(*named) for sample_id, *named in rows]
     return table.filter(pl.Series(passes, dtype=pl.Boolean))

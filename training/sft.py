@@ -29,9 +29,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     base_info = describe(arguments.base)
     pad_id = base_info.pad_id
     chosen = rows.of_split(table, "train")
-    chosen = rows.choose_dialogues(
-        chosen, recipe.seed, settings.max_rows, settings.no_call_share, settings.weights
-    )
+    chosen = rows.choose_dialogues(chosen, recipe.seed, settings.max_rows, settings.no_call_share, settings.weights)
     train = rows.dialogues(chosen, tokenizer, template, settings.sequence_length)
     held_out = rows.held_out(table, recipe.seed, settings.validation_rows)
     validation = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)

@@ -21,7 +21,9 @@ Schema: TypeAlias = Mapping[str, Any]
 
 STYLES = ("twain", "franklin", "satire", "joke", "weather_fact", "dialogue")
 SPLITS = ("train", "validation", "test")
-HELD_BACK = "held_back"  # a sample that would tie two splits together: it neither trains nor judges (splits/straddling.py)
+HELD_BACK = (
+    "held_back"  # a sample that would tie two splits together: it neither trains nor judges (splits/straddling.py)
+)
 DECISIONS = ("keep", "review", "reject")
 RIGHTS = ("public_domain", "public_domain_us", "cc0", "open_license", "permission", "restricted", "unknown")
 TRAINABLE_RIGHTS = ("public_domain", "public_domain_us", "cc0", "open_license", "permission")

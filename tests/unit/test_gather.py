@@ -129,6 +129,16 @@ def test_a_dialogue_that_holds_the_text_of_an_evaluation_is_rejected_whoever_say
     assert [(row["decision"], row["reasons"]) for row in rows] == [("reject", ["eval_text: grounding/g7"])]
 
 
+def test_a_short_item_of_an_evaluation_must_be_a_whole_turn():
+    asked = make.talk_turns()[0]["content"]  # "What will it do in Hannibal, MO tomorrow?"
+    for said, found in ((asked, False), ("what will it DO", True)):
+        rows = make.dialogues(make.dialogue(turns=[turn("user", said), *make.talk_turns()[1:]]))
+        [row] = gather_and_screen(
+            rows, make.works().clear(), make.passages(), NotScored(), {"chat/3": "What will it do?"}
+        ).to_dicts()
+        assert ("eval_text: chat/3" in row["reasons"]) == found
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -67,17 +67,23 @@ def test_a_changed_weight_moves_only_the_dialogues_that_it_names():
 
 
 def test_weights_come_before_the_share_without_a_call_and_the_number_of_rows():
-    mixed = table((100, "twain", "tool_calls", "single"), (100, "twain", "no_tool", "joke"), (100, "twain", "no_tool", "past"))
+    mixed = table(
+        (100, "twain", "tool_calls", "single"), (100, "twain", "no_tool", "joke"), (100, "twain", "no_tool", "past")
+    )
     chosen = rows.choose_dialogues(mixed, 7, 80, 0.5, Weights(scenario={"past": 0.0}))
     assert dict(chosen["scenario"].value_counts().iter_rows()) == {"single": 40, "joke": 40}
 
 
 def test_a_weight_of_a_name_that_no_dialogue_has_is_refused_with_the_names_there_are():
-    with pytest.raises(BadInput, match=r"sft.weights.persona names \['twian'\], and the dialogues have: franklin, twain"):
+    with pytest.raises(
+        BadInput, match=r"sft.weights.persona names \['twian'\], and the dialogues have: franklin, twain"
+    ):
         rows.thinned(HOUSE, 7, Weights(persona={"twian": 0.5}))
 
 
-@pytest.mark.parametrize("weights", [{"persona": {"twain": 1.5}}, {"style": {"twain": 1.0}}, {"kind": {"no_tool": -0.1}}])
+@pytest.mark.parametrize(
+    "weights", [{"persona": {"twain": 1.5}}, {"style": {"twain": 1.0}}, {"kind": {"no_tool": -0.1}}]
+)
 def test_a_weight_out_of_range_or_of_another_column_is_refused(weights):
     with pytest.raises(ValidationError):
         Sft.model_validate(

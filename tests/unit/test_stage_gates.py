@@ -107,9 +107,9 @@ def talked(**counts: int) -> pl.DataFrame:
 
 def told(*replies: str) -> pl.DataFrame:
     """A weather dialogue with each reply, all of one question."""
-    return make.dialogues(*(make.dialogue(f"d{at}", turns=make.talk_turns(text)) for at, text in enumerate(replies))).head(
-        len(replies)
-    )
+    return make.dialogues(
+        *(make.dialogue(f"d{at}", turns=make.talk_turns(text)) for at, text in enumerate(replies))
+    ).head(len(replies))
 
 
 def asked(*questions: str) -> pl.DataFrame:

@@ -70,10 +70,10 @@ def test_a_dialogue_whose_second_town_lives_in_another_split_is_held_back_and_na
     listed = table(("a", "reno", ["reno"]), ("b", "elko", ["elko"]), ("ab", "reno", ["reno", "elko"]))
     made = assigned(a="train", ab="train", b="validation")
     assert straddling(made, listed) == {"ab": "elko"}
-    assert leaks(made, listed) == [
-        "What dialogues touch, 'elko' is in train (first 'ab') and in validation (first 'b'). Split by touches, then "
-        "rematerialize splits/assignments."
-    ]
+    [leak] = leaks(made, listed)
+    assert leak.startswith(
+        "What dialogues touch, 'elko' is in train (first 'ab') and in validation (first 'b'). Split by"
+    )
     held = hold_back(made, listed)
     assert dict(held.select("sample_id", "split").iter_rows()) == {"a": "train", "ab": HELD_BACK, "b": "validation"}
     assert leaks(held, listed) == []

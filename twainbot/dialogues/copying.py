@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from twainbot.dedupe.flat import Numbers, blocks, gram_hashes, offsets, spread
+from twainbot.dedupe.flat import Numbers, blocks, gram_hashes, spread
 from twainbot.dedupe.shingles import Hashes
 
 LEAST_RUN = 8  # words; shorter runs are common speech, and are not looked for

@@ -11,17 +11,20 @@ from typing import Any
 import polars as pl
 
 from twainbot.dedupe import contaminated
+from twainbot.dedupe.shingles import words
 from twainbot.dialogues import prompts
 from twainbot.dialogues.copying import longest_runs
 from twainbot.dialogues.quality import replies, screen_dialogues
 from twainbot.dialogues.tools import TOOLS
-from twainbot.records import DIALOGUE, SCREENED_DIALOGUE, conform, frame
+from twainbot.records import DIALOGUE, conform, frame
 from twainbot.screening import ToxicityScorer
 
 PERSONA = "twain"  # speaks where a transcript names no persona of ours
 
 
-CORPUS_RUN_WORDS = 24  # longest run shared with a passage beside the user's quotation; of 3,348 dialogues none had over 8
+CORPUS_RUN_WORDS = (
+    24  # longest run shared with a passage beside the user's quotation; of 3,348 dialogues none had over 8
+)
 EVAL_RUN_WORDS = 8  # as for passages, curation.DECONTAMINATION_WORDS
 
 
@@ -62,10 +65,25 @@ def copied(listed: Sequence[Mapping[str, Any]], passages: pl.DataFrame) -> Itera
 
 
 def of_evals(listed: Sequence[Mapping[str, Any]], eval_texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """(id, reason) of dialogues in which text of an evaluation item stands, whoever says it."""
-    texts = ["\n".join([_user_words(row), *replies(row)]) for row in listed]
-    for at, item in contaminated(texts, eval_texts, EVAL_RUN_WORDS).select("row", "item").iter_rows():
-        yield listed[at]["conversation_id"], f"eval_text: {item}"
+    """(id, reason) of dialogues in which text of an evaluation item stands, whoever says it.
+
+    An item of fewer than 8 words ("What's the forecast?") must be a whole turn: it begins half of all honest questions.
+    """
+    turns = [(row["conversation_id"], turn["content"] or "") for row in listed for turn in _said_turns(row)]
+    long = {item: text for item, text in eval_texts.items() if len(words(text)) >= EVAL_RUN_WORDS}
+    short = {" ".join(words(text)): item for item, text in eval_texts.items() if item not in long}
+    found = [(turns[at][0], item) for at, item in _runs_of(long, [said for _, said in turns])]
+    found += [(name, item) for name, said in turns if (item := short.get(" ".join(words(said)))) is not None]
+    yield from ((name, f"eval_text: {item}") for name, item in dict.fromkeys(found))
+
+
+def _runs_of(items: Mapping[str, str], texts: Sequence[str]) -> Iterator[tuple[int, str]]:
+    return contaminated(texts, items, EVAL_RUN_WORDS).select("row", "item").iter_rows()
+
+
+def _said_turns(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What user and assistant say; the system prompt and tool results are ours."""
+    return [turn for turn in row["turns"] if turn["role"] in ("user", "assistant")]
 
 
 def _user_words(row: Mapping[str, Any]) -> str:

@@ -33,7 +33,9 @@ _FORECAST = re.compile(
     re.IGNORECASE,
 )
 # A saying holds of all such days: "A cloudy sky makes a good curtain". "A cloudy sky is ahead" does not begin one.
-_SAYING = re.compile(r"\s*An? (?P<what>(?:[\w-]+ ){1,3})(?:makes?|teaches|costs?|saves|keeps|never|asks|needs|wants|has no)\b")
+_SAYING = re.compile(
+    r"\s*An? (?P<what>(?:[\w-]+ ){1,3})(?:makes?|teaches|costs?|saves|keeps|never|asks|needs|wants|has no)\b"
+)
 _NAME = re.compile(r"[A-Z]\w*(?: [A-Z]\w+)+")  # Ten Sleep, Snow Hill
 _PLACE_OR_SKY = ("location", "city", "place", "town", "condition", "conditions", "sky", "summary", "shortForecast")
 
@@ -208,7 +210,12 @@ def _claim_faults(reply: str, known: Known, told: set[int]) -> Iterator[str]:
         if claim.verdict not in grounding.ERRORS or any(claim.start <= start < claim.end for start in told):
             continue
         general = not known.forecasts and not _is_of_somewhere(claim, named, sentences)
-        if general or _is_a_saying(reply, claim, sentences) or _is_name(reply, claim, known.said) or _is_the_users(claim, known.said):
+        if (
+            general
+            or _is_a_saying(reply, claim, sentences)
+            or _is_name(reply, claim, known.said)
+            or _is_the_users(claim, known.said)
+        ):
             continue
         yield f"ungrounded_claim: {claim.kind} {claim.text}"
 

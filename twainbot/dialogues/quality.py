@@ -27,6 +27,23 @@ COPY_MAX_WORDS = 30  # longest run shared with the user's quotation; lines are a
 NEAR_DUPLICATE = 0.7  # 3-gram Jaccard of two replies, above which the later one is rejected
 TOXICITY_REJECT = 0.5  # the customary cut of Detoxify; synthetic text is gated, not only flagged
 
+# The gates that a dialogue passes, and the kinds of reason that each gives
+GATES: Mapping[str, tuple[str, ...]] = {
+    "form": ("roles", "empty", "tools", "tool_result"),
+    "tool calls": ("unknown_tool", "arguments", "argument_not_said"),
+    "grounding": (
+        "ungrounded_number", "wrong_role", "invented_alert", "ungrounded_claim", "no_call", "forecast_despite_failure",
+    ),
+    "voice": ("flat_voice",),
+    "label": ("unlabelled",),
+    "copying": ("copied",),
+    "evaluation text": ("eval_text",),
+    "parents": ("parent_not_curated",),
+    "toxicity": ("toxicity",),
+    "coarse words": ("lexical",),
+    "near-duplicates": ("near_duplicate",),
+}  # fmt: skip
+
 _FLOW = {  # what may follow a turn; "" is the end
     "": ("user",),
     "system": ("user",),
@@ -275,7 +292,7 @@ def screen_dialogues(
     scores = scorer.score(texts)
     more = further(listed)
     reasons = [
-        [*problems(row), *_unlabelled(row), *more.get(row["conversation_id"], ()), *_toxic(score)]
+        [*_given_up(row), *problems(row), *_unlabelled(row), *more.get(row["conversation_id"], ()), *_toxic(score)]
         for row, score in zip(listed, scores, strict=True)
     ]
     sound = [at for at in range(len(listed)) if not reasons[at]]
@@ -300,13 +317,22 @@ def _toxic(score: float | None) -> Iterator[str]:
         yield f"toxicity: {score:.2f} >= {TOXICITY_REJECT}"
 
 
+def _origin(row: Row) -> dict[str, Any]:
+    try:
+        told = json.loads(row["origin"] or "{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _given_up(row: Row) -> list[str]:
+    """Why its language model's answer was refused, where the origin says so."""
+    return [str(reason) for reason in _origin(row).get("rejected") or []]
+
+
 def _unlabelled(row: Row) -> Iterator[str]:
     """A synthetic row must say that it is, and what wrote it."""
     if not (row["disclaimer"] or "").strip():
         yield "unlabelled: no disclaimer"
-    try:
-        written_by = json.loads(row["origin"] or "{}").get("generator")
-    except (ValueError, AttributeError):
-        written_by = None
-    if not written_by:
+    if not _origin(row).get("generator"):
         yield "unlabelled: no origin with a generator"

@@ -21,17 +21,20 @@ _DAY = re.compile(
     re.IGNORECASE,
 )
 _MONTH = "|".join(MONTHS)
+_TH = r"(?:st|nd|rd|th)"
 _PHRASE = re.compile(
     rf"\b(?:(?:the )?day after tomorrow|tomorrow|today|tonight|this (?:morning|afternoon|evening|weekend)|weekend"
     rf"|(?P<coming>next|this|on|this coming)?\s?(?P<weekday>{_WEEKDAY})|\d{{4}}-\d\d-\d\d"
-    rf"|(?:{_MONTH}) (?:the )?\d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?|(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{_MONTH})(?:,? \d{{4}})?"
+    rf"|(?:{_MONTH}) (?:the )?\d{{1,2}}{_TH}?(?:,? \d{{4}})?"
+    rf"|(?:the )?\d{{1,2}}{_TH}? (?:of )?(?:{_MONTH})(?:,? \d{{4}})?"
     r"|the (?P<nth>\d{1,2})(?:st|nd|rd|th)"
     r"|in (?P<days>\w+) days?(?: time)?|(?P<hence>\w+) days from (?:now|today)"
     r"|(?P<week>in a week|a week from (?:now|today|tomorrow)|next week|week from (?:now|today)))\b",
     re.IGNORECASE,
 )
 _STATED = re.compile(
-    r"\btoday is (?:\w+day,? )?(?:the )?(?P<day>\d{4}-\d\d-\d\d|\d{1,2}(?:st|nd|rd|th)? (?:of )?\w+,? \d{4}|\w+ \d{1,2}(?:st|nd|rd|th)?,? \d{4})",
+    r"\btoday is (?:\w+day,? )?(?:the )?"
+    rf"(?P<day>\d{{4}}-\d\d-\d\d|\d{{1,2}}{_TH}? (?:of )?\w+,? \d{{4}}|\w+ \d{{1,2}}{_TH}?,? \d{{4}})",
     re.IGNORECASE,
 )
 _FEASTS = {"new year's day": (1, 1), "fourth of july": (7, 4), "independence day": (7, 4), "halloween": (10, 31),

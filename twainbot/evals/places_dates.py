@@ -42,7 +42,9 @@ _MONTH_FIRST = re.compile(r"^([a-z]{3,9})\s+(\d{1,2})(?:st|nd|rd|th)?(?:\s+(\d{4
 _DAY_FIRST = re.compile(r"^(\d{1,2})(?:st|nd|rd|th)?\s+(?:of\s+)?([a-z]{3,9})(?:\s+(\d{4}))?$")
 
 
-_REMEMBERED = 1 << 14  # texts: a batch of dialogues names the same towns and days over and over, at 20 microseconds each
+_REMEMBERED = (
+    1 << 14
+)  # texts: a batch of dialogues names the same towns and days over and over, at 20 microseconds each
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def dialogue_sample(row: Mapping[str, Any], home: Mapping[str, Mapping[str, Any]
     """One dialogue as a sample. Where it asks about no place, its first curated parent gives cluster and work."""
     found = json.loads(row["origin"]).get("parents") or []
     known = [home[chunk_id] for chunk_id in found if chunk_id in home]
-    places = [] if row["kind"] in BY_TEXT else places_of(row["turns"])
+    places = places_of(row["turns"]) if row["kind"] not in BY_TEXT else list[str]()
     nowhere: Mapping[str, Any] = dict[str, Any]()
     parent = known[0] if known and not places else nowhere
     work = row["conversation_id"] if row["kind"] == "transcript" else parent.get("work_id")

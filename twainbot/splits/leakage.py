@@ -20,7 +20,8 @@ _NAMES = {
 def leaks(assignments: pl.DataFrame, samples: pl.DataFrame) -> list[str]:
     """One plain sentence per leak, sorted; none means that the split is tight.
 
-    A leak is a cluster, work, seed, place, touched thing or group in two splits, a sample without exactly one assignment, or an unknown split.
+    A leak is a cluster, work, seed, place, touched thing or group in two splits, a sample without exactly one assignment, or
+    an unknown split.
     """
     joined = samples.join(assignments.select("sample_id", "group_id", "split"), on="sample_id", how="inner")
     joined = joined.filter(pl.col("split") != HELD_BACK)
