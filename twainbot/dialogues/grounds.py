@@ -36,6 +36,7 @@ _FORECAST = re.compile(
 _SAYING = re.compile(
     r"\s*An? (?P<what>(?:[\w-]+ ){1,3})(?:makes?|teaches|costs?|saves|keeps|never|asks|needs|wants|has no)\b"
 )
+_SHOUTED = re.compile(r"\b[A-Z]{3,}\b")  # as old bulletins are written: WEST WINDS 10 MPH
 _NAME = re.compile(r"[A-Z]\w*(?: [A-Z]\w+)+")  # Ten Sleep, Snow Hill
 _PLACE_OR_SKY = ("location", "city", "place", "town", "condition", "conditions", "sky", "summary", "shortForecast")
 
@@ -222,7 +223,8 @@ def _claim_faults(reply: str, known: Known, told: set[int]) -> Iterator[str]:
 
 def _retold_faults(reply: str, known: Known, told: set[int]) -> Iterator[str]:
     """Of a bulletin retold: claims that its own words contradict or do not make. A joke about weather is no bulletin."""
-    given = [words for words in known.said if any(_has_figures(sheet) for sheet in _sheets_of(words))]
+    said = [_SHOUTED.sub(lambda word: word[0].lower(), words) for words in known.said]
+    given = [words for words in said if any(_has_figures(sheet) for sheet in _sheets_of(words))]
     for claim in grounding.judge(reply, given[-1:], today=known.today) if given else ():
         at_fault = claim.verdict in grounding.ERRORS and claim.kind not in ("place", "day")
         if at_fault and not any(claim.start <= start < claim.end for start in told):

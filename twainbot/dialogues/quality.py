@@ -17,7 +17,7 @@ import polars as pl
 
 from twainbot.dedupe import pairs
 from twainbot.dialogues import grounds, said
-from twainbot.dialogues.tools import call_arguments, stored_name
+from twainbot.dialogues.tools import SERVED_TO_STORED, call_arguments
 from twainbot.dialogues.variety import distinct, words_of
 from twainbot.errors import BadInput
 from twainbot.records import DIALOGUE, SCREENED_DIALOGUE, conform, frame
@@ -169,7 +169,8 @@ def _offered(tools: str) -> dict[str, _Schema]:
             parameters = function.get("parameters") or {"type": "object", "properties": {}}
             Draft202012Validator.check_schema(parameters)
             checked = Draft202012Validator(parameters, format_checker=Draft202012Validator.FORMAT_CHECKER)
-            found.setdefault(stored_name(function["name"]), _Schema(parameters, checked))
+            name = SERVED_TO_STORED.get(function["name"], function["name"])  # no alias: a tool offered is that tool
+            found.setdefault(name, _Schema(parameters, checked))
     except (ValueError, TypeError, KeyError, AttributeError, SchemaError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"
         raise BadInput(f"no list of tool schemas ({reason}), found {tools[:60]!r}") from error

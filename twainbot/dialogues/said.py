@@ -83,10 +83,10 @@ def _numbers(text: str) -> set[float]:
 
 
 def _place_stands(value: str, words: Sequence[str]) -> bool:
-    """`Portland, ME` of a user who said Portland first and Maine when asked: each part, states spelled out or short."""
+    """`Portland, ME` of a user who said Portland, then Maine, and `NJ` of one who said New Jersey: part by part."""
     parts = [part.strip() for part in value.split(",")]
     said = " | ".join(words)
-    return len(parts) > 1 and all(any(_word_stands(form, said) for form in _forms(part)) for part in parts)
+    return all(any(_word_stands(form, said) for form in _forms(part)) for part in parts)
 
 
 def _forms(part: str) -> set[str]:
