@@ -436,9 +436,7 @@ def test_a_state_may_be_written_short_and_a_town_completed_from_a_later_turn():
 
 
 ELKO = {**RESULT, "location": "Elko, NV", "high_f": 60, "low_f": 33}
-BOTH = (
-    "I had two answers in one. Reno tomorrow has a high of 71°F, and Elko tomorrow a high of 60°F."
-)
+BOTH = "I had two answers for one breath. Reno tomorrow has a high of 71°F. Elko tomorrow has a high of 60°F."
 
 
 def two_calls(*kept: int) -> list[dict[str, Any]]:
