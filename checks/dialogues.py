@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 def faults_of(rows: pl.DataFrame) -> list[str]:
     """The first fault of each faulty dialogue, with its id."""
     from twainbot.dialogues.quality import problems
-    from twainbot.dialogues.tools import FORECAST_TOOL
 
-    return [
-        f"{row['conversation_id']}: {found[0]}" for row in rows.to_dicts() if (found := problems(row, FORECAST_TOOL))
-    ]
+    return [f"{row['conversation_id']}: {found[0]}" for row in rows.to_dicts() if (found := problems(row))]
 
 
 def well_formed_and_grounded(rows: pl.DataFrame) -> Finding:
@@ -53,6 +50,60 @@ def varied(rows: pl.DataFrame) -> Finding:
     found = variety(rows)["unique_openings"]
     bound = thresholds.MIN_DISTINCT_OPENINGS
     return Finding(found >= bound, f"{found:.0%} of replies open in their own words", found, bound)
+
+
+def few_near_duplicates(rows: pl.DataFrame) -> Finding:
+    """Share of dialogues whose replies repeat those of an earlier one."""
+    from twainbot.dialogues.quality import near_duplicates, replies
+
+    listed = rows.to_dicts()
+    repeated = near_duplicates(["\n".join(replies(row)) for row in listed])
+    part, bound = share(len(repeated), rows.height), thresholds.MAX_NEAR_DUPLICATES
+    names = [
+        f"{listed[later]['conversation_id']} of {listed[first]['conversation_id']}" for later, first in repeated.items()
+    ]
+    return Finding(
+        part <= bound, f"{len(repeated)} of {rows.height} dialogues repeat another ({part:.1%})", part, bound, names
+    )
+
+
+def kept_do_not_repeat(rows: pl.DataFrame) -> Finding:
+    """The same among the kept dialogues, over all batches."""
+    return few_near_duplicates(rows.filter(rows["decision"] == "keep"))
+
+
+def replies_like_peoples(rows: pl.DataFrame) -> Finding:
+    """Variety of the replies against as many speeches by people."""
+    from twainbot.dialogues.quality import replies
+
+    spoken = [reply for row in rows.to_dicts() for reply in replies(row) if reply.strip()]
+    return _against_people(spoken, thresholds.HUMAN_REPLIES)
+
+
+def questions_like_peoples(rows: pl.DataFrame) -> Finding:
+    """Variety of the user turns against as many questions by people. A line given to be retold is no question."""
+    import polars as pl
+
+    asked = rows.filter(pl.col("kind") != "style_transfer").to_dicts()
+    turns = [turn["content"] for row in asked for turn in row["turns"] if turn["role"] == "user"]
+    return _against_people(turns, thresholds.HUMAN_QUESTIONS)
+
+
+def _against_people(texts: list[str], people: dict[int, tuple[float, float]]) -> Finding:
+    from twainbot.dialogues.variety import against
+
+    found = against(texts, people)
+    if found is None:
+        return Finding(True, f"{len(texts)} texts, too few to compare", len(texts), min(people))
+    why = (
+        f"of {found.texts} texts distinct-3 is {found.distinct_3:.2f}, {found.distinct_ratio:.2f} of people's "
+        f"(least {thresholds.MIN_DISTINCT_RATIO}); self-BLEU-4 {found.self_bleu_4:.2f}, {found.bleu_ratio:.2f} of "
+        f"people's (most {thresholds.MAX_BLEU_RATIO})"
+    )
+    varied_enough = (
+        found.distinct_ratio >= thresholds.MIN_DISTINCT_RATIO and found.bleu_ratio <= thresholds.MAX_BLEU_RATIO
+    )
+    return Finding(varied_enough, why, round(found.bleu_ratio, 3), thresholds.MAX_BLEU_RATIO)
 
 
 def frozen(rows: pl.DataFrame) -> Finding:
@@ -109,6 +160,9 @@ WRITTEN = [
     Gate("ids_are_unique", "No two dialogues share an id.", one_per_seed),
     Gate("labelled_synthetic", "Every dialogue says what wrote it.", labelled_synthetic),
     Gate("varied", "Replies do not all open alike.", varied, blocking=False),
+    Gate("few_near_duplicates", "At most 2 % repeat another dialogue's replies.", few_near_duplicates, blocking=False),
+    Gate("replies_like_peoples", "Replies vary as people's speech does.", replies_like_peoples, blocking=False),
+    Gate("questions_like_peoples", "Questions vary as people's do.", questions_like_peoples, blocking=False),
 ]
 PAIRS = [Gate("pairs_differ", "Chosen and rejected differ by a named flaw.", differ)]
 RATINGS = [Gate("ratings_in_range", "1 to 5, each with its rationale.", in_range)]
@@ -116,5 +170,7 @@ SCREENED = [
     Gate("every_dialogue_is_decided", "A decision each, and a reason unless kept.", known_decisions),
     Gate("kept_dialogues_are_sound", "No kept dialogue has a fault of form or an unsupported number.", kept_are_sound),
     Gate("ids_are_unique", "No two dialogues share an id.", one_per_seed),
+    Gate("kept_do_not_repeat", "At most 2 % of the kept repeat another, over all batches.", kept_do_not_repeat),
+    Gate("replies_like_peoples", "Replies vary as people's speech does.", replies_like_peoples, blocking=False),
     Gate("enough_dialogues", "The brief's volume.", enough, blocking=False),
 ]

@@ -16,10 +16,15 @@ def assignment_gates(samples: pl.DataFrame | None, at_least: int, at_most: int) 
     return [
         Gate(
             "nothing_crosses",
-            "No cluster, work or dialogue seed is in two splits.",
+            "No cluster, work, dialogue seed, place or bulletin is in two splits.",
             lambda rows: no_leak(rows, samples),
         ),
-        Gate("every_sample_once", "Each sample is in exactly one split.", lambda rows: each_once(rows, samples)),
+        Gate(
+            "every_sample_once",
+            "Each sample is in exactly one split, or held back.",
+            lambda rows: each_once(rows, samples),
+        ),
+        Gate("few_held_back", "At most 15 % of the dialogues straddle splits.", few_held_back, blocking=False),
         Gate("three_splits", "Train, validation and test all have samples.", all_splits),
         Gate("strata_balanced", "10-15 % validation in every stratum.", balanced, blocking=False),
         Gate(
@@ -36,7 +41,9 @@ def no_leak(rows: pl.DataFrame, samples: pl.DataFrame | None) -> Finding:
     from twainbot.splits.leakage import leaks
 
     found = leaks(rows, given(samples))
-    return Finding(not found, found[0] if found else "no cluster, work or seed crosses", len(found), 0, found)
+    return Finding(
+        not found, found[0] if found else "no cluster, work, seed, place or bulletin crosses", len(found), 0, found
+    )
 
 
 def each_once(rows: pl.DataFrame, samples: pl.DataFrame | None) -> Finding:
@@ -47,6 +54,17 @@ def each_once(rows: pl.DataFrame, samples: pl.DataFrame | None) -> Finding:
     return Finding(
         not odd and not twice, f"{len(odd)} samples missing or unknown, {twice} twice", len(odd) + twice, 0, odd
     )
+
+
+def few_held_back(rows: pl.DataFrame) -> Finding:
+    """Share of dialogues that belong to no split, since they touch what lies in another."""
+    from twainbot.records import HELD_BACK
+
+    dialogues = rows.filter(rows["kind"] == "dialogue")
+    held = dialogues.filter(dialogues["split"] == HELD_BACK)
+    part, bound = share(held.height, dialogues.height), thresholds.MAX_HELD_BACK
+    why = f"{held.height} of {dialogues.height} dialogues are held back ({part:.1%})"
+    return Finding(part <= bound, why, part, bound, held["sample_id"].to_list())
 
 
 def all_splits(rows: pl.DataFrame) -> Finding:

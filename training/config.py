@@ -99,9 +99,30 @@ class Dapt(Stage):
     """Domain-adaptive pretraining on passages."""
 
 
+class Weights(Section):
+    """How much of what trains: per name the share of its dialogues that may be drawn, 1 where nothing is said.
+
+    A dialogue that several weights name has their product: 0.5 for a persona and 0.5 for its kind make a quarter.
+    """
+
+    persona: dict[str, Share] = {}
+    kind: dict[str, Share] = {}
+    scenario: dict[str, Share] = {}
+
+    def of(self, persona: str, kind: str, scenario: str) -> float:
+        """The share of such dialogues that may be drawn, 0..1."""
+        return self.persona.get(persona, 1.0) * self.kind.get(kind, 1.0) * self.scenario.get(scenario, 1.0)
+
+    @property
+    def names(self) -> dict[str, set[str]]:
+        """Column to the names that are weighed."""
+        return {column: set(getattr(self, column)) for column in ("persona", "kind", "scenario")}
+
+
 class Sft(Stage):
     """Supervised fine-tuning on dialogues."""
 
+    weights: Weights = Weights()  # before max_rows and no_call_share are applied
     max_rows: int | None = Field(None, ge=1)  # train on so many dialogues at most
     # Share of train dialogues without any tool call, reached by leaving out rows of the fuller side. None: as found.
     no_call_share: Share | None = None

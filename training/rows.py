@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 from tokenizers import Tokenizer
 
+from training.config import Weights
 from training.render import IGNORED, Template, render
 from twainbot import records
 from twainbot.dialogues.tools import TOOLS
@@ -134,12 +135,15 @@ def _as_message(reply: str) -> dict[str, Any]:
     return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": c} for c in calls]}
 
 
-def choose_dialogues(table: pl.DataFrame, seed: int, max_rows: int | None, no_call_share: float | None) -> pl.DataFrame:
+def choose_dialogues(
+    table: pl.DataFrame, seed: int, max_rows: int | None, no_call_share: float | None, weights: Weights | None = None
+) -> pl.DataFrame:
     """At most `max_rows` dialogues, of which `no_call_share` hold no tool call; drawn by hash, so edits move few rows.
 
-    The wanted share is reached by leaving out rows of the fuller side, never by repeating rows.
+    `weights` thins the dialogues first. The wanted share is reached by leaving out rows of the fuller side, never by
+    repeating rows.
     """
-    drawn = draw(table, seed)
+    drawn = draw(thinned(table, seed, weights), seed)
     if no_call_share is not None:
         calls = drawn.filter(pl.col("messages").str.contains('"tool_calls"', literal=True))
         plain = drawn.filter(~pl.col("messages").str.contains('"tool_calls"', literal=True))
@@ -147,6 +151,68 @@ def choose_dialogues(table: pl.DataFrame, seed: int, max_rows: int | None, no_ca
         wanted_plain = round(total * no_call_share)
         drawn = draw(pl.concat([calls.head(total - wanted_plain), plain.head(wanted_plain)]), seed)
     return drawn if max_rows is None else drawn.head(max_rows)
+
+
+def thinned(table: pl.DataFrame, seed: int, weights: Weights | None) -> pl.DataFrame:
+    """The dialogues that their weights let pass: of those of weight w a share of w, each by its own hash.
+
+    So a weight changed moves only the dialogues that it names. Raises BadInput on a name that no dialogue has, which
+    would be a weight of nothing.
+    """
+    if weights is None or not any(weights.names.values()):
+        return table
+    for column, names in weights.names.items():
+        if unknown := sorted(names - set(table[column].drop_nulls())):
+            known = ", ".join(sorted(table[column].drop_nulls().unique()))
+            raise BadInput(
+                f"sft.weights.{column} names {unknown}, and the dialogues have: {known}. Correct the recipe."
+            )
+    rows = table.select("sample_id", "persona", "kind", "scenario").iter_rows()
+    passes = [_chance(f"{seed}:weight:{sample_id}") < weights.of(*named) for sample_id, *named in rows]
+    return table.filter(pl.Series(passes, dtype=pl.Boolean))
+
+
+def _chance(text: str) -> float:
+    """0 <= x < 1, from the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a training reads of one persona, kind or scenario in one pass: dialogues, tokens, tokens with loss, and its
+    share of the latter (0..1)."""
+
+    by: str
+    name: str
+    dialogues: int
+    tokens: int
+    trained_tokens: int
+    share: float
+
+
+def seen(chosen: pl.DataFrame, loaded: Loaded) -> list[Seen]:
+    """What is left of the chosen dialogues after rendering, counted by kind, persona, scenario and call or no call.
+
+    `loaded`: of `dialogues(chosen, ...)`, whose rows are the chosen ones in order less those that were too long.
+    """
+    read = chosen.filter(~pl.col("sample_id").is_in(loaded.too_long))
+    counted = read.with_columns(
+        pl.Series("tokens", [len(row.ids) for row in loaded.rows], dtype=pl.Int64),
+        pl.Series("trained_tokens", [row.trained for row in loaded.rows], dtype=pl.Int64),
+        pl.when(pl.col("messages").str.contains('"tool_calls"', literal=True))
+        .then(pl.lit("call"))
+        .otherwise(pl.lit("no call"))
+        .alias("call"),
+    )
+    total = max(1, int(counted["trained_tokens"].sum()))
+    return [
+        Seen(column, row[column] or "none", row["dialogues"], row["tokens"], row["trained"], row["trained"] / total)
+        for column in ("kind", "call", "persona", "scenario")
+        for row in counted.group_by(column)
+        .agg(dialogues=pl.len(), tokens=pl.col("tokens").sum(), trained=pl.col("trained_tokens").sum())
+        .sort(column)
+        .iter_rows(named=True)
+    ]
 
 
 def draw(table: pl.DataFrame, seed: int) -> pl.DataFrame:

@@ -6,6 +6,7 @@ python -m training.sft training/configs/sample/default.yaml --data DIR --base DI
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from training import engine, preflight, record, retention, rows
@@ -28,7 +29,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     base_info = describe(arguments.base)
     pad_id = base_info.pad_id
     chosen = rows.of_split(table, "train")
-    chosen = rows.choose_dialogues(chosen, recipe.seed, settings.max_rows, settings.no_call_share)
+    chosen = rows.choose_dialogues(chosen, recipe.seed, settings.max_rows, settings.no_call_share, settings.weights)
     train = rows.dialogues(chosen, tokenizer, template, settings.sequence_length)
     held_out = rows.held_out(table, recipe.seed, settings.validation_rows)
     validation = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)
@@ -63,7 +64,9 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
         "validation_loss_after": fitted.best_loss,
         **retention.earlier_losses(model, STAGE, recipe, arguments.data, tokenizer, template, pad_id),
     }
-    return record.publish(model, arguments.out, record.compose(parents, planned, fitted, metrics))
+    made = record.compose(parents, planned, fitted, metrics)
+    sees = {"passes": planned.steps / planned.epoch_steps, "rows": [asdict(part) for part in rows.seen(chosen, train)]}
+    return record.publish(model, arguments.out, {**made, "seen": sees})
 
 
 if __name__ == "__main__":

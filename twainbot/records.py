@@ -21,6 +21,9 @@ Schema: TypeAlias = Mapping[str, Any]
 
 STYLES = ("twain", "franklin", "satire", "joke", "weather_fact", "dialogue")
 SPLITS = ("train", "validation", "test")
+HELD_BACK = (
+    "held_back"  # a sample that would tie two splits together: it neither trains nor judges (splits/straddling.py)
+)
 DECISIONS = ("keep", "review", "reject")
 RIGHTS = ("public_domain", "public_domain_us", "cc0", "open_license", "permission", "restricted", "unknown")
 TRAINABLE_RIGHTS = ("public_domain", "public_domain_us", "cc0", "open_license", "permission")
@@ -212,6 +215,8 @@ SFT_ROW: Schema = {
     "sample_id": pl.String,
     "split": pl.String,
     "kind": pl.String,
+    "persona": pl.String,
+    "scenario": pl.String,
     "messages": pl.String,  # JSON list of chat messages; tool calls as {"name", "arguments"}
     "tools": pl.String,  # JSON list of tool schemas
 }

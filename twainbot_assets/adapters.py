@@ -17,7 +17,7 @@ from twainbot_assets import keys
 from twainbot_assets.base import MODEL
 from twainbot_assets.partitions import RECIPES
 from twainbot_assets.profile import current, recipe_path
-from twainbot_assets.publish import Published, plot, publish
+from twainbot_assets.publish import Published, counts_table, plot, publish
 
 if TYPE_CHECKING:
     import polars as pl
@@ -158,7 +158,17 @@ def curve(record: dict[str, Any]) -> dict[str, Any]:
         "duration_s": round(record["duration_s"], 1),
         "resumed_from_step": record["resumed_from"],
         "loss_curve": plot(draw),
+        **what_it_saw(record),
     }
+
+
+def what_it_saw(record: dict[str, Any]) -> dict[str, Any]:
+    """Dialogues and tokens that the stage really read, by kind, call, persona and scenario; of other stages nothing."""
+    sees = record.get("seen")
+    if not sees:
+        return {}
+    rows = [{**row, "share": f"{row['share']:.1%}"} for row in sees["rows"]]
+    return {"passes_over_the_dialogues": round(sees["passes"], 2), "what_it_saw": counts_table(rows)}
 
 
 assets = [adapter(stage) for stage in keys.TRAINING_STAGES]

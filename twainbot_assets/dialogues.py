@@ -138,7 +138,11 @@ def feedback(context: dg.AssetExecutionContext, folders: Folders, transfer: Tabl
 @dg.asset(
     key=SCREENED,
     ins={"transfer": dg.AssetIn(TRANSFER), "calls": dg.AssetIn(CALLS), "passages": dg.AssetIn(PASSAGES)},
-    deps=[keys.settings("screening"), keys.source("lexicon"), keys.key("corpora/transcripts"), keys.source("units")],
+    deps=[
+        keys.settings("screening"),
+        *(keys.source(name) for name in ("lexicon", "units", "suites")),
+        keys.key("corpora/transcripts"),
+    ],
     check_specs=specs(SCREENED, gates.SCREENED),
     code_version=version_of("twainbot.dialogues.gather"),
     **SHARED,
@@ -151,18 +155,19 @@ def screened(
     calls: Table,
     passages: Table,
 ) -> Published:
-    """All dialogues and curated transcripts with a decision: form, grounding, civility, and parents still curated."""
+    """All dialogues and curated transcripts with a decision: form, grounding, civility, nothing copied, parents curated."""
     import polars as pl
 
     works = registered(lake.open(), context.instance, "corpora", "transcripts").collect()
     written = pl.concat([transfer.collect(), calls.collect()], how="diagonal_relaxed")
 
     def gather() -> "pl.DataFrame":
+        from resources.suites import eval_texts
         from resources.toxicity import load_scorer
         from twainbot.dialogues.gather import gather_and_screen
 
         scorer = load_scorer(os.environ.get("TWAINBOT_TOXICITY_MODEL"), Path(folders.cache) / "toxicity")
-        return gather_and_screen(written, works, passages.collect(), scorer)
+        return gather_and_screen(written, works, passages.collect(), scorer, eval_texts())
 
     yield from publish(context, gather, gates.SCREENED, screened_metadata)
 
@@ -181,31 +186,24 @@ def publish_written(
 
 
 def samples(rows: "pl.DataFrame") -> dict[str, Any]:
-    """Some dialogues to read, and how varied the batch is."""
+    """Counts, some dialogues to read, and how varied the batch is."""
     from twainbot.dialogues.quality import variety
+    from twainbot_assets.dialogue_reports import written_report
 
-    shown = rows.gather_every(max(1, rows.height // 4)).head(4)
-    return {
-        "to_read": "\n\n".join(as_text(row) for row in shown.to_dicts()),
-        **{name: round(value, 4) for name, value in variety(rows).items()},
-    }
-
-
-def as_text(row: dict[str, Any]) -> str:
-    """A dialogue as lines of `role: words`."""
-    lines = []
-    for turn in row["turns"]:
-        call = turn["tool_call"]
-        said = turn["content"] if not (call and call["tool_name"]) else f"-> {call['tool_name']} {call['arguments']}"
-        lines.append(f"{turn['role']}: {said}")
-    return "\n".join(lines)
+    return {**{name: round(value, 4) for name, value in variety(rows).items()}, **written_report(rows)}
 
 
 def screened_metadata(rows: "pl.DataFrame") -> dict[str, Any]:
-    """Counts by kind and decision."""
+    """Counts by kind and decision, rejects per reason, variety, and some to read."""
+    from twainbot_assets.dialogue_reports import screened_report
+
     counts = rows.group_by("kind", "decision").len().sort("kind", "decision").to_dicts()
     generators = {json.loads(origin).get("generator", "?") for origin in rows["origin"].drop_nulls().unique().to_list()}
-    return {"by_kind": counts_table(counts), "generators": ", ".join(sorted(generators))}
+    return {
+        "by_kind": counts_table(counts),
+        "generators": ", ".join(sorted(generators)),
+        **screened_report(rows),
+    }
 
 
 assets = [seeds, style_transfer, tool_calls, contrastive, feedback, screened]

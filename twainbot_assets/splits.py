@@ -30,18 +30,19 @@ EXPORT = version_of("twainbot.splits.export")
     ins={"passages": dg.AssetIn(PASSAGES), "dialogues": dg.AssetIn(DIALOGUES), "pairs": dg.AssetIn(PAIRS)},
     deps=[keys.settings("splits")],
     check_specs=specs(ASSIGNMENTS, gates.assignment_gates(None, 0, 1)),
-    code_version=version_of("twainbot.splits.assign", "twainbot.splits.export"),
+    code_version=version_of("twainbot.splits.assign", "twainbot.splits.straddling", "twainbot.splits.export"),
     **SHARED,
 )
 def assignments(context: dg.AssetExecutionContext, passages: Table, dialogues: Table, pairs: Table) -> Published:
-    """The split of every sample; no cluster, work or dialogue seed is in two."""
+    """The split of every sample; no cluster, work, dialogue seed, place or bulletin is in two."""
     from twainbot.splits.assign import assign
     from twainbot.splits.export import samples
+    from twainbot.splits.straddling import hold_back
 
     profile = current()
     listed = samples(passages.collect(), dialogues.collect(), pairs.collect())
     judged = gates.assignment_gates(listed, profile.volume.at_least, profile.volume.at_most)
-    yield from publish(context, lambda: assign(listed, **profile.splits), judged, split_counts)
+    yield from publish(context, lambda: hold_back(assign(listed, **profile.splits), listed), judged, split_counts)
 
 
 def split_counts(rows: "pl.DataFrame") -> dict[str, Any]:

@@ -251,7 +251,7 @@ def dialogue(tables: Tables, row: Row) -> Iterator[str]:
     yield f"dialogue {sample_id} ({row['kind']}; {', '.join(row['style_tags'] or [])})"
     yield f"  text: {len(row['turns'])} turns: {ends(' '.join(said))}"
     yield from indented(origin_lines(row))
-    yield f"  screening: {decision_of(row)}" if row.get("decision") else "  screening: not done yet"
+    yield from indented(gate_lines(row))
     yield from indented(training(tables, sample_id))
     seed = seed_of(tables, row["seed_id"])
     yield from indented(seed_lines(seed, row["seed_id"]))
@@ -274,14 +274,42 @@ def pair(tables: Tables, row: Row) -> Iterator[str]:
 
 
 def origin_lines(row: Mapping[str, Any]) -> Iterator[str]:
-    """What wrote a synthetic row: generator, model, prompt, seed."""
+    """What wrote a synthetic row: generator, model, prompt with its version and hash, seed, and the draft behind it."""
     origin = json.loads(row["origin"] or "{}")
-    told = [
-        f"{name} {origin[name]}" for name in ("data", "model", "prompt_hash", "seed") if origin.get(name) is not None
-    ]
-    yield f"written by: {', '.join([str(origin.get('generator', 'unknown')), *told])}"
+    yield f"written by: {', '.join([str(origin.get('generator', 'unknown')), *named(origin, WRITER)])}"
+    if origin.get("draft"):
+        yield f"draft by: {', '.join([str(origin['draft'].get('generator', 'unknown')), *named(origin['draft'], WRITER)])}"
+    if origin.get("repaired"):
+        yield "repaired: the first answer was refused, the second one is this"
     if row.get("disclaimer"):
         yield f"disclaimer: {row['disclaimer']}"
+
+
+WRITER = ("data", "model", "answered_by", "prompt", "prompt_version", "prompt_hash", "seed")  # of an origin
+
+
+def named(origin: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """`name value` of what the origin says."""
+    return [f"{name} {origin[name]}" for name in names if origin.get(name) is not None]
+
+
+def gate_lines(row: Mapping[str, Any]) -> Iterator[str]:
+    """The decision on a dialogue, and each gate with what it found; what the rules find now is told beside."""
+    if not row.get("decision"):
+        yield "screening: not done yet"
+        return
+    from twainbot.dialogues.quality import GATES, problems
+
+    yield f"screening: {decision_of(row)}"
+    kinds = {str(reason).partition(":")[0] for reason in row["reasons"] or []}
+    passed = [gate for gate, found in GATES.items() if not kinds & set(found)]
+    if row["toxicity"] is None and "toxicity" in passed:
+        passed[passed.index("toxicity")] = "toxicity (not scored)"
+    yield f"gates passed: {', '.join(passed) or 'none'}"
+    if failed := [gate for gate, found in GATES.items() if kinds & set(found)]:
+        yield f"gates failed: {', '.join(failed)}"
+    now = problems(row)
+    yield f"the rules today: {'; '.join(now) if now else 'no fault'}"
 
 
 def parents(row: Mapping[str, Any]) -> list[str]:
@@ -413,10 +441,11 @@ def drawn_by(record: Mapping[str, Any], rows: pl.DataFrame, stage: str) -> set[s
         return None
     if recipe.stage_hash(stage) != record.get("config_sha256"):
         return None
-    limit, share = recipe.preference.max_rows, None
     if stage == "sft":
-        limit, share = recipe.sft.max_rows, recipe.sft.no_call_share
-    chosen = choose_dialogues(train, recipe.seed, limit, share)
+        sft = recipe.sft
+        chosen = choose_dialogues(train, recipe.seed, sft.max_rows, sft.no_call_share, sft.weights)
+    else:
+        chosen = choose_dialogues(train, recipe.seed, recipe.preference.max_rows, None)
     return set(chosen["sample_id"])
 
 

@@ -90,9 +90,8 @@ class Writing:
 def faults(row: Mapping[str, Any]) -> list[str]:
     """What the rules have against a reworded dialogue."""
     from twainbot.dialogues.quality import problems
-    from twainbot.dialogues.tools import FORECAST_TOOL
 
-    return problems(row, FORECAST_TOOL)
+    return problems(row)
 
 
 def refuse_bad_batch(height: int, rejects: Mapping[str, int]) -> None:
@@ -106,6 +105,9 @@ def refuse_bad_batch(height: int, rejects: Mapping[str, int]) -> None:
         )
 
 
+OF_EVERY_ROW = ("ids_are_unique", "labelled_synthetic")
+
+
 def among_accepted(gates: Sequence[Gate]) -> list[Gate]:
     """The same gates over the rows that were not given up: a recorded reject is no fault of the table."""
 
@@ -117,7 +119,7 @@ def among_accepted(gates: Sequence[Gate]) -> list[Gate]:
 
         return replace(gate, judge=judge)
 
-    return [over_accepted(gate) if gate.name in ("well_formed_and_grounded", "varied") else gate for gate in gates]
+    return [gate if gate.name in OF_EVERY_ROW else over_accepted(gate) for gate in gates]
 
 
 def asking_metadata(generator: Generator) -> dict[str, Any]:

@@ -336,3 +336,180 @@ def test_a_town_that_is_called_low_has_a_high_too():
     assert kinds(row(reply, result=arizona, **asked)) == []
     swapped = reply.replace("71", "xx").replace("52", "71").replace("xx", "52")
     assert "wrong_role" in kinds(row(swapped, result=arizona, **asked))
+
+
+# --- several tools, several calls, a stated today ----------------------------------------------------------------------
+
+SEVERAL = {
+    "type": "function",
+    "function": {
+        "name": "get_days",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string"},
+                "days": {"type": "integer", "minimum": 1, "maximum": 7},
+                "units": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+                "start": {"type": "string", "format": "date"},
+            },
+            "required": ["city"],
+        },
+    },
+}
+TODAY = rows.turn("system", "You are Mark Twain. Today is Tuesday, 6 October 2026.")
+DAYS = {"city": "Elko, NV", "date": "2026-10-09", "high": 20, "low": 5, "units": "celsius", "wind": "16 km/h W"}
+SAID_OF_DAYS = "I asked, since my own guess is worth its price. Elko on Friday has a high of 20°C and a low of 5°C."
+
+
+def days_call(**arguments: object) -> dict[str, Any]:
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_call": {"tool_name": "get_days", "arguments": json.dumps(arguments)},
+    }
+
+
+def days_row(call: dict[str, Any], asked: str, reply: str = SAID_OF_DAYS, today: bool = True) -> dict[str, Any]:
+    turns = [rows.turn("user", asked), call, rows.turn("tool", rows.compact(DAYS)), rows.turn("assistant", reply)]
+    return {**row(), "tools": json.dumps([FORECAST_TOOL, SEVERAL]), "turns": [TODAY, *turns] if today else turns}
+
+
+def test_a_call_is_held_to_the_schema_that_its_row_offers():
+    asked = "Elko for the next 3 days, please, in Celsius, from Friday on."
+    sound = days_row(days_call(city="Elko", days=3, units="celsius", start="2026-10-09"), asked)
+    assert quality.problems(sound) == []
+    assert quality.problems({**sound, "tools": json.dumps([FORECAST_TOOL])}) == ["unknown_tool: get_days"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ({"days": 3}, "arguments: 'city' is a required property"),
+        ({"city": "Elko", "days": 9}, "arguments: days: 9 is greater than the maximum of 7"),
+        ({"city": "Elko", "days": "3"}, "arguments: days: '3' is not of type 'integer'"),
+        ({"city": "Elko", "units": "kelvin"}, "arguments: units: 'kelvin' is not one of ['celsius', 'fahrenheit']"),
+        ({"city": "Elko", "start": "Friday"}, "arguments: start: 'Friday' is not a 'date'"),
+        ({"city": "Elko", "place": "Elko"}, "arguments: place is not in the schema"),
+        ({"city": "Elko", "days": 5}, "argument_not_said: days=5 is not in the user's words"),
+        ({"city": "Reno"}, "argument_not_said: city='Reno' is not in the user's words"),
+    ],
+)
+def test_each_fault_of_a_call_is_told(arguments, kind):
+    assert kind in quality.problems(days_row(days_call(**arguments), "Elko on Friday, for 3 days, please, or 9."))
+
+
+@pytest.mark.parametrize(
+    ("said", "day"),
+    [
+        ("on Friday", "2026-10-09"), ("tomorrow", "2026-10-07"), ("this weekend", "2026-10-10"),
+        ("in three days", "2026-10-09"), ("a week from today", "2026-10-13"), ("on the 9th", "2026-10-09"),
+        ("on October 9th", "2026-10-09"), ("next Tuesday", "2026-10-20"), ("on Christmas", "2026-12-25"), ("", "2026-10-06"),
+    ],
+)  # fmt: skip
+def test_a_day_is_resolved_against_the_stated_today_and_only_against_it(said, day):
+    call = days_call(city="Elko", start=day)
+    asked = f"How is Elko {said}?"
+    fault = f"argument_not_said: start={day!r} is not in the user's words"
+    assert fault not in quality.problems(days_row(call, asked))
+    assert fault in quality.problems(days_row(call, asked, today=False))
+    assert fault.replace(day, "2026-10-17") in quality.problems(
+        days_row(days_call(city="Elko", start="2026-10-17"), asked)
+    )
+
+
+def test_a_state_may_be_written_short_and_a_town_completed_from_a_later_turn():
+    turns = [
+        rows.turn("user", "And Portland tomorrow?"), rows.turn("assistant", "Maine or Oregon, friend?"),
+        rows.turn("user", "The one in Maine."), rows.call("Portland, ME", "tomorrow"),
+    ]  # fmt: skip
+    made = row(
+        turns=[
+            *turns,
+            *row(REPLY.replace("Reno", "Portland"), result={**RESULT, "location": "Portland, ME"})["turns"][2:],
+        ]
+    )
+    assert quality.problems(made) == []
+    turns[2] = rows.turn("user", "Give me the other.")
+    assert "argument_not_said: location='Portland, ME' is not in the user's words" in quality.problems(
+        {**made, "turns": [*turns, *made["turns"][4:]]}
+    )
+
+
+ELKO = {**RESULT, "location": "Elko, NV", "high_f": 60, "low_f": 33}
+BOTH = "I had two answers for one breath. Reno tomorrow has a high of 71°F. Elko tomorrow has a high of 60°F."
+
+
+def two_calls(*kept: int) -> list[dict[str, Any]]:
+    turns = [
+        rows.turn("user", "Reno and Elko tomorrow?"), rows.call("Reno", "tomorrow"), rows.call("Elko", "tomorrow"),
+        rows.turn("tool", rows.compact(RESULT)), rows.turn("tool", rows.compact(ELKO)), rows.turn("assistant", BOTH),
+    ]  # fmt: skip
+    return [turns[at] for at in kept]
+
+
+def test_several_calls_in_a_row_want_as_many_results():
+    assert quality.problems(row(turns=two_calls(0, 1, 2, 3, 4, 5))) == []
+    assert quality.problems(row(turns=two_calls(0, 1, 2, 3, 5))) == ["roles: 1 results of 2 calls"]
+    assert quality.problems(row(turns=two_calls(0, 1, 3, 4, 5))) == ["roles: 2 results of 1 calls"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        (REPLY.replace("partly cloudy", "clear"), "ungrounded_claim: condition clear skies"),
+        (REPLY.replace("Reno tomorrow has", "In Tulsa tomorrow it has"), "ungrounded_claim: place Tulsa"),
+        (REPLY.replace("Reno tomorrow", "Reno on Thursday"), "ungrounded_claim: day Thursday"),
+        (REPLY + " There will be thick fog.", "ungrounded_claim: condition fog"),
+    ],
+)
+def test_a_claim_that_no_result_supports_is_told_by_its_kind_and_words(reply, fault):
+    found = quality.problems(row(reply))
+    assert any(problem.startswith(fault[: fault.rindex(" ")]) for problem in found), found
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        ("Why is the sky blue?", "The air scatters the blue of the sunlight, and the rain has no hand in it."),
+        ("What's the time in Ten Sleep, WY?", "I carry no clock that reaches Ten Sleep, WY, and never did."),
+        ("It is snowing here and I am sorry for it.", "I am sorry for your snow, and for the shovel."),
+    ],
+)
+def test_talk_that_forecasts_nothing_needs_no_ground(talk):
+    asked, said = talk
+    assert quality.problems(row(turns=[rows.turn("user", asked), rows.turn("assistant", said)])) == []
+
+
+def test_a_chance_of_nothing_is_no_rain_and_a_proverb_no_forecast():
+    dry = {**RESULT, "precipitation_chance": 0}
+    told = REPLY.replace("30 percent", "0 percent")
+    assert quality.problems(row(told, result=dry)) == []
+    assert quality.problems(row(told + " A cloudy sky makes a good curtain.", result=dry)) == []
+    assert kinds(row(told + " A cloudy sky is what you get.", result=dry)) == ["ungrounded_claim"]
+
+
+def test_a_retold_bulletin_keeps_its_facts_and_a_joke_has_none_to_keep():
+    bulletin = "Tell me this in your way: Monday, mostly sunny, with a high near 60 and a north wind of 10 mph."
+    sound = "Monday, the office allows, is mostly sunny, with a high near 60 and a wind of 10 mph to hold your hat."
+    turns = [rows.turn("user", bulletin), rows.turn("assistant", sound)]
+    assert quality.problems(row(turns=turns, kind="style_transfer")) == []
+    turns[1] = rows.turn("assistant", sound.replace("is mostly sunny", "brings heavy snow"))
+    assert kinds(row(turns=turns, kind="style_transfer")) == ["ungrounded_claim"]
+    joke = [
+        rows.turn("user", "Tell this: it rained until the fish drowned."),
+        rows.turn("assistant", "It snowed until the fish froze."),
+    ]
+    assert quality.problems(row(turns=joke, kind="style_transfer")) == []
+
+
+def test_a_list_of_tools_that_is_none_is_a_fault_of_the_row():
+    assert kinds({**row(), "tools": "{"}) == []  # a schema given stands in for the row's own
+    assert [found.partition(":")[0] for found in quality.problems({**row(), "tools": "{"})] == ["tools"]
+    assert [found.partition(":")[0] for found in quality.problems({**row(), "tools": '[{"function": {}}]'})] == [
+        "tools"
+    ]
+
+
+def test_words_beside_a_call_are_judged_too():
+    call = {**rows.call("Reno", "tomorrow"), "content": "Expect 99 degrees, but let me ask."}
+    assert "no_call: weather stated without the tool" in quality.problems(row(call=call))

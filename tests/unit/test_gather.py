@@ -10,7 +10,7 @@ import pytest
 from tests import builders as make
 from tests.fakes import FakeScorer
 from twainbot.dialogues import prompts
-from twainbot.dialogues.gather import from_work, gather_and_screen, parents, with_parents
+from twainbot.dialogues.gather import CORPUS_RUN_WORDS, from_work, gather_and_screen, parents
 from twainbot.dialogues.rows import turn
 from twainbot.errors import BadInput
 from twainbot.records import SCREENED_DIALOGUE
@@ -83,10 +83,90 @@ def test_a_dialogue_lives_as_long_as_all_its_parents(parent, decision):
     assert row["reasons"] == ([] if decision == "keep" else [f"parent_not_curated: {parent}"])
 
 
-def test_a_lost_parent_is_added_to_the_reasons_that_were_there():
-    row = make.judged_dialogue(origin=json.dumps({"parents": ["gone"]}), decision="review", reasons=["lexical: abuse"])
-    assert with_parents(row, set(), set())["reasons"] == ["lexical: abuse", "parent_not_curated: gone"]
-    assert with_parents(row, {"gone"}, set()) == row
+def test_a_lost_parent_is_told_beside_the_reasons_that_were_there():
+    coarse = make.dialogue(turns=make.talk_turns(make.REPLY + " That is a damned shitty sky."), origin=origin("gone"))
+    [row] = gathered(make.dialogues(coarse))
+    assert row["decision"] == "reject"
+    assert row["reasons"][0] == "parent_not_curated: gone"
+    assert any(reason.startswith("lexical: ") for reason in row["reasons"][1:])
+
+
+def origin(*names: str) -> str:
+    return json.dumps({"generator": "grammar", "parents": list(names)})
+
+
+# 26 words; 24 are the bound, so a reply that says 24 of them is kept and one that says 25 is not
+TALE = (
+    "The ferryman counted his passengers twice, lost the count both times, and charged every one of them for the "
+    "arithmetic, including a calf that had boarded asleep"
+)
+
+
+@pytest.mark.parametrize(("words", "decision"), [(24, "keep"), (25, "reject")])
+def test_a_reply_may_share_a_run_with_a_passage_up_to_the_bound(words, decision):
+    assert CORPUS_RUN_WORDS == 24
+    held = make.passages(make.passage("tales/ferry", text=f"It was so. {TALE}. That is all."))
+    told = f"{make.REPLY} {' '.join(TALE.split()[:words])}!"
+    [row] = gathered(make.dialogues(make.dialogue(turns=make.talk_turns(told))), passages=held)
+    assert row["decision"] == decision
+    if decision == "reject":
+        assert row["reasons"] == [f"copied: 25 words of {held['chunk_id'][0]}"]
+
+
+def test_what_the_user_quoted_may_be_said_again():
+    held = make.passages(make.passage("tales/ferry", text=TALE))
+    turns = [turn("user", f"Say this in your manner: {TALE}"), turn("assistant", f"My father had it so: {TALE}.")]
+    [row] = gathered(make.dialogues(make.dialogue(turns=turns, kind="style_transfer")), passages=held)
+    assert row["decision"] == "keep"
+
+
+def test_a_dialogue_that_holds_the_text_of_an_evaluation_is_rejected_whoever_says_it():
+    asked = make.talk_turns()[0]["content"]  # nine words
+    rows = gather_and_screen(
+        make.dialogues(make.dialogue()), make.works().clear(), make.passages(), NotScored(),
+        {"grounding/g7": asked.upper()},
+    ).to_dicts()  # fmt: skip
+    assert [(row["decision"], row["reasons"]) for row in rows] == [("reject", ["eval_text: grounding/g7"])]
+
+
+def test_a_short_item_of_an_evaluation_must_be_a_whole_turn():
+    asked = make.talk_turns()[0]["content"]  # "What will it do in Hannibal, MO tomorrow?"
+    for said, found in ((asked, False), ("what will it DO", True)):
+        rows = make.dialogues(make.dialogue(turns=[turn("user", said), *make.talk_turns()[1:]]))
+        [row] = gather_and_screen(
+            rows, make.works().clear(), make.passages(), NotScored(), {"chat/3": "What will it do?"}
+        ).to_dicts()
+        assert ("eval_text: chat/3" in row["reasons"]) == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"disclaimer": " "}, "unlabelled: no disclaimer"),
+        ({"origin": None}, "unlabelled: no origin with a generator"),
+    ],
+)
+def test_a_dialogue_that_does_not_say_what_wrote_it_is_rejected(changes, reason):
+    [row] = gathered(make.dialogues(make.dialogue(**changes)))
+    assert (row["decision"], row["reasons"]) == ("reject", [reason])
+
+
+def test_of_near_duplicates_the_smallest_id_stays_whatever_the_order_and_a_faulty_one_puts_nobody_out():
+    wrong = make.dialogue("a", turns=make.talk_turns(make.REPLY.replace("71", "84")))
+    copies = [make.dialogue(name) for name in ("d", "b", "c")]
+    rows = gathered(make.dialogues(*copies, wrong))
+    assert [(row["conversation_id"], row["decision"]) for row in rows] == [
+        ("a", "reject"), ("b", "keep"), ("c", "reject"), ("d", "reject"),
+    ]  # fmt: skip
+    assert [row["reasons"] for row in rows[2:]] == [["near_duplicate: b"], ["near_duplicate: b"]]
+
+
+def test_a_later_batch_changes_no_decision_on_an_earlier_one():
+    first = [make.dialogue("b000/t/0"), make.dialogue("b000/t/1")]
+    before = gathered(make.dialogues(*first))
+    after = gathered(make.dialogues(*first, make.dialogue("b001/t/0")))
+    assert after[:2] == before
+    assert after[2]["reasons"] == ["near_duplicate: b000/t/0"]
 
 
 def test_the_table_is_sorted_and_has_the_records_columns():

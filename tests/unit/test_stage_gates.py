@@ -95,6 +95,38 @@ def openings(*replies: str) -> pl.DataFrame:
     return make.dialogues(*rows)
 
 
+def talked(**counts: int) -> pl.DataFrame:
+    """Assigned dialogues, so many in each split."""
+    splits_ = [split for split, count in counts.items() for _ in range(count)]
+    names = [f"d{at}" for at in range(len(splits_))]
+    return pl.DataFrame(
+        {"sample_id": names, "kind": ["dialogue"] * len(names), "split": splits_},
+        schema={"sample_id": pl.String, "kind": pl.String, "split": pl.String},
+    )
+
+
+def told(*replies: str) -> pl.DataFrame:
+    """A weather dialogue with each reply, all of one question."""
+    return make.dialogues(
+        *(make.dialogue(f"d{at}", turns=make.talk_turns(text)) for at, text in enumerate(replies))
+    ).head(len(replies))
+
+
+def asked(*questions: str) -> pl.DataFrame:
+    """A dialogue with each question."""
+    turns = [[turn("user", text), turn("assistant", "I could not say.")] for text in questions]
+    return make.dialogues(*(make.dialogue(f"d{at}", turns=each, kind="no_tool") for at, each in enumerate(turns)))
+
+
+def speeches(count: int) -> list[str]:
+    """Texts of twelve words that share none: their distinct-3 is 1 and their self-BLEU 0."""
+    return [" ".join(f"w{at}x{place}" for place in range(12)) for at in range(count)]
+
+
+def kept(rows: pl.DataFrame, *decisions: str) -> pl.DataFrame:
+    return rows.with_columns(decision=pl.Series(decisions))
+
+
 def decided(*kept: str) -> pl.DataFrame:
     return pl.DataFrame({"decision": list(kept)})
 
@@ -286,6 +318,11 @@ CASES = [
          make.dialogues(make.dialogue(disclaimer=None)), make.dialogues(make.dialogue(origin=None))),
     case("dialogues/written:varied", [openings(make.REPLY, NEW_OPENING), openings(make.REPLY, make.REPLY), openings()],
          openings(make.REPLY, make.REPLY, make.REPLY)),
+    case("dialogues/written:few_near_duplicates", [told(*speeches(50), speeches(1)[0]), told()],  # 1 of 51: 0.0196
+         told(*speeches(48), speeches(1)[0])),  # 1 of 49: 0.0204
+    case("dialogues/written:replies_like_peoples", [told(*speeches(25)), told(*[make.REPLY] * 24)], told(*[make.REPLY] * 25)),
+    case("dialogues/written:questions_like_peoples", [asked(*speeches(25)), asked(*["Will it rain in Elko?"] * 24)],
+         asked(*["Will it rain in Elko?"] * 25)),
     case("dialogues/pairs:pairs_differ", make.preferences(), make.preferences(make.preference(rejected=make.REPLY)),
          make.preferences(make.preference(flaw="")), make.preferences(make.preference(flaw=None)),
          make.preferences(make.preference(chosen=None)), make.preferences(make.preference(rejected=None))),
@@ -304,6 +341,10 @@ CASES = [
          make.judged_dialogues(make.judged_dialogue(turns=make.talk_turns("It will be 99 degrees.")))),
     case("dialogues/screened:ids_are_unique", make.judged_dialogues(),
          make.judged_dialogues(make.judged_dialogue(), make.judged_dialogue())),
+    case("dialogues/screened:kept_do_not_repeat",
+         [kept(told(make.REPLY, make.REPLY), "keep", "reject"), kept(told(*speeches(2)), "keep", "keep")],
+         kept(told(make.REPLY, make.REPLY), "keep", "keep")),
+    case("dialogues/screened:replies_like_peoples", told(*speeches(25)), told(*[make.REPLY] * 25)),
     case("dialogues/screened:enough_dialogues", decided(*["keep"] * thresholds.MIN_DIALOGUES),
          decided(*["keep"] * (thresholds.MIN_DIALOGUES - 1), "review", "reject")),
     case("splits/assignments:nothing_crosses", ASSIGNED,
@@ -312,6 +353,8 @@ CASES = [
          ASSIGNED.with_columns(group_id=pl.lit("s1"))),
     case("splits/assignments:every_sample_once", ASSIGNED, ASSIGNED[:2], pl.concat([ASSIGNED, ASSIGNED[:1]]),
          assigned(s1="train", s2="train", s4="test")),
+    case("splits/assignments:few_held_back",
+         [talked(train=17, held_back=3), talked(train=1), talked()], talked(train=16, held_back=3)),  # 3 of 19: 0.158
     case("splits/assignments:three_splits", ASSIGNED, assigned(s1="train", s2="validation"), assigned(s1="test"),
          ASSIGNED.clear()),
     case("splits/assignments:strata_balanced", [stratum(30, 3), stratum(29, 0), stratum(100, 16)], stratum(30, 2),

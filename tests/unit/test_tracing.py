@@ -113,6 +113,45 @@ def test_a_rejected_passage_says_at_which_stage_and_why(lake):
     assert "curated: rejected at dedupe: duplicate_in:tales/a:0-9" in told(lake, CHUNK_ID)
 
 
+def test_a_dialogue_tells_its_generator_prompt_seed_bulletin_and_gates(lake):
+    origin = {
+        "generator": "openai", "model": "m-1", "prompt": "tool_calls v2", "prompt_hash": "ab12", "seed": 7,
+        "parents": [CHUNK_ID], "draft": {"generator": "grammar-v1", "data": "cd34"}, "repaired": True,
+    }  # fmt: skip
+    lake.write(
+        "dialogues/screened",
+        None,
+        builders.judged_dialogues(builders.judged_dialogue(DIALOGUE_ID, origin=json.dumps(origin))),
+    )
+    text = told(lake, DIALOGUE_ID)
+    assert "written by: openai, model m-1, prompt tool_calls v2, prompt_hash ab12, seed 7" in text
+    assert "draft by: grammar-v1, data cd34" in text
+    assert "repaired: the first answer was refused" in text
+    assert "screening: keep" in text
+    assert (
+        "gates passed: form, tool calls, grounding, voice, label, copying, evaluation text, parents, toxicity (not scored)"
+        in text
+    )
+    assert "gates failed" not in text
+    assert "the rules today: no fault" in text
+    assert f"passage {CHUNK_ID}" in text
+    assert f"characters 0 to {len(builders.TEXT)} of" in text
+
+
+def test_a_refused_dialogue_tells_which_gates_it_failed_and_what_the_rules_say_today(lake):
+    turns = builders.talk_turns(builders.REPLY.replace("71", "84"))
+    reasons = ["ungrounded_number: 84 degrees", "near_duplicate: b000/x/1"]
+    lake.write("dialogues/screened", None, builders.judged_dialogues(retelling_refused(turns, reasons)))
+    text = told(lake, DIALOGUE_ID)
+    assert "gates failed: grounding, near-duplicates" in text
+    assert "gates passed: form, tool calls, voice" in text
+    assert "the rules today: ungrounded_number: 84 degrees" in text
+
+
+def retelling_refused(turns, reasons):
+    return builders.judged_dialogue(DIALOGUE_ID, turns=turns, decision="reject", reasons=reasons)
+
+
 def test_a_passage_in_review_names_the_command_that_ends_it(lake):
     reject = {"sample_id": CHUNK_ID, "work_id": "tales/the-flood", "source": "local", "stage": "screened",
               "decision": "review", "reasons": ["profanity"]}  # fmt: skip

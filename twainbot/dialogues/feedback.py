@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 
 from twainbot.dialogues import figures, quality
-from twainbot.dialogues.tools import FORECAST_TOOL
 from twainbot.records import FEEDBACK, frame
 
 RATER = "rubric-v1"
@@ -39,7 +38,7 @@ def _rate(row: Mapping[str, Any]) -> dict[str, Any]:
     voiced = " ".join(part for part in re.split(r"(?<=[.!?])\s+", spoken) if not figures.read(part))
     words = max(1, len(spoken.split()))
     manner, turns = len(_MANNER.findall(spoken)), len(_TURNS.findall(voiced))
-    found = quality.problems(row, FORECAST_TOOL)
+    found = quality.problems(row)
     return {
         "conversation_id": row["conversation_id"],
         "style": 1 + sum(manner / words > step for step in _STYLE_STEPS),

@@ -1,68 +1,84 @@
 """The gate of synthetic dialogues: what is wrong with one, how varied a batch is, and the decision on each row.
 
-The rules read only the row: turns, tool results, the user's words. Whether a claim in prose (a condition, a day, a town)
-agrees with the result is judged once more, and more finely, by evals/grounding.py.
+The rules read only the row: turns, the tools it offers, their results, the user's words. What a reply rests on is
+grounds.py's, whether an argument was said said.py's, figures of variety variety.py's, copying from passages copying.py's.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import polars as pl
 
-from twainbot.dialogues import figures, rows
-from twainbot.dialogues.tools import FORECAST_TOOL, call_arguments, stored_name
+from twainbot.dedupe import pairs
+from twainbot.dialogues import grounds, said
+from twainbot.dialogues.tools import SERVED_TO_STORED, call_arguments
+from twainbot.dialogues.variety import distinct, words_of
 from twainbot.errors import BadInput
 from twainbot.records import DIALOGUE, SCREENED_DIALOGUE, conform, frame
 from twainbot.screening import ToxicityScorer, lexical
 
-VOICE_MIN_WORDS = 7  # the shortest opening or closing of the shipped grammars holds 7 words beside the facts
 COPY_MAX_WORDS = 30  # longest run shared with the user's quotation; lines are at most 26 words long, see transfer.py
 NEAR_DUPLICATE = 0.7  # 3-gram Jaccard of two replies, above which the later one is rejected
 TOXICITY_REJECT = 0.5  # the customary cut of Detoxify; synthetic text is gated, not only flagged
+
+# The gates that a dialogue passes, and the kinds of reason that each gives
+GATES: Mapping[str, tuple[str, ...]] = {
+    "form": ("roles", "empty", "tools", "tool_result"),
+    "tool calls": ("unknown_tool", "arguments", "argument_not_said"),
+    "grounding": (
+        "ungrounded_number", "wrong_role", "invented_alert", "ungrounded_claim", "no_call", "forecast_despite_failure",
+    ),
+    "voice": ("flat_voice",),
+    "label": ("unlabelled",),
+    "copying": ("copied",),
+    "evaluation text": ("eval_text",),
+    "parents": ("parent_not_curated",),
+    "toxicity": ("toxicity",),
+    "coarse words": ("lexical",),
+    "near-duplicates": ("near_duplicate",),
+}  # fmt: skip
 
 _FLOW = {  # what may follow a turn; "" is the end
     "": ("user",),
     "system": ("user",),
     "user": ("assistant", "call"),
-    "call": ("tool",),
-    "tool": ("assistant", "call"),
+    "call": ("tool", "call"),
+    "tool": ("assistant", "call", "tool"),
     "assistant": ("user", ""),
 }
-_DAY = re.compile(
-    r"\b(?:today|tonight|tomorrow|weekend|this (?:morning|afternoon|evening)|(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-    r"|\d{4}-\d\d-\d\d)\b",
-    re.IGNORECASE,
-)
-_ALERT = re.compile(r"((?:[A-Z][a-z]+ )+(?:Warning|Watch|Advisory))\b")
-# the role word that stands before a figure, a few plain words between: "the low in Reno tomorrow is 40"
-_ROLE = re.compile(r"\b(high|low)\b(?:\s+[A-Za-z]+){0,6}\s+(?=[-−\d])", re.IGNORECASE)
-_SKY = r"sun|sunny|rain|rainy|snow|showers?|cloudy|overcast|thunderstorms?|sleet|fog|drizzle|windy"
-_FORECAST = re.compile(
-    r"\b(?:will be|will have|expect|look for|promises?|calls? for|gets|brings|should see|down for)\b[^.?!]*"
-    rf"\b(?:{_SKY})\b",
-    re.IGNORECASE,
-)
 
 Row: TypeAlias = Mapping[str, Any]
 
 
-def problems(row: Row, tool: Mapping[str, Any]) -> list[str]:
+def problems(row: Row, tool: Row | None = None) -> list[str]:
     """What is wrong with a DIALOGUE row, as `kind: detail`, in reading order; empty if it is sound.
 
-    `tool` is the JSON schema of the tool, in the served form (dialogues/tools.py).
+    Calls are held to the schemas that the row offers; `tool`, a schema in the served form, stands in for them.
     """
-    turns = row["turns"]
+    tools = json.dumps([tool]) if tool is not None else row["tools"]
+    return list(_problems(json.dumps([row["kind"], tools, row["turns"]], ensure_ascii=False)))
+
+
+@lru_cache(maxsize=1 << 13)
+def _problems(judged: str) -> tuple[str, ...]:
+    """The problems of a kind, tools and turns as JSON. A row passes four gates of a run: 4 ms the first time, then none."""
+    kind, tools, turns = json.loads(judged)
     found = _flow_problems(turns)
     if found:
-        return found  # without a sound order, the rest would judge the wrong turns
-    retold = row["kind"] == "style_transfer"  # somebody else's words: weather in them is no forecast of ours
-    found = [problem for at in range(len(turns)) for problem in _turn_problems(turns, at, tool, retold=retold)]
-    return found + (list(_copy_problems(turns)) if retold else [])
+        return tuple(found)  # without a sound order, the rest would judge the wrong turns
+    try:
+        offered = _offered(tools or "[]")
+    except BadInput as error:
+        return (f"tools: {error}",)
+    retold = kind == "style_transfer"  # somebody else's words: weather in them is no forecast of ours
+    found = [problem for at in range(len(turns)) for problem in _turn_problems(turns, at, offered, retold=retold)]
+    return (*found, *(_copy_problems(turns) if retold else ()))
 
 
 def _kind_of(turn: Row) -> str:
@@ -74,29 +90,96 @@ def _flow_problems(turns: Sequence[Row]) -> list[str]:
     kinds = [_kind_of(turn) for turn in turns]
     if kinds[:1] == ["system"]:
         kinds = kinds[1:]
-    pairs = zip(["", *kinds], [*kinds, ""], strict=True)
-    wrong = [(before, after) for before, after in pairs if after not in _FLOW.get(before, ())]
+    pairs_of = zip(["", *kinds], [*kinds, ""], strict=True)
+    wrong = [(before, after) for before, after in pairs_of if after not in _FLOW.get(before, ())]
     found = [f"roles: {after or 'end'} after {before or 'start'}" for before, after in wrong]
+    found += [f"roles: {tools} results of {calls} calls" for calls, tools in _exchanges(kinds) if calls != tools]
     empty = [turn["role"] for turn in turns if _kind_of(turn) != "call" and not (turn["content"] or "").strip()]
     return found + [f"empty: {role} turn" for role in empty]
 
 
-def _turn_problems(turns: Sequence[Row], at: int, tool: Mapping[str, Any], *, retold: bool) -> Iterator[str]:
-    kind = _kind_of(turns[at])
+def _exchanges(kinds: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """(calls in a row, results in a row after them) for each such stretch."""
+    for stretch in re.finditer(r"(c+)(t*)", "".join(kind[0] if kind in ("call", "tool") else "." for kind in kinds)):
+        if stretch[2]:
+            yield len(stretch[1]), len(stretch[2])
+
+
+def _turn_problems(turns: Sequence[Row], at: int, offered: Mapping[str, _Schema], *, retold: bool) -> Iterator[str]:
+    kind, content = _kind_of(turns[at]), turns[at]["content"] or ""
     if kind == "call":
-        yield from _call_problems(turns, at, tool)
-    elif kind == "tool":
-        if rows.tool_results([turns[at]]) == [{}]:
-            yield "tool_result: not a JSON object"
-    elif kind == "assistant":
-        yield from _reply_problems(turns, at)
-        if not retold:
-            yield from _manner_problems(turns, at)
+        yield from _call_problems(turns, at, offered)
+    elif kind == "tool" and _result(turns[at]) is None:
+        yield "tool_result: not a JSON object"
+    if kind == "assistant" or (kind == "call" and content.strip()):
+        yield from grounds.faults(content, known_before(turns, at), retold=retold)
 
 
-def _call_problems(turns: Sequence[Row], at: int, tool: Mapping[str, Any]) -> Iterator[str]:
-    call, function = turns[at]["tool_call"], tool["function"]
-    if call["tool_name"] != stored_name(function["name"]):
+def known_before(turns: Sequence[Row], at: int) -> grounds.Known:
+    """All that the turn may rest on. A call whose arguments cannot be read counts as one without any."""
+    before = turns[:at]
+    results = [_result(turn) for turn in before if turn["role"] == "tool"]
+    return grounds.Known(
+        results=[{} if result is None else result for result in results],
+        calls=[_arguments(turn["tool_call"]) for turn in before if _kind_of(turn) == "call"],
+        said=[turn["content"] for turn in before if turn["role"] == "user"],
+        today=said.stated_today(turns),
+        answers_tool=at > 0 and turns[at - 1]["role"] == "tool",
+    )
+
+
+def _result(turn: Row) -> dict[str, Any] | list[Any] | None:
+    """A tool turn's JSON object or list of objects; None for anything else."""
+    try:
+        value = json.loads(turn["content"] or "")
+    except json.JSONDecodeError:
+        return None
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return value
+    return value if isinstance(value, dict) else None
+
+
+def _arguments(call: Row) -> dict[str, Any]:
+    try:
+        return call_arguments(call)
+    except BadInput:
+        return {}
+
+
+# --- calls ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """A tool's parameters with their compiled validator."""
+
+    parameters: Row
+    validator: Any
+
+
+@lru_cache(maxsize=512)
+def _offered(tools: str) -> dict[str, _Schema]:
+    """Stored name to schema of the tools that a row offers. Raises BadInput where the list or a schema is none."""
+    from jsonschema import Draft202012Validator, SchemaError
+
+    found: dict[str, _Schema] = {}
+    try:
+        for tool in json.loads(tools):
+            function = tool.get("function", tool)
+            parameters = function.get("parameters") or {"type": "object", "properties": {}}
+            Draft202012Validator.check_schema(parameters)
+            checked = Draft202012Validator(parameters, format_checker=Draft202012Validator.FORMAT_CHECKER)
+            name = SERVED_TO_STORED.get(function["name"], function["name"])  # no alias: a tool offered is that tool
+            found.setdefault(name, _Schema(parameters, checked))
+    except (ValueError, TypeError, KeyError, AttributeError, SchemaError) as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"
+        raise BadInput(f"no list of tool schemas ({reason}), found {tools[:60]!r}") from error
+    return found
+
+
+def _call_problems(turns: Sequence[Row], at: int, offered: Mapping[str, _Schema]) -> Iterator[str]:
+    call = turns[at]["tool_call"]
+    if call["tool_name"] not in offered:
         yield f"unknown_tool: {call['tool_name']}"
         return
     try:
@@ -104,138 +187,36 @@ def _call_problems(turns: Sequence[Row], at: int, tool: Mapping[str, Any]) -> It
     except BadInput as error:
         yield f"arguments: {error}"
         return
-    yield from _schema_problems(arguments, function["parameters"])
-    said = _user_words(turns[:at])
+    schema = offered[call["tool_name"]]
+    yield from _schema_problems(arguments, schema)
+    words = [turn["content"] for turn in turns[:at] if turn["role"] == "user"]
+    results = [turn["content"] for turn in turns[:at] if turn["role"] == "tool"]
+    today = said.stated_today(turns)
     for name, value in arguments.items():
-        if isinstance(value, str) and not _is_said(name, value, said):
+        parameter = schema.parameters["properties"].get(name, {})
+        if not said.is_said(value, parameter, words, results, today):
             yield f"argument_not_said: {name}={value!r} is not in the user's words"
 
 
-def _schema_problems(arguments: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterator[str]:
-    known = parameters["properties"]
-    for name in parameters.get("required", []):
-        if name not in arguments:
-            yield f"arguments: {name} is missing"
+def _schema_problems(arguments: Row, schema: _Schema) -> Iterator[str]:
+    properties = schema.parameters.get("properties") or {}
     for name, value in arguments.items():
-        if name not in known:
+        if name not in properties:  # JSON Schema allows more than it names, and MCP servers ignore it in silence
             yield f"arguments: {name} is not in the schema"
-        elif known[name].get("type") == "string" and not (isinstance(value, str) and value.strip()):
-            yield f"arguments: {name} must be a text, got {value!r}"
-        elif "enum" in known[name] and value not in known[name]["enum"]:
-            yield f"arguments: {name}={value!r} is none of {known[name]['enum']}"
+        elif isinstance(value, str) and not value.strip():
+            yield f"arguments: {name} is empty"
+    for error in sorted(schema.validator.iter_errors(arguments), key=lambda error: (list(error.path), error.message)):
+        where = ".".join(str(part) for part in error.path)
+        yield f"arguments: {where + ': ' if where else ''}{error.message}"
 
 
-def _user_words(turns: Sequence[Row]) -> list[str]:
-    return [turn["content"] for turn in turns if turn["role"] == "user"]
-
-
-def _is_said(name: str, value: str, said: Sequence[str]) -> bool:
-    """Whether the user wrote the value, or named no day at all where the call says "today"."""
-    if any(value.casefold() in words.casefold() for words in said):
-        return True
-    return name == "datetime" and value == "today" and not any(_DAY.search(words) for words in said)
-
-
-def _reply_problems(turns: Sequence[Row], at: int) -> Iterator[str]:
-    reply = turns[at]["content"]
-    results = rows.tool_results(turns[:at])
-    forecasts = [result for result in results if "error" not in result]
-    said = [figure.value for words in _user_words(turns[:at]) for figure in figures.read(words)]
-    yield from _number_problems(reply, forecasts, said, turns[:at])
-    posted = {alert for result in forecasts for alert in result.get("alerts") or []}
-    for alert in _ALERT.findall(reply):
-        if not any(alert.endswith(known) for known in posted) and not any(
-            alert in words for words in _user_words(turns)
-        ):
-            yield f"invented_alert: {alert}"
-
-
-def _manner_problems(turns: Sequence[Row], at: int) -> Iterator[str]:
-    """A forecast that no tool result stands behind, or facts without a voice."""
-    reply = turns[at]["content"]
-    results = rows.tool_results(turns[:at])
-    forecasts = [result for result in results if "error" not in result]
-    answers_tool = _kind_of(turns[at - 1]) == "tool"
-    if not forecasts or (answers_tool and "error" in results[-1]):
-        figured = any(figure.unit for figure in figures.read(reply))
-        if figured or _FORECAST.search(reply):
-            yield (
-                "forecast_despite_failure: the tool gave none"
-                if results
-                else "no_call: weather stated without the tool"
-            )
-    elif answers_tool and _voice_words(reply, results[-1]) < VOICE_MIN_WORDS:
-        yield "flat_voice: nothing but the facts"
-
-
-def _number_problems(
-    reply: str, forecasts: Sequence[Row], said: Sequence[float], before: Sequence[Row]
-) -> Iterator[str]:
-    texts = [json.dumps(result, ensure_ascii=False) for result in forecasts]
-    texts += [turn["tool_call"]["arguments"] for turn in before if _kind_of(turn) == "call"]
-    known = {*said, *(figure.value for text in texts for figure in figures.read(text))}
-    known |= {float(result[key]) for result in forecasts for key in ("high_f", "low_f") if key in result}
-    for figure in figures.read(reply):
-        allowed = _allowed(figure.unit, forecasts, said) if forecasts else known
-        if figure.value not in (allowed if figure.unit else known):
-            yield f"ungrounded_number: {figure.value:g} {figure.unit}".rstrip()
-    if forecasts:
-        yield from _role_problems(reply, forecasts, said)
-
-
-def _allowed(unit: str, forecasts: Sequence[Row], said: Sequence[float]) -> set[float]:
-    """The values that may stand before a unit: the results' own, the user's, and exact conversions of the results'."""
-    degrees = [result[key] for result in forecasts for key in ("high_f", "low_f")]
-    winds = [result["wind_mph"] for result in forecasts]
-    values: dict[str, list[Any]] = {
-        "degrees": degrees,
-        "celsius": [figures.celsius(value) for value in degrees],
-        "percent": [result["precipitation_chance"] for result in forecasts],
-        "mph": winds,
-        "kmh": [figures.kmh(value) for value in winds],
-    }
-    return {float(value) for value in [*values.get(unit, []), *said]}
-
-
-def _role_problems(reply: str, forecasts: Sequence[Row], said: Sequence[float]) -> Iterator[str]:
-    by_place = {figure.start: figure for figure in figures.read(reply)}
-    for match in _ROLE.finditer(_without_places(reply, forecasts)):
-        figure = by_place.get(match.end())
-        role = match[1].lower()
-        if figure is None or figure.unit not in ("degrees", "celsius", "") or figure.value in said:
-            continue
-        values = {float(result[f"{role}_f"]) for result in forecasts}
-        values |= {float(figures.celsius(value)) for value in values} if figure.unit == "celsius" else set()
-        if figure.value not in values:
-            yield f"wrong_role: {figure.value:g} is not the {role}"
-
-
-def _without_places(reply: str, forecasts: Sequence[Row]) -> str:
-    """The reply with the towns' names blanked, place by place: Show Low, AZ, has a high too."""
-    for town in {str(result.get("location") or "").partition(",")[0] for result in forecasts} - {""}:
-        reply = re.sub(re.escape(town), lambda match: "_" * len(match[0]), reply, flags=re.IGNORECASE)
-    return reply
-
-
-def _voice_words(reply: str, result: Row) -> int:
-    """Words in sentences that hold no figure and no value of the result: what the persona adds."""
-    values = {str(result.get(key) or "").casefold() for key in ("location", "condition")} - {""}
-    total = 0
-    for sentence in re.split(r"(?<=[.!?:;])\s+", reply):
-        if not re.search(r"\d", sentence) and not any(value in sentence.casefold() for value in values):
-            total += len(sentence.split())
-    return total
+# --- copying and variety ---------------------------------------------------------------------------------------------------
 
 
 def _copy_problems(turns: Sequence[Row]) -> Iterator[str]:
-    run = longest_copied_run(turns[-1]["content"], _user_words(turns))
+    run = longest_copied_run(turns[-1]["content"], [turn["content"] for turn in turns if turn["role"] == "user"])
     if run > COPY_MAX_WORDS:
         yield f"copied: {run} words in a row"
-
-
-def words_of(text: str) -> list[str]:
-    """The text's words in lower case, marks gone."""
-    return re.findall(r"[\w']+", text.lower())
 
 
 def longest_copied_run(text: str, sources: Iterable[str]) -> int:
@@ -258,41 +239,33 @@ def replies(row: Row) -> list[str]:
     return [turn["content"] for turn in row["turns"] if _kind_of(turn) == "assistant"]
 
 
-def _grams(text: str, size: int) -> set[tuple[str, ...]]:
-    words = words_of(text)
-    return {tuple(words[at : at + size]) for at in range(max(1, len(words) - size + 1))}
-
-
 def near_duplicates(texts: Sequence[str], threshold: float = NEAR_DUPLICATE) -> dict[int, int]:
-    """Later text -> the earliest text whose word 3-grams it shares by Jaccard >= threshold (exact, no sketch)."""
-    grams = [_grams(text, 3) for text in texts]
-    holders: dict[tuple[str, ...], list[int]] = {}
+    """Later text -> the earliest text that is kept and whose word 3-grams it shares by Jaccard >= threshold.
+
+    The first of a family stays; so a text added at the end never changes what was said of those before it.
+    """
     found: dict[int, int] = {}
-    for at, mine in enumerate(grams):
-        shared = Counter(other for gram in mine for other in holders.get(gram, ()))
-        close = [other for other, n in shared.items() if n >= threshold * (len(mine) + len(grams[other]) - n)]
-        if close:
-            found[at] = min(close)
-        for gram in mine:
-            holders.setdefault(gram, []).append(at)
+    for first, second in pairs.near_duplicates(texts, threshold).select("a", "b").sort("b", "a").iter_rows():
+        if second not in found and first not in found:
+            found[second] = first
     return found
 
 
 def variety(dialogues: pl.DataFrame, seed_texts: Sequence[str] = ()) -> dict[str, float]:
     """How varied the replies of a batch are, and how long the longest run copied from a seed passage is.
 
-    distinct_1, distinct_2: distinct word n-grams / all; unique_openings: share of distinct first six words;
+    distinct_1 to distinct_3: distinct word n-grams / all; unique_openings: share of distinct first six words;
     near_duplicate_share: replies that repeat an earlier one (3-gram Jaccard >= 0.7).
     """
     spoken = [reply for row in dialogues.to_dicts() for reply in replies(row)]
+    names = ("replies", "distinct_1", "distinct_2", "distinct_3", "unique_openings", "near_duplicate_share")
     if not spoken:
-        return dict.fromkeys(("replies", "distinct_1", "distinct_2", "unique_openings", "near_duplicate_share"), 0.0)
+        return dict.fromkeys(names, 0.0)
     words = [words_of(reply) for reply in spoken]
     openings = {tuple(reply[:6]) for reply in words}
     measures = {
         "replies": float(len(spoken)),
-        "distinct_1": _distinct(words, 1),
-        "distinct_2": _distinct(words, 2),
+        **{f"distinct_{size}": distinct(words, size) for size in (1, 2, 3)},
         "unique_openings": len(openings) / len(spoken),
         "near_duplicate_share": len(near_duplicates(spoken)) / len(spoken),
         "mean_words": sum(map(len, words)) / len(words),
@@ -302,37 +275,65 @@ def variety(dialogues: pl.DataFrame, seed_texts: Sequence[str] = ()) -> dict[str
     return measures
 
 
-def _distinct(texts: Sequence[Sequence[str]], size: int) -> float:
-    grams = [tuple(words[at : at + size]) for words in texts for at in range(len(words) - size + 1)]
-    return len(set(grams)) / max(1, len(grams))
-
-
 def screen_dialogues(
     dialogues: pl.DataFrame,
     scorer: ToxicityScorer,
     *,
-    tool: Mapping[str, Any] = FORECAST_TOOL,
     lexical_flags: Callable[[str], Sequence[str]] = lambda text: lexical.find(text).flags,
+    further: Callable[[Sequence[Row]], Mapping[str, Sequence[str]]] = lambda _rows: {},
 ) -> pl.DataFrame:
     """The dialogues as SCREENED_DIALOGUE, in their order: keep, review (lexical flags only) or reject, with all reasons.
 
-    A row whose scorer did not run keeps a null toxicity and the backend's name; it is not taken for clean.
+    A row whose scorer did not run keeps a null toxicity and the backend's name; it is not taken for clean. `further`
+    gives reasons by id that take knowledge of other tables. Near-duplicates are sought among what is else sound, so that
+    a faulty dialogue never puts a sound one out; the first id stays.
     """
     listed = conform(dialogues, DIALOGUE, "dialogues").to_dicts()
     texts = ["\n".join(replies(row)) for row in listed]
     scores = scorer.score(texts)
-    repeated = near_duplicates(texts)
-    screened: list[dict[str, Any]] = []
-    for at, (row, score) in enumerate(zip(listed, scores, strict=True)):
-        reasons = problems(row, tool)
-        if at in repeated:
-            reasons.append(f"near_duplicate: {listed[repeated[at]]['conversation_id']}")
-        if score is not None and score >= TOXICITY_REJECT:
-            reasons.append(f"toxicity: {score:.2f} >= {TOXICITY_REJECT}")
-        flags = lexical_flags(texts[at])
-        decision = "reject" if reasons else "review" if flags else "keep"
-        reasons += [f"lexical: {flag}" for flag in flags]
-        screened.append(
-            {**row, "decision": decision, "reasons": reasons, "toxicity": score, "toxicity_backend": scorer.backend}
-        )
-    return frame(screened, SCREENED_DIALOGUE)
+    more = further(listed)
+    reasons = [
+        [*_given_up(row), *problems(row), *_unlabelled(row), *more.get(row["conversation_id"], ()), *_toxic(score)]
+        for row, score in zip(listed, scores, strict=True)
+    ]
+    sound = [at for at in range(len(listed)) if not reasons[at]]
+    for at, kept in near_duplicates([texts[at] for at in sound]).items():
+        reasons[sound[at]].append(f"near_duplicate: {listed[sound[kept]]['conversation_id']}")
+    flagged = [lexical_flags(text) for text in texts]
+    decided = [
+        {
+            **row,
+            "decision": "reject" if why else "review" if flags else "keep",
+            "reasons": [*why, *(f"lexical: {flag}" for flag in flags)],
+            "toxicity": score,
+            "toxicity_backend": scorer.backend,
+        }
+        for row, why, flags, score in zip(listed, reasons, flagged, scores, strict=True)
+    ]
+    return frame(decided, SCREENED_DIALOGUE)
+
+
+def _toxic(score: float | None) -> Iterator[str]:
+    if score is not None and score >= TOXICITY_REJECT:
+        yield f"toxicity: {score:.2f} >= {TOXICITY_REJECT}"
+
+
+def _origin(row: Row) -> dict[str, Any]:
+    try:
+        told = json.loads(row["origin"] or "{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _given_up(row: Row) -> list[str]:
+    """Why its language model's answer was refused, where the origin says so."""
+    return [str(reason) for reason in _origin(row).get("rejected") or []]
+
+
+def _unlabelled(row: Row) -> Iterator[str]:
+    """A synthetic row must say that it is, and what wrote it."""
+    if not (row["disclaimer"] or "").strip():
+        yield "unlabelled: no disclaimer"
+    if not _origin(row).get("generator"):
+        yield "unlabelled: no origin with a generator"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -33,6 +33,7 @@ _RAIN_LIKELY = 50.0  # percent from which "it will rain" without a hedge is no o
 _RAIN_UNLIKELY = 20.0  # percent up to which "dry" is fair
 _LITTLE_CHANCE = 35.0
 _SNOW_COLD = 36.0  # degrees F; above it an unnamed precipitation is no snow
+_OF_A_CHANCE = 26  # characters: " chance of measurable ", " at a "
 _WINDY, _BREEZY, _CALM = 15.0, 8.0, 7.0  # mph
 
 
@@ -92,7 +93,7 @@ def judge(
     towns |= {s.place.split(",")[0].strip() for fact in facts for s in fact.sheets if s.place}
     found = assertions(reply, sorted(towns))
     scopes = _Scopes(reply, found, facts, today)
-    return [_claim(a, *_verdict(a, scopes, today)) for a in found]
+    return _chances_told_once([_claim(a, *_verdict(a, scopes, today)) for a in found])
 
 
 def summarise(judged: Iterable[Sequence[Claim]]) -> GroundingSummary:
@@ -123,6 +124,21 @@ def summarise(judged: Iterable[Sequence[Claim]]) -> GroundingSummary:
 def _claim(a: Assertion, verdict: Verdict, reason: str) -> Claim:
     shown, why = (SKIPPED, f"{a.skip}: asserts nothing") if a.skip else (verdict, reason)
     return Claim(a.kind, a.text, a.value, a.unit, a.start, a.end, shown, why, verdict)
+
+
+def _chances_told_once(claims: Sequence[Claim]) -> list[Claim]:
+    """`a 0 % chance of rain` asserts no rain: the wet word beside a chance of 0 shares the verdict of the chance."""
+    none = [c for c in claims if c.kind == "chance" and c.value == 0]
+    return [
+        replace(c, verdict=near.verdict, strict=near.strict, reason=near.reason)
+        if c.kind == "condition" and c.value in WET and (near := next((n for n in none if _beside(n, c)), None))
+        else c
+        for c in claims
+    ]
+
+
+def _beside(chance: Claim, condition: Claim) -> bool:
+    return 0 < condition.start - chance.end <= _OF_A_CHANCE or 0 < chance.start - condition.end <= _OF_A_CHANCE
 
 
 # --- which result a statement speaks of -----------------------------------------------------------------------------------

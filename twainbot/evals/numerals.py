@@ -26,6 +26,7 @@ _NUMBER = re.compile(
     rf"(?:(?P<digits>\d{{1,3}}(?:,\d{{3}})+|\d+(?:\.\d+)?)(?P<plural>['’]?s\b)?|(?P<decade>{'|'.join(_DECADES)})\b|(?P<words>{_WORDS})\b)",
     re.IGNORECASE,
 )
+_ISO_DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 
 
@@ -41,8 +42,8 @@ class Numeral:
 
 
 def numerals(text: str) -> Iterator[Numeral]:
-    """Every number of the text in order, longest reading first (`a hundred and four` is one number)."""
-    for match in _NUMBER.finditer(text):
+    """Every number of the text in order, longest reading first (`a hundred and four` is one number); an ISO date is none."""
+    for match in _NUMBER.finditer(_ISO_DATE.sub("_" * len("2026-10-06"), text)):
         sign = -1.0 if match["minus"] else 1.0
         if match["digits"]:
             value = float(match["digits"].replace(",", ""))

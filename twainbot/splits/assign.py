@@ -32,9 +32,9 @@ _MIN_GAIN = 1e-9  # a move that gains less is rounding noise, and could go back 
 
 
 def assign(samples: pl.DataFrame, fractions: Sequence[float] = (0.8, 0.1, 0.1), *, seed: int = 0) -> pl.DataFrame:
-    """One row of records.ASSIGNMENT per sample, sorted by sample id; no cluster, work or seed lies in two splits.
+    """One row of records.ASSIGNMENT per sample, sorted by sample id; no cluster, work, seed or place lies in two splits.
 
-    Needs sample_id, kind, stratum and cluster_id; work_id and seed_id tie too where present, and each tie may be a list.
+    Needs sample_id, kind, stratum and cluster_id; work_id, seed_id and place_id tie too where present; a tie may be a list.
     `fractions` are those of train, validation and test; validation is rounded up. `group_id` is the group's smallest
     sample id. Whether every stratum could be balanced is told by `balance`. Raises BadInput on a repeated sample id.
     """

@@ -1,4 +1,4 @@
-"""What must stay together: samples that share a cluster, a work or a seed, however indirectly. Where a group goes is
+"""What must stay together: samples that share a cluster, a work, a seed or a place, however indirectly. Where a group goes is
 decided in assign.py.
 """
 
@@ -11,7 +11,8 @@ import polars as pl
 
 from twainbot.dedupe import cluster
 
-TIES = ("cluster_id", "work_id", "seed_id")  # columns whose values tie samples; each a text, a list of texts, or null
+# columns whose values tie samples; each a text, a list of texts, or null
+TIES = ("cluster_id", "work_id", "seed_id", "place_id")
 
 
 def tie_values(value: Any) -> Iterator[str]:

@@ -1,0 +1,108 @@
+"""What a training run will really see: weights per persona, kind and scenario, and the count of what was drawn."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from training import rows
+from training.config import Sft, Weights
+from training.render import IGNORED
+from training.rows import Loaded, Seen, TokenRow
+from twainbot.errors import BadInput
+
+TALK = json.dumps([{"role": "user", "content": "Well?"}, {"role": "assistant", "content": "Middling."}])
+CALL = json.dumps([{"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {}}]}])
+
+
+def table(*parts: tuple[int, str, str, str]) -> pl.DataFrame:
+    """So many dialogues each of a persona, kind and scenario; those of kind tool_calls hold a call."""
+    named = [part for count, *part in parts for _ in range(count)]
+    return pl.DataFrame(
+        {
+            "sample_id": [f"s{number:04d}" for number in range(len(named))],
+            "persona": [part[0] for part in named],
+            "kind": [part[1] for part in named],
+            "scenario": [part[2] for part in named],
+            "messages": [CALL if part[1] == "tool_calls" else TALK for part in named],
+        }
+    )
+
+
+HOUSE = table((700, "twain", "no_tool", "joke"), (300, "franklin", "no_tool", "joke"))
+
+
+def personas(chosen: pl.DataFrame) -> dict[str, int]:
+    return dict(chosen["persona"].value_counts().iter_rows())
+
+
+def test_without_weights_the_draw_is_what_it_was():
+    assert rows.choose_dialogues(HOUSE, 7, 90, None, Weights()).equals(rows.choose_dialogues(HOUSE, 7, 90, None))
+    assert rows.thinned(HOUSE, 7, Weights(persona={"twain": 1.0})).equals(HOUSE)
+
+
+def test_a_weight_of_a_half_takes_about_half_and_the_others_whole():
+    drawn = personas(rows.thinned(HOUSE, 7, Weights(persona={"twain": 0.5})))
+    assert drawn["franklin"] == 300
+    assert 300 <= drawn["twain"] <= 400  # 350 expected, 13 standard deviation
+
+
+def test_a_weight_of_nothing_leaves_none():
+    assert personas(rows.thinned(HOUSE, 7, Weights(persona={"twain": 0.0}))) == {"franklin": 300}
+
+
+def test_weights_of_persona_and_kind_multiply():
+    weights = Weights(persona={"twain": 0.5}, kind={"no_tool": 0.5}, scenario={"joke": 0.4})
+    assert weights.of("twain", "no_tool", "joke") == pytest.approx(0.1)
+    assert weights.of("franklin", "tool_calls", "single") == 1.0
+
+
+def test_a_changed_weight_moves_only_the_dialogues_that_it_names():
+    few = rows.thinned(HOUSE, 7, Weights(persona={"twain": 0.3}))
+    more = rows.thinned(HOUSE, 7, Weights(persona={"twain": 0.6}))
+    assert set(few["sample_id"]) < set(more["sample_id"])
+
+
+def test_weights_come_before_the_share_without_a_call_and_the_number_of_rows():
+    mixed = table(
+        (100, "twain", "tool_calls", "single"), (100, "twain", "no_tool", "joke"), (100, "twain", "no_tool", "past")
+    )
+    chosen = rows.choose_dialogues(mixed, 7, 80, 0.5, Weights(scenario={"past": 0.0}))
+    assert dict(chosen["scenario"].value_counts().iter_rows()) == {"single": 40, "joke": 40}
+
+
+def test_a_weight_of_a_name_that_no_dialogue_has_is_refused_with_the_names_there_are():
+    with pytest.raises(
+        BadInput, match=r"sft.weights.persona names \['twian'\], and the dialogues have: franklin, twain"
+    ):
+        rows.thinned(HOUSE, 7, Weights(persona={"twian": 0.5}))
+
+
+@pytest.mark.parametrize(
+    "weights", [{"persona": {"twain": 1.5}}, {"style": {"twain": 1.0}}, {"kind": {"no_tool": -0.1}}]
+)
+def test_a_weight_out_of_range_or_of_another_column_is_refused(weights):
+    with pytest.raises(ValidationError):
+        Sft.model_validate(
+            {"learning_rate": 1e-3, "sequence_length": 64, "micro_batch": 1, "effective_batch": 1,
+             "checkpoint_steps": 1, "minimum_steps": 1, "weights": weights}
+        )  # fmt: skip
+
+
+def test_what_is_seen_is_counted_by_name_after_the_too_long_are_out():
+    chosen = table((2, "twain", "tool_calls", "single"), (1, "franklin", "no_tool", "joke"))
+    # s0000: 4 tokens, 3 of them with loss; s0001 was too long; s0002: 2 tokens, 1 with loss. Loss on 4 tokens in all.
+    loaded = Loaded([TokenRow([1, 2, 3, 4], [IGNORED, 2, 3, 4]), TokenRow([1, 2], [IGNORED, 2])], ["s0001"])
+    assert rows.seen(chosen, loaded) == [
+        Seen("kind", "no_tool", 1, 2, 1, 1 / 4),
+        Seen("kind", "tool_calls", 1, 4, 3, 3 / 4),
+        Seen("call", "call", 1, 4, 3, 3 / 4),
+        Seen("call", "no call", 1, 2, 1, 1 / 4),
+        Seen("persona", "franklin", 1, 2, 1, 1 / 4),
+        Seen("persona", "twain", 1, 4, 3, 3 / 4),
+        Seen("scenario", "joke", 1, 2, 1, 1 / 4),
+        Seen("scenario", "single", 1, 4, 3, 3 / 4),
+    ]
