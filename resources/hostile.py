@@ -143,6 +143,16 @@ def read_outside(host: Host) -> str:
     return CONTAINED
 
 
+def open_files(host: Host) -> str:
+    """Look for files of the host's that were left open: a folder among them would be a way out."""
+    found = []
+    for number in range(256):
+        with suppress(OSError):
+            found.append((number, os.fstat(number).st_mode))
+    folders = [number for number, mode in found if mode & 0o170000 == 0o040000]
+    return CONTAINED if [number for number, _ in found] == [0, 1, 2, 3, 4] and not folders else f"open: {found}"
+
+
 def kill_everything(host: Host) -> str:
     """Kill the host's process, its neighbour, process 1 and whatever else there is."""
     for number in (host["pid"], host["neighbour"], 1):

@@ -25,7 +25,7 @@ from typing import Any
 
 from resources import sandbox
 from resources.sandbox import Outcome, Program
-from twainbot.evals.coding import Problem
+from twainbot.evals.coding import Problem, asked
 
 HOSTILE = Path(__file__).with_name("hostile.py")
 TEST = "def check(candidate):\n    found = candidate({host!r})\n    assert found == 'contained', found\n"
@@ -37,7 +37,7 @@ PROBES: dict[str, tuple[str, ...]] = {
     "endless_loop": ("timed_out",), "long_sleep": ("timed_out",), "four_gigabytes": ("passed",), "network": ("passed",),
     "loopback": ("passed",), "early_exit": ("exited",), "hard_exit": ("exited",), "fork_bomb": ("passed",),
     "big_file": ("passed",), "environment": ("passed",), "daemon": ("passed",), "write_outside": ("passed",),
-    "read_outside": ("passed",), "kill_everything": ("exited",), "stop_the_judge": ("timed_out",),
+    "read_outside": ("passed",), "open_files": ("passed",), "kill_everything": ("exited",), "stop_the_judge": ("timed_out",),
     "trace_others": ("passed",), "leftovers": ("passed",), "symlinks": ("passed",), "output_flood": ("passed",),
     "channel_flood": ("garbled",), "forged_verdict": ("garbled", "exited"), "always_equal": ("raised",),
     "find_the_tests": ("passed",), "gain_rights": ("passed",), "raise_limits": ("passed",), "kernel_memory": ("passed",),
@@ -153,7 +153,7 @@ def attempt(problems: Sequence[Problem], probes: Sequence[str]) -> Proof:
 
 def program_of(problem: Problem, body: str | None = None) -> Program:
     """A problem with a solution's body, the canonical one where none is given."""
-    solution = problem.prompt + (problem.canonical_solution if body is None else body)
+    solution = problem.prompt + problem.canonical_solution if body is None else asked(problem) + body
     return Program(solution, problem.test, problem.entry_point, problem.prompt)
 
 

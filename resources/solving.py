@@ -24,7 +24,7 @@ class Solved:
 
 
 def solve(model: LanguageModel, limit: int, tokens: int, cache: Path) -> Solved:
-    """Greedy solutions of the first `limit` problems, evenly spread, adapter on and off in the one loaded model."""
+    """Greedy solutions of `limit` of HumanEval's problems and of all the user's, adapter on and off in one loaded model."""
     if limit == 0:
         return Solved((), NOT_ASKED)
     everything = suites.problems()
@@ -33,12 +33,16 @@ def solve(model: LanguageModel, limit: int, tokens: int, cache: Path) -> Solved:
     shown = proof.prove([one for one in everything if one.canonical_solution], cache)
     if not shown.holds:
         return Solved((), f"No model-written code was run. {shown.why}")
-    chosen = suites.spread(everything, limit)
+    chosen = suites.problems(limit)
     bodies: list[list[str]] = []
     states: list[list[str]] = []
     for adapter in (False, True):
         written = model.complete(
-            [one.prompt for one in chosen], max_new_tokens=tokens, batch_size=BATCH, adapter=adapter, ended=coding.ended
+            [coding.asked(one) for one in chosen],
+            max_new_tokens=tokens,
+            batch_size=BATCH,
+            adapter=adapter,
+            ended=coding.ended,
         )
         bodies.append([coding.body(text) for text in written])
         programs = [proof.program_of(one, text) for one, text in zip(chosen, bodies[-1], strict=True)]

@@ -53,14 +53,13 @@ def humaneval() -> list[dict[str, Any]]:
 
 
 def problems(limit: int | None = None) -> list[Problem]:
-    """HumanEval's problems and those of the file that TWAINBOT_CODING_PROBLEMS names; the first `limit`, evenly spread.
+    """HumanEval's problems, at most `limit` of them, and all of the file that TWAINBOT_CODING_PROBLEMS names.
 
     Raises BadInput naming file, line and field, BadConfig where the file cannot be read.
     """
     from twainbot.evals import coding as forms
 
-    found = [forms.problem(raw, "HumanEval") for raw in humaneval()]
-    return spread(found + more_problems(), limit)
+    return [forms.problem(raw, "HumanEval") for raw in spread(humaneval(), limit)] + more_problems()
 
 
 def more_problems() -> list[Problem]:

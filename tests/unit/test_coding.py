@@ -120,7 +120,7 @@ def test_both_arms_are_paired_by_problem(base, adapter, state):
     found = verdict(rows)
     assert (found.state, found.n) == (state, len(base))
     assert found.why.endswith("Sandbox: proved.")
-    rates = rows.filter(rows["name"] == "humaneval_pass_at_1").sort("arm", descending=True)
+    rates = rows.filter(rows["name"] == "pass_at_1").sort("arm", descending=True)
     assert rates["value"].to_list() == [sum(base) / len(base), sum(adapter) / len(adapter)]
     assert rates.filter(rates["low"] <= rates["value"]).height == 2
     assert rows.filter(rows["name"] == "coding_answer").height == len(base)
@@ -132,12 +132,12 @@ def test_what_did_not_run_says_why_and_leaves_the_loss_to_decide():
     assert (found.state, found.n) == ("not_run", 0)
     assert found.why == "No model-written code was run. The sandbox does not start here."
     assert verdict(rows, "code_loss").state == "pass"
-    assert rows.filter(rows["name"] == "humaneval_pass_at_1").is_empty()
+    assert rows.filter(rows["name"] == "pass_at_1").is_empty()
 
 
 def test_only_passed_programs_count_as_solved():
     given = [
         Answer(f"p{n}", state, state) for n, state in enumerate(["passed", "wrong", "exited", "timed_out", "garbled"])
     ]
-    rates = measure.coding(LOSSES, given, "").filter(measure.pl.col("name") == "humaneval_pass_at_1")
+    rates = measure.coding(LOSSES, given, "").filter(measure.pl.col("name") == "pass_at_1")
     assert set(rates["value"].to_list()) == {1 / 5}

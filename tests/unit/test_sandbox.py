@@ -5,11 +5,15 @@ Skips, saying why, where this machine refuses namespaces. Nothing hostile runs o
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -247,7 +251,7 @@ class Writer:
 
     def complete(self, prompts, *, max_new_tokens, batch_size, adapter, ended):
         self.asked += len(prompts)
-        return [(GOOD if adapter else BAD) + "print(doubled(1))\n" for _ in prompts]
+        return ["\n" + (GOOD if adapter else BAD) + "print(doubled(1))\n" for _ in prompts]
 
 
 def test_both_arms_solve_the_same_problems(tmp_path, monkeypatch):
@@ -256,7 +260,7 @@ def test_both_arms_solve_the_same_problems(tmp_path, monkeypatch):
     found = solving.solve(Writer(), 8, 64, tmp_path)
     (answer,) = found.answers
     assert (answer.base, answer.adapter) == ("wrong", "passed")
-    assert (answer.base_body, answer.adapter_body) == (BAD, GOOD)
+    assert (answer.base_body, answer.adapter_body) == ("\n" + BAD, "\n" + GOOD)
     assert found.why == "Sandbox: 1 of 1 canonical solutions pass, 3 hostile programs are contained."
 
 
@@ -270,6 +274,46 @@ def test_without_namespaces_nothing_is_written_or_run(tmp_path, monkeypatch, any
         "No model-written code was run. The sandbox does not start here: the sandbox needs Linux, and this is elsewhere."
     )
     assert writer.asked == 0
+
+
+ORPHAN = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from resources import sandbox
+from resources.sandbox import Program
+sandbox.run(Program("def f(): import time; time.sleep(60)", "def check(c): c()", "f"), wall_s=60, token=sys.argv[2])
+"""
+
+
+def test_no_program_outlives_a_host_that_is_killed(root):
+    token = f"orphan-{os.getpid()}"
+    with subprocess.Popen([sys.executable, "-c", ORPHAN, str(root), token]) as host:
+        assert within(20, lambda: len(sandbox.survivors(token)) > 1)  # the host itself, and the solution
+        host.kill()
+    assert within(20, lambda: sandbox.survivors(token) == [])
+
+
+def within(seconds, holds):
+    """Whether something holds before so many seconds have passed."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds()
+
+
+def test_the_filter_names_system_calls_by_their_numbers(anywhere):
+    """Against the kernel's own headers, where they are installed."""
+    headers = {1: Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"), 2: Path("/usr/include/asm-generic/unistd.h")}
+    spec = importlib.util.spec_from_file_location("cell", sandbox.CELL)
+    cell = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(cell)
+    for column, header in headers.items():
+        if not header.is_file():
+            pytest.skip(f"no {header}")
+        numbers = {name: int(n) for name, n in re.findall(r"__NR(?:3264)?_(\w+)\s+(\d+)", header.read_text())}
+        assert {row[0]: numbers[row[0]] for row in cell.DENIED} == {row[0]: row[column] for row in cell.DENIED}
+        assert numbers["clone3"] == cell.CLONE3
+        assert numbers["clone"] in [clone for index, _, clone in cell.MACHINES.values() if index == column]
 
 
 REFUSED = """

@@ -38,6 +38,14 @@ class Answer:
     adapter_body: str = ""
 
 
+def asked(one: Problem) -> str:
+    """What a model is given to go on from: the prompt without its last line break, which tokenizers join to what follows.
+
+    With the break a 135M base began a new function in 7 of 8 problems, and a body without it.
+    """
+    return one.prompt.rstrip()
+
+
 def body(completion: str) -> str:
     """A completion up to the end of the function's body."""
     found = _AFTER.search(completion)

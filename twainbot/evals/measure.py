@@ -289,7 +289,7 @@ def coding(
     rows = [verdict_row(solved), verdict_row(verdicts.code_loss(losses, seed=SEED))]
     for arm, passed in ((BASE, base), ("adapter", adapter)) if answers else ():
         rate = clopper_pearson(sum(passed), len(passed))
-        rows.append(metric("humaneval_pass_at_1", arm, sum(passed) / len(passed), len(passed), interval=rate))
+        rows.append(metric("pass_at_1", arm, sum(passed) / len(passed), len(passed), interval=rate))
     rows += [item("coding_answer", "adapter", float(right), asdict(answer))
              for answer, right in zip(answers, adapter, strict=True)]  # fmt: skip
     size = sum(loss.size for loss in losses)
