@@ -92,6 +92,8 @@ def launch(job: Job) -> dict[str, Any]:
         if "ready" in found:
             answers.deadline = time.monotonic() + float(job["wall_s"])
             found = answers.next()
+            if found["outcome"] == "unavailable":  # by now this is the program's doing, not the machine's
+                found["outcome"] = "exited"
         return found
     except OSError as error:
         return unavailable(f"the identities could not be mapped: {error.strerror}")
@@ -193,6 +195,7 @@ def write(path: str, text: str) -> None:
 def begin(job: Job, tell: int, waits: int) -> None:
     """Process 1: an empty root, no rights, then judge and solution; it ends with the judge, and all others with it."""
     command(PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's own handler would let a solution interrupt the judge
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
     signal.alarm(int(SETUP_S + job["wall_s"]) + 1)
     if not os.read(waits, 1):
