@@ -62,6 +62,13 @@ def problems(limit: int | None = None) -> list[Problem]:
     return [forms.problem(raw, "HumanEval") for raw in spread(humaneval(), limit)] + more_problems()
 
 
+def own_problems() -> list[Problem]:
+    """The project's own problems: what the sandbox is proved on where no others have a canonical solution."""
+    from twainbot.evals import coding as forms
+
+    return [forms.problem(raw, "coding.jsonl") for raw in coding()]
+
+
 def more_problems() -> list[Problem]:
     """Problems out of the user's own file, HumanEval's form or MBPP's; none where no file is named."""
     from twainbot.evals import coding as forms

@@ -73,6 +73,21 @@ def test_answers_come_back_as_the_kinds_they_are():
     assert ran(f"def doubled(n):\n    return {kept}\n", test).passed
 
 
+def test_a_test_may_expect_an_exception_and_no_other():
+    test = "def check(candidate):\n    try:\n        candidate(2)\n    except ValueError:\n        return\n    assert False\n"
+    custom = "class Own(ValueError):\n    pass\ndef doubled(n):\n    raise Own('no')\n"
+    assert ran("def doubled(n):\n    raise ValueError('no')\n", test).passed
+    assert ran(custom, test).passed
+    assert ran("def doubled(n):\n    raise KeyError('no')\n", test).state == "raised"
+    assert ran("def doubled(n):\n    raise AssertionError('no')\n", test).why == "AssertionError: no"
+    assert ran("def doubled(n):\n    b'\\xff'.decode()\n", test).state == "raised"  # wants more than a text
+
+
+@pytest.mark.parametrize("one", suites.own_problems(), ids=lambda one: one.task_id)
+def test_the_projects_own_solutions_pass(one):
+    assert sandbox.run(proof.program_of(one)).passed
+
+
 def test_arguments_are_copies_that_a_solution_cannot_change():
     test = "def check(candidate):\n    held = [1]\n    candidate(held)\n    assert held == [1]\n"
     assert ran("def doubled(n):\n    n.append(2)\n", test).passed
@@ -262,6 +277,14 @@ def test_both_arms_solve_the_same_problems(tmp_path, monkeypatch):
     assert (answer.base, answer.adapter) == ("wrong", "passed")
     assert (answer.base_body, answer.adapter_body) == ("\n" + BAD, "\n" + GOOD)
     assert found.why == "Sandbox: 1 of 1 canonical solutions pass, 3 hostile programs are contained."
+
+
+def test_problems_without_solutions_are_run_after_a_proof_on_the_projects_own(tmp_path, monkeypatch):
+    counting(monkeypatch)
+    monkeypatch.setattr(suites, "problems", lambda limit=None: [Problem("own/1", PROMPT, CHECK, "doubled")])
+    found = solving.solve(Writer(), 8, 64, tmp_path)
+    assert [answer.adapter for answer in found.answers] == ["passed"]
+    assert found.why.startswith("Sandbox: 12 of 12 canonical solutions pass")
 
 
 def test_without_namespaces_nothing_is_written_or_run(tmp_path, monkeypatch, anywhere):
