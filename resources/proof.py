@@ -130,7 +130,7 @@ def first_fault() -> str:
     )
     found = sandbox.run(right)
     if not found.passed:
-        return f"The sandbox does not start here: {found.why or found.state}."
+        return f"The sandbox does not start here: {found.why or found.state}. docs/deployment.md says what it needs."
     return "" if sandbox.run(wrong).state == "wrong" else "The sandbox lets a wrong solution pass."
 
 

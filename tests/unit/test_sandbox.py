@@ -294,7 +294,8 @@ def test_without_namespaces_nothing_is_written_or_run(tmp_path, monkeypatch, any
     found = solving.solve(writer, 8, 64, tmp_path)
     assert found.answers == ()
     assert found.why == (
-        "No model-written code was run. The sandbox does not start here: the sandbox needs Linux, and this is elsewhere."
+        "No model-written code was run. The sandbox does not start here: the sandbox needs Linux, and this is elsewhere. "
+        "docs/deployment.md says what it needs."
     )
     assert writer.asked == 0
 
