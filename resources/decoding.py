@@ -7,7 +7,7 @@ through the model once, and a row that has ended leaves its batch, where `genera
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 Ids = list[int]
 
 
-def greedy(model: Any, prompts: Sequence[Ids], *, eos_id: int, max_new_tokens: int, batch_size: int) -> list[Ids]:
+def greedy(
+    model: Any,
+    prompts: Sequence[Ids],
+    *,
+    eos_id: int,
+    max_new_tokens: int,
+    batch_size: int,
+    ended: Callable[[Ids], bool] | None = None,
+) -> list[Ids]:
     """The next tokens of each prompt, in order, without the end-of-turn token; at most `max_new_tokens` of them.
 
-    Prompts are lists of at least one token id. Prompts of like length share a batch of `batch_size`.
+    Prompts are lists of at least one token id. Prompts of like length share a batch of `batch_size`. `ended`: whether
+    what follows these new tokens will not be read, so that the row may leave its batch; they stay in the reply.
     """
     import torch
 
@@ -35,7 +44,7 @@ def greedy(model: Any, prompts: Sequence[Ids], *, eos_id: int, max_new_tokens: i
         for first in range(0, len(order), batch_size):
             chosen = order[first : first + batch_size]
             tails = [prompts[number][len(shared) :] for number in chosen]
-            for number, reply in zip(chosen, _batch(model, start, tails, eos_id, max_new_tokens), strict=True):
+            for number, reply in zip(chosen, _batch(model, start, tails, eos_id, max_new_tokens, ended), strict=True):
                 replies[number] = reply
     return replies
 
@@ -50,7 +59,9 @@ def _read(model: Any, ids: Tensor) -> Any:
     return model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
 
 
-def _batch(model: Any, start: Any, tails: Sequence[Ids], eos_id: int, limit: int) -> list[Ids]:
+def _batch(
+    model: Any, start: Any, tails: Sequence[Ids], eos_id: int, limit: int, ended: Callable[[Ids], bool] | None
+) -> list[Ids]:
     """Replies of one batch: after `start`, tails padded on their left, so that each ends where its reply begins."""
     import torch
 
@@ -79,6 +90,8 @@ def _batch(model: Any, start: Any, tails: Sequence[Ids], eos_id: int, limit: int
         going = [row for row, token in enumerate(chosen.tolist()) if token != eos_id]
         for row in going:
             replies[live[row]].append(int(chosen[row]))
+        if ended is not None:
+            going = [row for row in going if not ended(replies[live[row]])]
         if not going:
             break
         if len(going) < len(live):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from training.rows import TokenRow
 
 WINDOW = 512  # tokens scored at once; perplexities compare only at equal windows
+_TAIL = 16  # tokens in which an ending is looked for: any marker of a few words fits
 _LINE = 1024  # tokens packed to one line while scoring: fewer and longer lines cost more attention than they save
 
 Message = Mapping[str, Any]
@@ -117,6 +118,36 @@ class LanguageModel:
                 self.model, prompts, eos_id=self.eos_id, max_new_tokens=max_new_tokens, batch_size=batch_size
             )
         return [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in replies]
+
+    def complete(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int,
+        batch_size: int = 8,
+        adapter: bool = True,
+        ended: Callable[[str], bool] | None = None,
+    ) -> list[str]:
+        """What follows each raw text, greedily, without any chat template, in the order given.
+
+        `ended`: whether the text so far needs no more; it is asked about the last tokens only (see _TAIL).
+        """
+        from resources.decoding import greedy
+
+        def over(ids: list[int]) -> bool:
+            return ended is not None and ended(self.tokenizer.decode(ids[-_TAIL:], skip_special_tokens=True))
+
+        rows = [self._ids(prompt) for prompt in prompts]
+        with self._adapter(adapter):
+            written = greedy(
+                self.model,
+                rows,
+                eos_id=self.eos_id,
+                max_new_tokens=max_new_tokens,
+                batch_size=batch_size,
+                ended=over,
+            )
+        return [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in written]
 
     def perplexity(self, texts: Sequence[str], *, adapter: bool = True, window: int = WINDOW) -> Likelihood:
         """Token-weighted likelihood of texts together; see `likelihoods`."""

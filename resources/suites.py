@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from resources.home import PROJECT
 from twainbot.errors import BadConfig
+
+if TYPE_CHECKING:
+    from twainbot.evals.coding import Problem
 
 FOLDER = PROJECT / "samples" / "evals"
 
@@ -48,12 +52,50 @@ def humaneval() -> list[dict[str, Any]]:
     return [json.loads(line) for line in gzip.decompress(found[0].read_bytes()).decode().splitlines() if line]
 
 
+def problems(limit: int | None = None) -> list[Problem]:
+    """HumanEval's problems, at most `limit` of them, and all of the file that TWAINBOT_CODING_PROBLEMS names.
+
+    Raises BadInput naming file, line and field, BadConfig where the file cannot be read.
+    """
+    from twainbot.evals import coding as forms
+
+    return [forms.problem(raw, "HumanEval") for raw in spread(humaneval(), limit)] + more_problems()
+
+
+def own_problems() -> list[Problem]:
+    """The project's own problems: what the sandbox is proved on where no others have a canonical solution."""
+    from twainbot.evals import coding as forms
+
+    return [forms.problem(raw, "coding.jsonl") for raw in coding()]
+
+
+def more_problems() -> list[Problem]:
+    """Problems out of the user's own file, HumanEval's form or MBPP's; none where no file is named."""
+    from twainbot.evals import coding as forms
+
+    path = problems_file()
+    if path is None:
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"TWAINBOT_CODING_PROBLEMS names {path}, which cannot be read: {error}") from error
+    return forms.problems(lines, path.name)
+
+
+def problems_file() -> Path | None:
+    """The file of further problems that the user names; None where none is named."""
+    named = os.environ.get("TWAINBOT_CODING_PROBLEMS")
+    return Path(named).expanduser() if named else None
+
+
 def eval_texts() -> dict[str, str]:
     """Item id to text, of every item that must not be trained on."""
     found = {f"{suite}/{case['id']}": case["prompt"] for suite in ("tool_calls", "grounding") for case in cases(suite)}
     found |= {f"chat/{number}": as_prompt(prompt) for number, prompt in enumerate(chat_prompts())}
     found |= {f"coding/{task['task_id']}": f"{task['statement']}\n{task['canonical_solution']}" for task in coding()}
     found |= {f"neutral/{number}": text for number, text in enumerate(neutral_text().split("\n\n")) if text.strip()}
+    found |= {f"problems/{own.task_id}": own.prompt for own in more_problems()}
     return found | {f"humaneval/{task['task_id']}": task["prompt"] for task in humaneval()}
 
 

@@ -210,14 +210,17 @@ def perplexity(
 def coding(
     context: dg.AssetExecutionContext, lake: LakeResource, folders: Folders, model: Table, final: Table
 ) -> Published:
-    """Loss on canonical solutions, base against the final adapter; pass@1 says that it did not run."""
+    """Loss on canonical solutions, and pass@1 where the profile asks for it: base against the final adapter, in one model."""
 
     def make() -> "pl.DataFrame":
         from resources.scoring import code_losses
+        from resources.solving import solve
         from twainbot.evals.measure import coding as measure
 
+        chosen = current().evaluation
         tuned = loaded(folders, model.collect(), adapter_folder(lake.open(), folders, final.collect()))
-        return measure(code_losses(tuned, current().evaluation.coding))
+        solved = solve(tuned, chosen.humaneval, chosen.code_tokens, Path(folders.cache))
+        return measure(code_losses(tuned, chosen.coding), solved.answers, solved.why)
 
     yield from publish(context, make, JUDGED["coding"], figures)
 

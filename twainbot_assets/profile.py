@@ -158,7 +158,11 @@ class EvaluationSettings(Strict):
     tool_calls: int | None = Field(default=None, ge=1)
     grounding: int | None = Field(default=None, ge=1)
     chat: int | None = Field(default=None, ge=1)
-    coding: int | None = Field(default=None, ge=1)
+    coding: int | None = Field(default=None, ge=1)  # problems whose canonical solutions' loss is measured
+    humaneval: int = Field(default=0, ge=0)  # of its problems, solved by both arms in the sandbox; 0: no code is run
+    code_tokens: int = Field(
+        default=256, ge=16
+    )  # of one solution; all but one of HumanEval's canonical ones are shorter
     perplexity_tokens: int = Field(default=4096, ge=64)
     max_new_tokens: int = Field(default=96, ge=8)
     batch_size: int = Field(default=16, ge=1)

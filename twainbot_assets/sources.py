@@ -13,6 +13,7 @@ import dagster as dg
 from resources.home import PROJECT
 from resources.home import current as current_home
 from resources.sources import Harvest, UnitSource
+from resources.suites import problems_file
 from twainbot.errors import TwainBotError
 from twainbot_assets import keys
 from twainbot_assets.partitions import RECIPES, UNITS, register
@@ -100,6 +101,8 @@ def plain_versions(units: Mapping[str, list[str]]) -> dict[str, str]:
     profile, home = current(), current_home()
     found = {f"settings_{section}": profile.section_hash(section) for section in keys.SETTINGS}
     found |= {name: files_version(*paths) for name, paths in WATCHED.items()}
+    if (own := problems_file()) is not None:
+        found["suites"] += f"-{file_version(own)}"
     found["units"] = units_version(units)
     found["reviews"] = file_version(home.reviews)
     found["ratings"] = file_version(home.ratings)

@@ -77,6 +77,31 @@ def test_a_row_that_ends_leaves_its_batch_and_the_others_go_on(plain):
     assert greedy(plain.model, [], eos_id=2, max_new_tokens=4, batch_size=2) == []
 
 
+def test_a_row_that_needs_no_more_stops_and_keeps_what_it_has(plain):
+    prompts = [plain._ids(text) for text in TEXTS]
+    whole = greedy(plain.model, prompts, eos_id=2, max_new_tokens=8, batch_size=3)
+
+    def three(ids):
+        return len(ids) == 3 and ids == whole[1][:3]
+
+    found = greedy(plain.model, prompts, eos_id=2, max_new_tokens=8, batch_size=3, ended=three)
+    assert found == [reply[:3] if reply[:3] == whole[1][:3] else reply for reply in whole]
+
+
+def test_raw_text_goes_on_without_a_template_and_stops_where_it_is_told(adapted):
+    def goes_on(adapter, batch, ended=None):
+        return adapted.complete(TEXTS, max_new_tokens=8, batch_size=batch, adapter=adapter, ended=ended)
+
+    ids = greedy(adapted.model, [adapted._ids(TEXTS[0])], eos_id=adapted.eos_id, max_new_tokens=8, batch_size=1)
+    assert goes_on(True, 1)[0] == adapted.tokenizer.decode(ids[0], skip_special_tokens=True)
+    assert goes_on(True, 1) == goes_on(True, 3)
+    assert goes_on(True, 3) != goes_on(False, 3)
+    once = goes_on(True, 3, ended=lambda text: True)
+    assert all(
+        long.startswith(short) and len(short) < len(long) for short, long in zip(once, goes_on(True, 3), strict=True)
+    )
+
+
 def test_a_merged_adapter_speaks_as_the_one_beside_its_base(adapter, adapted):
     merged = LanguageModel.load(base(), adapter, merged=True)
     assert merged.has_adapter is False

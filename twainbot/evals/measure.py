@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -19,9 +19,10 @@ from twainbot.chunks.tags import tag
 from twainbot.errors import BadInput
 from twainbot.evals import style as styles
 from twainbot.evals import verdicts
+from twainbot.evals.coding import Answer
 from twainbot.evals.grounding import GroundingSummary, judge
 from twainbot.evals.grounding import summarise as summarise_claims
-from twainbot.evals.statistics import Interval, paired_bootstrap
+from twainbot.evals.statistics import Interval, clopper_pearson, paired_bootstrap
 from twainbot.evals.tool_calls import CallRow, CallSummary, parse_calls
 from twainbot.evals.tool_calls import score as score_calls
 from twainbot.evals.tool_calls import summarise as summarise_calls
@@ -29,6 +30,7 @@ from twainbot.evals.verdicts import Rating, TextLoss, Verdict
 from twainbot.records import EVAL, frame
 
 BASE = "base"
+PASSED = "passed"  # the state of a program that passed its tests
 SEED = 7  # of every bootstrap: equal rows give equal intervals
 
 Row: TypeAlias = dict[str, Any]
@@ -274,9 +276,22 @@ def perplexity(losses: Mapping[str, Mapping[str, Sequence[TextLoss]]]) -> pl.Dat
     return table([*rows.values(), verdict_row(verdicts.perplexity(first.get("passages", []), seed=SEED))])
 
 
-def coding(losses: Sequence[TextLoss]) -> pl.DataFrame:
-    """Loss on canonical solutions, and the coding verdicts: pass@1 needs the sandbox, which has not run here."""
-    rows = [verdict_row(verdicts.coding([], [])), verdict_row(verdicts.code_loss(losses, seed=SEED))]
+def coding(
+    losses: Sequence[TextLoss], answers: Sequence[Answer] = (), sandbox: str = "The coding problems were not run."
+) -> pl.DataFrame:
+    """Loss on canonical solutions, pass@1 of both arms on the same problems, and both verdicts.
+
+    sandbox: how it proved itself, or why nothing was run; it ends the verdict's sentence.
+    """
+    base, adapter = ([getattr(answer, arm) == PASSED for answer in answers] for arm in (BASE, "adapter"))
+    solved = verdicts.coding(base, adapter)
+    solved = replace(solved, why=f"{solved.why} {sandbox}" if answers else sandbox)
+    rows = [verdict_row(solved), verdict_row(verdicts.code_loss(losses, seed=SEED))]
+    for arm, passed in ((BASE, base), ("adapter", adapter)) if answers else ():
+        rate = clopper_pearson(sum(passed), len(passed))
+        rows.append(metric("pass_at_1", arm, sum(passed) / len(passed), len(passed), interval=rate))
+    rows += [item("coding_answer", "adapter", float(right), asdict(answer))
+             for answer, right in zip(answers, adapter, strict=True)]  # fmt: skip
     size = sum(loss.size for loss in losses)
     if size:
         rows += [
