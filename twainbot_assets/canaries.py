@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from resources.sources import Harvest
 
+EVAL_TEXT = "eval_text"
 COPIES = ("near_duplicate", "exact_duplicate")
 
 
@@ -69,3 +70,21 @@ def copies(harvest: Harvest, chunks: pl.DataFrame) -> list[tuple[str, str]]:
         for canary in planted(harvest)
         if canary.kind in COPIES and (canary.source, canary.unit) in units and canary.of.split("/")[1] in named
     ]
+
+
+def planted_eval_text(harvest: Harvest, chunks: pl.DataFrame) -> dict[str, dict[str, str]]:
+    """Work id of each planted evaluation problem to its chunks, id and text, where the canary's unit has chunks at all.
+
+    A planted work without chunks has an empty mapping: its fault can be found nowhere.
+    """
+    import polars as pl
+
+    units = set(chunks.select("source", "unit").unique().iter_rows())
+    works = [
+        canary.work for canary in planted(harvest) if canary.kind == EVAL_TEXT and (canary.source, canary.unit) in units
+    ]
+    rows = chunks.filter(pl.col("work_id").is_in(works)).select("work_id", "chunk_id", "text").iter_rows()
+    found: dict[str, dict[str, str]] = {work: {} for work in works}
+    for work, chunk_id, text in rows:
+        found[work][chunk_id] = text
+    return found
