@@ -323,10 +323,10 @@ def read_pairs(pairs: Iterator[tuple[str, str, str]], texts: Mapping[str, str]) 
 def marked(one: str, other: str) -> tuple[str, str]:
     """Both texts with the words in bold that differ, as Markdown; long equal stretches are left out of both alike."""
     left, right = (re.sub(r"(--+|[—–])", r"\1 ", text).split() for text in (one, other))
-    plain = [[bared(word) for word in side] for side in (left, right)]
+    plain_left, plain_right = ([bared(word) for word in side] for side in (left, right))
     sides: tuple[list[str], list[str]] = [], []
     # In 200 words and more autojunk takes no frequent word as an anchor: texts that repeat one take 40 s without it.
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, *plain).get_opcodes():
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, plain_left, plain_right).get_opcodes():
         for side, words in zip(sides, (left[a:b], right[c:d]), strict=True):
             if kind == "equal":
                 side.extend(map(escaped, elided(words)))
