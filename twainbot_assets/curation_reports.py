@@ -300,6 +300,20 @@ def side_by_side(edges: pl.DataFrame, chunks: pl.DataFrame, count: int = SHOWN_P
     return {"pairs_to_read": read_pairs(shown, texts)}
 
 
+def alike_side_by_side(pairs: pl.DataFrame, chunks: pl.DataFrame, count: int = SHOWN_PAIRS) -> dict[str, Any]:
+    """The pairs that are most alike in meaning, and how many of which cosine there are."""
+    if not pairs.height:
+        return {"pairs_to_read": "No two works hold chunks that are alike in meaning and not in words."}
+    import polars as pl
+
+    texts = dict(chunks.select("chunk_id", "text").iter_rows())
+    most = pairs.sort(["cosine", "a", "b"], descending=[True, False, False]).head(count).iter_rows(named=True)
+    shown = ((f"Cosine {row['cosine']:.3f}, Jaccard {row['jaccard']:.3f}", row["a"], row["b"]) for row in most)
+    steps = pairs.select((pl.col("cosine") * 20).floor() / 20).to_series().value_counts().sort("cosine")
+    by_cosine = {f"from {step:.2f}": float(number) for step, number in steps.iter_rows()}
+    return {"pairs_to_read": read_pairs(shown, texts), "by_cosine": bars(by_cosine, "Pairs by cosine")}
+
+
 def picked_pairs(similarity: Sequence[float], count: int) -> list[int]:
     """Rows out of a rising column: the lowest half of the count, then those nearest to equal steps up to 1."""
     lowest = count // 2
