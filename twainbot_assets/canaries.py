@@ -35,12 +35,14 @@ def planted(harvest: Harvest) -> list[Canary]:
 
     found: list[Canary] = []
     for source in SOURCES:
-        door, wanted = harvest.door(source), set(harvest.units(source))
-        for folder in door.doors if isinstance(door, Joined) else [door]:
-            if isinstance(folder, FolderSource):
-                for unit in sorted(wanted.intersection(folder.units())):
-                    listed = folder.known(unit).get("canaries") or []
-                    found.extend(as_canary(source, unit, entry) for entry in listed)
+        door = harvest.door(source)
+        doors = door.doors if isinstance(door, Joined) else [door]
+        folders = [folder for folder in doors if isinstance(folder, FolderSource)]
+        wanted = set(harvest.units(source)) if folders else set[str]()  # a mirror would ask over the net
+        for folder in folders:
+            for unit in sorted(wanted.intersection(folder.units())):
+                listed = folder.known(unit).get("canaries") or []
+                found.extend(as_canary(source, unit, entry) for entry in listed)
     return found
 
 
