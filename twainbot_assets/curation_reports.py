@@ -384,7 +384,20 @@ def contamination_table(found: pl.DataFrame, count: int = SHOWN_HITS) -> Any:
     if not found.height:
         return "No text holds a run of words of an evaluation item."
     worst = found.sort(["words", "text_id", "item_id"], descending=[True, False, False]).head(count)
-    return counts_table([{**row, "share": f"{row['share']:.0%}"} for row in worst.drop("start", "end").to_dicts()])
+    return counts_table(
+        [
+            {
+                "text": row["text_id"],
+                "suite": row["suite"],
+                "item": row["item_id"],
+                "words": row["words"],
+                "share": f"{row['share']:.0%}",
+                "characters": f"{row['start']}-{row['end']}",
+                "excerpt": row["excerpt"],
+            }
+            for row in worst.iter_rows(named=True)
+        ]
+    )
 
 
 def review_table(reviews: Sequence[Mapping[str, Any]], known: Sequence[str], count: int = SHOWN_HITS) -> Any:

@@ -225,8 +225,8 @@ def test_pairs_stand_in_tables_with_their_similarity():
 
 def test_eval_text_is_listed_by_item_the_longest_first(curated):
     rows = cells(reports.contamination_table(curated[3].overlaps))
-    assert [(row["text_id"], row["suite"], row["item_id"], row["words"]) for row in rows] == [
-        ("t/stolen:0-48", "suite", "1", "8")
+    assert [(row["text"], row["suite"], row["item"], row["words"], row["characters"]) for row in rows] == [
+        ("t/stolen:0-48", "suite", "1", "8", "6-48")
     ]
     assert rows[0]["excerpt"] == "when the packet boat comes round the bend!"
     assert "No text holds" in reports.contamination_table(pl.DataFrame(schema=dict(OVERLAP)))
