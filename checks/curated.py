@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from checks.gates import Finding, Gate
+from checks.gates import Finding, Gate, named
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,14 +18,17 @@ def uncontaminated(rows: pl.DataFrame) -> Finding:
     """Passages that share a long run of words with an evaluation item."""
     from resources.suites import eval_texts
     from twainbot.curation import DECONTAMINATION_WORDS
-    from twainbot.dedupe import contaminated
+    from twainbot.dedupe import eval_overlaps
 
     texts = eval_texts()
-    ids = rows["chunk_id"].to_list()
-    hits = contaminated(rows["text"].to_list(), texts, n=DECONTAMINATION_WORDS)
-    listed = [f"{ids[row]} holds {matched} words of {item}" for row, item, matched, _ in hits.iter_rows()]
-    why = f"{hits.height} passages hold text of {len(texts)} eval items ({DECONTAMINATION_WORDS} words in a row)"
-    return Finding(hits.is_empty(), why, hits.height, 0, listed)
+    hits = eval_overlaps(dict(rows.select("chunk_id", "text").iter_rows()), texts, n=DECONTAMINATION_WORDS)
+    listed = [
+        f"{row['text_id']} holds {row['words']} words of {row['suite']}/{row['item_id']}: {row['excerpt']}"
+        for row in hits.iter_rows(named=True)
+    ]
+    count = hits["text_id"].n_unique()
+    why = f"{count} passages hold text of {len(texts)} eval items ({DECONTAMINATION_WORDS} words in a row)"
+    return Finding(not count, why, count, 0, listed)
 
 
 def rights_allow(rows: pl.DataFrame) -> Finding:
@@ -60,10 +64,40 @@ def reasons(rows: pl.DataFrame) -> Finding:
     return Finding(not silent, f"{len(silent)} rejects give no reason", len(silent), 0, silent)
 
 
-PASSAGES = [
-    Gate("has_passages", "At least one passage came through.", some),
-    Gate("no_eval_text", "No passage holds text of an evaluation.", uncontaminated),
-    Gate("rights_allow_training", "Every passage's rights are known and allow training.", rights_allow),
-    Gate("provenance_complete", "Title, author, edition, licence and hash of each.", traceable),
-]
+def eval_canaries(rows: pl.DataFrame, planted: Mapping[str, Mapping[str, str]] | None) -> Finding:
+    """Planted evaluation problems that the search for eval text does not find, or that became passages in spite of it."""
+    from resources.suites import eval_texts
+    from twainbot.curation import DECONTAMINATION_WORDS
+    from twainbot.dedupe import contaminated
+
+    if planted is None:
+        raise ValueError("the planted evaluation problems were not given")
+    if not planted:
+        return Finding(True, "nothing to find: no evaluation problem is planted in this profile's sources", 0, 0)
+    texts, passed = eval_texts(), set(rows["chunk_id"].to_list())
+    missed = []
+    for work, chunks in planted.items():
+        ids = list(chunks)
+        hits = {ids[row] for row in contaminated(list(chunks.values()), texts, n=DECONTAMINATION_WORDS)["row"]}
+        if not hits or hits & passed:
+            missed.append(f"{work}: {'became a passage' if hits else 'not found'}")
+    why = f"{len(planted) - len(missed)} of {len(planted)} planted evaluation problems found and kept out"
+    return Finding(not missed, f"{why}{': ' if missed else ''}{named(missed)}", len(missed), 0, missed)
+
+
+def passage_gates(planted: Mapping[str, Mapping[str, str]] | None) -> list[Gate]:
+    """The gates of all passages. `planted`: work id of each planted evaluation problem to its chunks, id and text."""
+    return [
+        Gate("has_passages", "At least one passage came through.", some),
+        Gate("no_eval_text", "No passage holds text of an evaluation.", uncontaminated),
+        Gate(
+            "eval_canaries_found",
+            "Evaluation problems planted in the sources are found, and no passage holds one.",
+            lambda rows: eval_canaries(rows, planted),
+        ),
+        Gate("rights_allow_training", "Every passage's rights are known and allow training.", rights_allow),
+        Gate("provenance_complete", "Title, author, edition, licence and hash of each.", traceable),
+    ]
+
+
 REJECTS = [Gate("every_reject_has_a_reason", "Nothing is dropped in silence.", reasons)]

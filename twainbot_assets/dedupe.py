@@ -1,6 +1,6 @@
 """Stage dedupe: sketches per unit, then verified pairs and clusters over all sources. The method is twainbot/dedupe's."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -9,11 +9,12 @@ from checks.gates import specs
 from resources.lake import LakeResource, Table
 from resources.sources import Harvest
 from twainbot.provenance import version_of
+from twainbot_assets import curation_reports as reports
 from twainbot_assets import keys
 from twainbot_assets.canaries import copies
 from twainbot_assets.partitions import UNITS
 from twainbot_assets.profile import SOURCES, current
-from twainbot_assets.publish import Published, bars, publish
+from twainbot_assets.publish import Published, publish
 
 if TYPE_CHECKING:
     import polars as pl
@@ -92,17 +93,7 @@ def edges(context: dg.AssetExecutionContext, lake: LakeResource, **signatures: T
         sketches = pl.concat([table.collect() for table in signatures.values()], how="diagonal_relaxed")
         return verified_edges(sketches, chunks, chosen)
 
-    yield from publish(context, pair, gates.edge_gates(chunks, chosen), lambda rows: side_by_side(rows, chunks))
-
-
-def side_by_side(rows: "pl.DataFrame", chunks: "pl.DataFrame") -> dict[str, Any]:
-    """A few pairs to read, the least similar first: there a wrong threshold would show."""
-    from twainbot_assets.publish import counts_table
-
-    texts = dict(chunks.select("chunk_id", "text").iter_rows())
-    nearest = rows.sort("jaccard").head(8).iter_rows(named=True)
-    pairs = [{"jaccard": f"{row['jaccard']:.3f}", "a": texts[row["a"]], "b": texts[row["b"]]} for row in nearest]
-    return {"pairs_to_read": counts_table(pairs)} if pairs else {}
+    yield from publish(context, pair, gates.edge_gates(chunks, chosen), lambda rows: reports.side_by_side(rows, chunks))
 
 
 @dg.asset(
@@ -124,14 +115,7 @@ def clusters(context: dg.AssetExecutionContext, lake: LakeResource, harvest: Har
         return components(chunks, pairs, SOURCE_RANK)
 
     judged = gates.cluster_gates(chunks["chunk_id"].to_list(), pairs, copies(harvest, chunks))
-    yield from publish(context, label, judged, cluster_sizes)
-
-
-def cluster_sizes(rows: "pl.DataFrame") -> dict[str, Any]:
-    """How many clusters of which size, as a plot."""
-    sizes = rows.unique("cluster_id")["size"].value_counts().sort("size").iter_rows()
-    counts = {f"{size} members": float(count) for size, count in sizes}
-    return {"clusters": rows["cluster_id"].n_unique(), "cluster_sizes": bars(counts, "Clusters by size")}
+    yield from publish(context, label, judged, reports.cluster_sizes)
 
 
 assets = [*(sketched(source) for source in SOURCES), edges, clusters]

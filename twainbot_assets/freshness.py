@@ -16,7 +16,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from twainbot.errors import UnknownName
 from twainbot_assets import keys
-from twainbot_assets.automation import SLICES
+from twainbot_assets.automation import ON_REQUEST, SLICES
 
 # Seeds freeze what a batch is written from, so that new passages never re-buy old dialogues: the edge is lineage only.
 LINEAGE_ONLY = {(keys.key("dialogues/seeds"), keys.key("curated/passages"))}
@@ -161,9 +161,11 @@ def selected(defs: dg.Definitions, selection: str | None) -> Sequence[dg.AssetKe
 
     def named(match: re.Match[str]) -> str:
         word = match[0]
-        if word in SLICES:
-            return f"({' or '.join(f'group:{group}' for group in SLICES[word])})"
-        return f'key:"{word}"' if word in tables else f"group:{word}" if word in keys.STAGES else word
+        groups = SLICES.get(word) or ((word,) if word in keys.STAGES else ())
+        if word in tables or not groups:
+            return f'key:"{word}"' if word in tables else word
+        aside = [f' and not key:"{table}"' for table in ON_REQUEST if table in tables and table.split("/")[0] in groups]
+        return f"(({' or '.join(f'group:{group}' for group in groups)}){''.join(aside)})"
 
     text = selection if ":" in selection else re.sub(r"[\w/]+", named, selection)
     try:

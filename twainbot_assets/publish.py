@@ -15,11 +15,18 @@ from twainbot.errors import TwainBotError
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Published: TypeAlias = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
 SAMPLE_ROWS = 5
 SAMPLE_CHARACTERS = 160
+WIDTH, DPI = 7.2, 110  # inches and dots an inch: 792 pixels, the width of the UI's Markdown dialog
+INK = "#4f6d7a"
+LOOK = {
+    "font.size": 8.5, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.spines.top": False,
+    "axes.spines.right": False, "legend.frameon": False,
+}  # fmt: skip
 
 
 def publish(
@@ -86,28 +93,53 @@ def counts_table(rows: Sequence[Mapping[str, Any]]) -> Any:
     return dg.MetadataValue.table(records, schema=schema)
 
 
-def plot(draw: Callable[[Axes], None], width: float = 6.0, height: float = 3.0) -> Any:
-    """A plot as Markdown metadata: the UI shows it behind `Show Markdown`."""
+def figure(draw: Callable[[Figure], None], width: float, height: float) -> Any:
+    """A drawing, in inches, as Markdown metadata: the UI shows it behind `Show Markdown`."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-    draw(axes)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    plt.close(figure)
+    with mpl.rc_context(LOOK):
+        made = plt.figure(figsize=(width, height), layout="constrained")
+        draw(made)
+        buffer = io.BytesIO()
+        made.savefig(buffer, format="png", dpi=DPI)
+        plt.close(made)
     return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
 
 
-def bars(counts: Mapping[str, float], title: str) -> Any:
-    """Horizontal bars, longest name first, as plot metadata."""
+def plot(draw: Callable[[Axes], None], width: float = 6.0, height: float = 3.0) -> Any:
+    """One pair of axes as plot metadata."""
+    return figure(lambda made: draw(made.subplots()), width, height)
 
-    def draw(axes: Axes) -> None:
-        names = list(counts)[::-1]
-        axes.barh(names, [counts[name] for name in names], color="#4f6d7a")
-        axes.set_title(title, fontsize=10)
-        axes.bar_label(axes.containers[0], fontsize=8)  # type: ignore[arg-type]
 
-    return plot(draw, height=max(1.5, 0.35 * len(counts) + 0.8))
+def bars(counts: Mapping[str, float], title: str, colours: Sequence[str] | None = None) -> Any:
+    """Horizontal bars, first name on top, as plot metadata; a sentence where there is nothing to count."""
+    if not counts:
+        return f"{title}: nothing to show."
+    names, values = list(counts), list(counts.values())
+    return figure(
+        lambda made: draw_bars(made.subplots(), names, values, title, colours), WIDTH, max(1.5, 0.32 * len(names) + 0.7)
+    )
+
+
+def draw_bars(
+    axes: Axes, names: Sequence[str], values: Sequence[float], title: str, colours: Sequence[str] | None = None
+) -> None:
+    """Bars with their numbers at the end; the names are the axis, so no other scale is needed."""
+    places = list(range(len(names)))[::-1]
+    drawn = axes.barh(places, values, color=list(colours or [INK] * len(names)))
+    axes.set_yticks(places, names)
+    axes.bar_label(drawn, fmt="{:,.0f}", padding=3, fontsize=8)
+    axes.set_xlim(0, max(*values, 1) * 1.14)  # room for the longest bar's number
+    axes.set_title(title, loc="left")
+    bare(axes)
+
+
+def bare(axes: Axes) -> None:
+    """Take away the frame and the scale of axes whose numbers stand beside what they measure."""
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -43,30 +43,33 @@ class Review:
 
 
 def open_queue(lake: Lake) -> str:
-    """JSON lines of the passages that wait for a person: chunk_id, decision null, note, reasons and the text.
+    """JSON lines of the passages that wait for a person: chunk_id, decision null, note, reasons, evidence and the text.
 
-    Empty where nothing waits. Raises BadInput where curated/rejects was never built.
+    Evidence: the terms that the screen stopped at, each with its surroundings. Empty where nothing waits. Raises
+    BadInput where curated/rejects was never built.
     """
     import polars as pl
 
     waiting = lake.scan("curated/rejects").filter(pl.col("decision") == "review").collect().sort("sample_id")
-    texts = texts_of(lake, waiting["sample_id"].to_list())
+    ids = waiting["sample_id"].to_list()
+    texts, evidence = column_of(lake, "chunks", "text", ids), column_of(lake, "screened", "evidence", ids)
     rows = (
         {"chunk_id": row["sample_id"], "decision": None, "note": "", "reasons": row["reasons"],
-         "text": texts.get(row["sample_id"])}
+         "evidence": list(evidence.get(row["sample_id"]) or ()), "text": texts.get(row["sample_id"])}
         for row in waiting.iter_rows(named=True)
     )  # fmt: skip
     return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
 
 
-def texts_of(lake: Lake, chunk_ids: Sequence[str]) -> dict[str, str]:
-    """The texts of these passages."""
+def column_of(lake: Lake, stage: str, column: str, chunk_ids: Sequence[str]) -> dict[str, Any]:
+    """One column of a stage's tables by chunk id; files of before that column existed give nothing."""
     import polars as pl
 
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for source in SOURCES:
-        rows = lake.scan_all(f"chunks/{source}").filter(pl.col("chunk_id").is_in(list(chunk_ids)))
-        found |= dict(rows.select("chunk_id", "text").collect().iter_rows())
+        rows = lake.scan_all(f"{stage}/{source}").filter(pl.col("chunk_id").is_in(list(chunk_ids)))
+        if column in rows.collect_schema().names():
+            found |= dict(rows.select("chunk_id", column).collect().iter_rows())
     return found
 
 

@@ -23,6 +23,7 @@ from dagster._core.events.log import EventLogEntry
 from resources.home import Home
 from twainbot.errors import BadUse, UnknownName
 from twainbot_assets import keys, sources
+from twainbot_assets.automation import on_request
 from twainbot_assets.freshness import Freshness, Item
 from twainbot_assets.partitions import UNITS, register
 from twainbot_assets.profile import SOURCES
@@ -32,7 +33,6 @@ NOT_FINISHED = (
     dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )  # fmt: skip
-RELEASE = "release"  # cut on request only: neither refresh nor automation touches it
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -211,9 +211,7 @@ class Runner:
     def chosen(self, wanted: Sequence[dg.AssetKey] | None, partition: str | None) -> list[Item]:
         """The wanted items in build order. Raises UnknownName on a partition that none of them has."""
         freshness = Freshness(self.defs, self.instance)
-        listed = [
-            key for key in freshness.ordered() if (key in wanted if wanted is not None else key.path[0] != RELEASE)
-        ]
+        listed = [key for key in freshness.ordered() if (key in wanted if wanted is not None else not on_request(key))]
         items = [item for key in listed for item in freshness.items(key)]
         if partition is None:
             return items
@@ -361,11 +359,11 @@ def line_of(entry: EventLogEntry) -> str:
 
 
 def stale_items(defs: dg.Definitions, instance: dg.DagsterInstance) -> dict[Item, tuple[str, ...]]:
-    """What is missing or stale now, with reasons, in build order. Releases are left out."""
+    """What is missing or stale now, with reasons, in build order. What is built on request is left out."""
     freshness = Freshness(defs, instance)
     found = {}
     for key in freshness.ordered():
-        if key.path[0] != RELEASE:
+        if not on_request(key):
             for item in freshness.items(key):
                 verdict = freshness.of(item)
                 if verdict.state != "fresh":
@@ -379,7 +377,7 @@ def followers(defs: dg.Definitions, instance: dg.DagsterInstance, stale: Sequenc
     reached = set(stale)
     found: list[Item] = []
     for key in freshness.ordered():
-        for item in freshness.items(key) if key.path[0] != RELEASE else []:
+        for item in [] if on_request(key) else freshness.items(key):
             node = freshness.graph.get(key)
             hit = any(
                 other.key in node.parent_keys

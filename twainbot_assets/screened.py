@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,6 +12,7 @@ from resources.folders import Folders
 from resources.lake import Table
 from twainbot.provenance import version_of
 from twainbot_assets import keys
+from twainbot_assets.curation_reports import works_by_screen
 from twainbot_assets.partitions import UNITS
 from twainbot_assets.profile import SOURCES, Profile, current
 from twainbot_assets.publish import Published, publish
@@ -52,9 +53,17 @@ def screened_source(source: str) -> dg.AssetsDefinition:
             scorer = load_scorer(os.environ.get("TWAINBOT_TOXICITY_MODEL"), Path(folders.cache) / "toxicity")
             return screen(rows, scorer, ScreeningSettings(**current().screening))
 
-        yield from publish(context, decide, gates_of(current(), rows), gates.summary)
+        yield from publish(context, decide, gates_of(current(), rows), screen_metadata)
 
     return screened
+
+
+def screen_metadata(rows: "pl.DataFrame") -> dict[str, Any]:
+    """The stage's numbers by the profile's own bounds, and the works of which least was kept."""
+    from twainbot.screening import ScreeningSettings
+
+    bounds = ScreeningSettings(**current().screening)
+    return {**gates.summary(rows, bounds), "works_by_screen": works_by_screen(rows)}
 
 
 assets = [screened_source(source) for source in SOURCES]

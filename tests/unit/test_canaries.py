@@ -10,8 +10,9 @@ import yaml
 
 from resources.home import PROJECT
 from resources.sources import Harvest
+from tests import builders as make
 from twainbot.corpora.works import works_from_unit
-from twainbot_assets.canaries import COPIES, Canary, as_canary, copies, planted
+from twainbot_assets.canaries import COPIES, Canary, as_canary, copies, planted, planted_eval_text
 from twainbot_assets.profile import load
 
 
@@ -75,6 +76,28 @@ def test_a_copy_without_its_original_or_an_original_without_its_copy_is_not_look
 
 def test_a_unit_of_the_same_name_in_another_source_has_no_canaries(drop):
     assert copies(drop, chunks_of("one", "two", source="local")) == []
+
+
+def test_a_source_without_a_folder_is_not_asked_for_its_units(drop, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Harvest, "units", lambda self, source: asked.append(source) or ["two"])
+    planted(drop)
+    assert asked == ["jokes"]  # all others would be a mirror, feeds or nothing
+
+
+def test_the_planted_problem_comes_with_the_chunks_of_its_work_and_a_lost_work_with_none(tmp_path):
+    folder = tmp_path / "local"
+    folder.mkdir()
+    (folder / "odd.md").write_text("# Odd\n\n## A Sum\n\nAdd two and two.\n")
+    canaries = [entry("eval_text", heading="A Sum"), entry("eval_text", heading="Gone")]
+    (folder / "manifest.yaml").write_text(yaml.safe_dump({"files": [{"path": "odd.md", "canaries": canaries}]}))
+    harvest = Harvest(settings={"local": {"folder": str(folder)}}, raw=str(tmp_path / "raw"))
+    rows = make.chunks(make.chunk("local/odd/a-sum", text="Add two and two.", unit="odd"))
+    assert planted_eval_text(harvest, rows) == {
+        "local/odd/a-sum": {"local/odd/a-sum:0-16": "Add two and two."},
+        "local/odd/gone": {},
+    }
+    assert planted_eval_text(harvest, rows.clear()) == {}  # the unit has no good version: not looked for
 
 
 def test_a_profile_that_harvests_nothing_has_no_canaries(tmp_path):

@@ -78,6 +78,14 @@ def test_seven_words_of_an_evaluation_are_no_theft_and_eight_are():
     assert (kept, lost) == (1, 0)
 
 
+def test_every_evaluation_item_in_a_chunk_is_a_reason_and_a_row_of_the_report_the_longest_first():
+    other = "nobody on the levee had ever seen the like of it before"
+    held = f"{EIGHT} {other}!"
+    done = curate(*material(("t/1", "keep", True), texts={"t/1": held}), {**EVAL, "suite/0": other})
+    assert stages(done.rejects) == [("t/1", "curated", ["eval_text:suite/0", "eval_text:suite/1"])]  # 12 words, 8 words
+    assert done.overlaps.select("suite", "item_id", "words").rows() == [("suite", "0", 12), ("suite", "1", 8)]
+
+
 def test_a_copy_that_is_rejected_for_its_words_is_not_called_a_duplicate():
     done = curate(*material(("t/1", "reject", False)), {})
     assert stages(done.rejects) == [("t/1", "screened", ["profanity"])]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twainbot.dedupe import contaminated
+from twainbot.dedupe import contaminated, eval_overlaps
+from twainbot.dedupe.decontaminate import OVERLAP
 from twainbot.dedupe.shingles import words
 
 QUESTION = "how many inches of rain fell on the town of Hannibal during the flood"  # 14 words: 7 runs of 8
@@ -48,6 +50,58 @@ def test_rows_and_items_are_sorted_and_no_text_gives_no_rows():
     rows = contaminated([QUESTION, "clean", QUESTION], {"b": QUESTION, "a": QUESTION})
     assert rows.select("row", "item").rows() == [(0, "a"), (0, "b"), (2, "a"), (2, "b")]
     assert contaminated([], {"a": QUESTION}).columns == ["row", "item", "matched", "fraction"]
+
+
+# by text, suite and item ----------------------------------------------------------------------------------------------
+
+
+def test_an_overlap_names_text_suite_and_item_and_shows_the_words_as_the_text_has_them():
+    text = "He asked:\n“How many inches of RAIN fell\non the town?” And left."
+    (row,) = eval_overlaps({"t/1:0-60": text}, {"suite/q/1": QUESTION}).to_dicts()
+    assert (row["text_id"], row["suite"], row["item_id"], row["words"], row["share"]) == (
+        "t/1:0-60",
+        "suite",
+        "q/1",
+        9,
+        2 / 7,
+    )
+    assert row["excerpt"] == "“How many inches of RAIN fell on the town?”"
+    assert text[row["start"] : row["end"]] == "“How many inches of RAIN fell\non the town?”"
+
+
+def test_the_longest_run_is_shown_where_there_are_two():
+    first, second = (" ".join(QUESTION.split()[part]) for part in (slice(0, 8), slice(4, 14)))
+    (row,) = eval_overlaps({"t": f"{first}, said he, {second}."}, {"s/q": QUESTION}).to_dicts()
+    assert (row["words"], row["excerpt"]) == (10, f"{second}.")
+
+
+def test_a_long_excerpt_loses_its_middle_and_keeps_both_ends():
+    text = " ".join(f"word{number}" for number in range(100))
+    (row,) = eval_overlaps({"t": text}, {"s/q": text}).to_dicts()
+    assert row["words"] == 100
+    assert row["excerpt"].startswith("word0 word1 ")
+    assert row["excerpt"].endswith(" word98 word99")
+    assert len(row["excerpt"]) <= 303  # 300 and " … "
+    assert (row["start"], row["end"]) == (0, len(text))
+
+
+def test_no_overlap_gives_an_empty_table_with_its_columns():
+    assert eval_overlaps({}, {"s/q": QUESTION}).columns == list(OVERLAP)
+    assert eval_overlaps({"t": "clean"}, {"q": QUESTION}).schema == pl.Schema(OVERLAP)
+
+
+ODD = st.lists(
+    st.sampled_from(["Rain", "snow;", "ﬂood", "Straße", "_ice_", "½", "--", "wind-mill", "…", "don’t"]), max_size=20
+)
+
+
+@given(ODD, ODD, st.sampled_from([" ", "\n", " \u00a0 "]))
+def test_the_span_of_an_overlap_holds_its_words_and_the_row_agrees_with_the_plain_search(before, after, gap):
+    item = "the pilot rang the bell and nobody came"
+    text = gap.join([*before, *item.title().split(" "), *after])
+    (row,) = eval_overlaps({"t": text}, {"s/q": item}).to_dicts()
+    assert " ".join(words(item)) in " ".join(words(text[row["start"] : row["end"]]))
+    assert contaminated([text], {"s/q": item}).rows() == [(0, "s/q", row["words"], row["share"])]
 
 
 TEXT = st.lists(st.sampled_from("abc"), max_size=14).map(" ".join)

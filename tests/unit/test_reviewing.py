@@ -7,14 +7,15 @@ import json
 import pytest
 
 from resources.home import Home
-from resources.lake import Lake
+from resources.lake import SCHEMA_KEY, Lake
 from tests import builders
 from twainbot.errors import BadInput, BadUse
-from twainbot.records import REJECT, frame
+from twainbot.records import REJECT, SCHEMA_VERSION, frame
 from twainbot_assets import reviewing
 from twainbot_assets.curated import decisions
 
 RUDE = builders.chunk("tales/the-quarrel")
+SEEN = "period_term:disability: cripple (1): … the cripple had the best seat …"
 NAMELESS = builders.chunk("tales/a-leaf")
 
 
@@ -25,7 +26,7 @@ def home(tmp_path, monkeypatch):
     made = Home(tmp_path, "tiny")
     lake = Lake(made.lake)
     lake.write("chunks/local", "tales", builders.chunks(RUDE, NAMELESS))
-    verdicts = (builders.screened(RUDE["chunk_id"], "review", "profanity"),
+    verdicts = (builders.screened(RUDE["chunk_id"], "review", "profanity", evidence=[SEEN]),
                 builders.screened(NAMELESS["chunk_id"], "reject", "rights_unknown"))  # fmt: skip
     lake.write("screened/local", "tales", builders.decisions(*verdicts))
     rows = [{"sample_id": row["chunk_id"], "work_id": row["work_id"], "source": "local", "stage": "screened",
@@ -54,6 +55,28 @@ def test_the_queue_holds_what_waits_with_text_and_reasons_and_nothing_else(home)
     assert rows[0]["decision"] is None
     assert rows[0]["reasons"] == ["profanity"]
     assert rows[0]["text"] == builders.TEXT
+
+
+def test_the_queue_shows_the_terms_that_the_screen_stopped_at_with_their_surroundings(home):
+    (row,) = [json.loads(line) for line in reviewing.open_queue(Lake(home.lake)).splitlines()]
+    assert row["evidence"] == [SEEN]
+    assert list(row) == ["chunk_id", "decision", "note", "reasons", "evidence", "text"]
+
+
+def test_a_lake_of_before_the_screen_gave_evidence_still_has_a_queue(home):
+    lake = Lake(home.lake)
+    file = lake.part("screened/local", "tales")
+    lake.read("screened/local", "tales").drop("evidence").write_parquet(
+        str(file), metadata={SCHEMA_KEY: str(SCHEMA_VERSION)}
+    )
+    (row,) = [json.loads(line) for line in reviewing.open_queue(lake).splitlines()]
+    assert row["evidence"] == []
+
+
+def test_what_the_queue_showed_may_come_back_with_the_decision(home):
+    (row,) = [json.loads(line) for line in reviewing.open_queue(Lake(home.lake)).splitlines()]
+    reviewing.bring_back(queue(home, {**row, "decision": "keep"}), "R", home)
+    assert set(stored(home)[0]) == {"chunk_id", "decision", "reviewer", "decided_at", "note"}
 
 
 def test_a_queue_of_which_nothing_waits_is_empty(home):

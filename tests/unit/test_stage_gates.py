@@ -19,6 +19,7 @@ from twainbot.dedupe import DedupeSettings, signatures
 from twainbot.dedupe.shingles import words
 from twainbot.dialogues.rows import turn
 from twainbot.records import ASSIGNMENT, CLUSTER, DAPT_ROW, EDGE, REJECT, frame
+from twainbot.screening import ScreeningSettings
 
 # shared examples -----------------------------------------------------------------------------------------------------
 
@@ -158,6 +159,10 @@ def eval_words(count: int) -> str:
     return f"Meanwhile, upriver: {' '.join(words(neutral_text())[:count])} -- so said the pilot."
 
 
+# a work of two chunks of which the second holds a problem of an evaluation
+PLANTED = {"t/9": {"t/9:0-9": "It rained.", "t/9:9-99": eval_words(8)}}
+
+
 # what each stage judges ----------------------------------------------------------------------------------------------
 
 STAGES: dict[str, list[Gate]] = {
@@ -171,7 +176,7 @@ STAGES: dict[str, list[Gate]] = {
     "dedupe/signatures": dedupe.signature_gates(PAIR, HALF.scheme),
     "dedupe/edges": dedupe.edge_gates(PAIR, HALF),
     "dedupe/clusters": dedupe.cluster_gates([ONE, TWO, THREE], EDGES, CANARIES),
-    "curated/passages": curated.PASSAGES,
+    "curated/passages": curated.passage_gates(PLANTED),
     "curated/rejects": curated.REJECTS,
     "dialogues/seeds": dialogues.SEEDS,
     "dialogues/written": dialogues.WRITTEN,
@@ -301,6 +306,8 @@ CASES = [
     case("curated/passages:has_passages", passage(), passage().clear()),
     case("curated/passages:no_eval_text", [passage(), passage(text=eval_words(7))], passage(text=eval_words(8)),
          make.passages(make.passage("t/1"), make.passage("t/2", text=eval_words(10).upper()))),
+    case("curated/passages:eval_canaries_found", [passage(), make.passages(make.passage("t/9", text="It raine."))],
+         passage(chunk_id="t/9:9-99")),
     case("curated/passages:rights_allow_training", passage(), passage(copyright_status="unknown"),
          passage(copyright_status="restricted"), passage(copyright_status=None)),
     case("curated/passages:provenance_complete", passage(), passage(provenance=provenance(edition="")),
@@ -408,6 +415,7 @@ def test_no_list_of_gates_is_forgotten_here():
         "chunk_gates",
         "cluster_gates",
         "edge_gates",
+        "passage_gates",
         "screen_gates",
         "signature_gates",
     ]
@@ -432,8 +440,9 @@ def test_a_gate_that_was_built_for_its_name_only_does_not_pass():
     built = [
         *chunks.chunk_gates(None, 8)[:1], *screened.screen_gates(None, 0.5, False)[:1], *dedupe.signature_gates(None, "")[:1],
         *dedupe.edge_gates(PAIR, None)[1:], *dedupe.cluster_gates([], None, [])[2:3], *splits.assignment_gates(None, 0, 1)[:1],
+        *curated.passage_gates(None)[2:3],
     ]  # fmt: skip
-    tables = [SPANS, decision(), signatures(PAIR, HALF), EDGES, CLUSTERS, ASSIGNED]
+    tables = [SPANS, decision(), signatures(PAIR, HALF), EDGES, CLUSTERS, ASSIGNED, passage()]
     for gate, rows in zip(built, tables, strict=True):
         finding, ran = run_gate(gate, rows)
         assert (finding.passed, ran) == (False, False), gate.name
@@ -445,6 +454,22 @@ def test_the_rows_at_fault_are_named():
     assert list(finding.rows) == ["tales/a: 9"]  # "It poured." without its blank
     finding, _ = judgement("dedupe/clusters", "canaries_found", CLUSTERS.with_columns(cluster_id="chunk_id"))
     assert list(finding.rows) == ["t/2 of t/1"]
+
+
+def test_eval_canaries_are_missed_aloud_where_the_search_is_blind_or_the_planted_work_is_gone():
+    for planted in ({"t/9": {"t/9:0-99": eval_words(7)}}, {"t/9": {}}):
+        [gate] = [gate for gate in curated.passage_gates(planted) if gate.name == "eval_canaries_found"]
+        finding, ran = run_gate(gate, passage())
+        assert (finding.passed, ran, list(finding.rows)) == (False, True, ["t/9: not found"])
+    [gate] = [gate for gate in curated.passage_gates({}) if gate.name == "eval_canaries_found"]
+    assert "nothing to find" in run_gate(gate, passage())[0].why
+
+
+def test_the_miss_rate_is_counted_at_the_profiles_threshold():
+    scored = {"toxicity_backend": "detoxify", "scored_because": "sample"}
+    rows = make.decisions(make.screened(A, toxicity=0.4, **scored), make.screened(B, toxicity=0.1, **scored))
+    assert screened.summary(rows)["miss_rate"].startswith("0 of 2 ")  # 0.4 < 0.5, the released bound
+    assert screened.summary(rows, ScreeningSettings(toxicity_review=0.3))["miss_rate"].startswith("1 of 2 ")
 
 
 def test_summaries_count_what_a_person_looks_for():

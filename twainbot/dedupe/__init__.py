@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from twainbot.dedupe.chunk_pairs import Known, edges, signatures, update
 from twainbot.dedupe.clusters import cluster, clusters
-from twainbot.dedupe.decontaminate import contaminated
+from twainbot.dedupe.decontaminate import contaminated, eval_overlaps
 from twainbot.dedupe.minhash import ENGINES, DedupeSettings
 from twainbot.dedupe.pairs import near_duplicates
 
@@ -22,6 +22,7 @@ __all__ = [
     "clusters",
     "contaminated",
     "edges",
+    "eval_overlaps",
     "near_duplicates",
     "signatures",
     "update",
