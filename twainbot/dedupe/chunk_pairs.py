@@ -135,7 +135,7 @@ def to_join(signatures: pl.LazyFrame, settings: DedupeSettings) -> pl.DataFrame:
 
 def known_scheme(settings: DedupeSettings) -> str:
     """Names all that pairs depend on."""
-    return f"{settings.scheme}/at{settings.threshold}"
+    return f"{settings.key_scheme}/at{settings.threshold}"
 
 
 def update(
