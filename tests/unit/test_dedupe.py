@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from itertools import combinations
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -413,6 +417,36 @@ def test_order_and_partitions_do_not_show_in_edges(engine):
     shuffled = chunks.sample(fraction=1, shuffle=True, seed=3)
     parts = pl.concat([signatures(shuffled[at : at + 40], config) for at in range(0, 150, 40)])
     assert edges(parts.reverse(), shuffled, config).write_csv() == whole.write_csv()
+
+
+ALONE = """
+import hashlib, sys
+import polars as pl
+from twainbot.dedupe import DedupeSettings, clusters, edges, signatures
+parts, order = int(sys.argv[1]), int(sys.argv[2])
+texts = [" ".join(f"w{row % 60 + place * place % 41}" for place in range(40 + row % 7)) for row in range(150)]
+ids = [f"w{row}:0-1" for row in range(150)]
+chunks = pl.DataFrame({"chunk_id": ids, "work_id": ids, "text": texts}).with_columns(start=0, end=1)
+chunks = chunks.sample(fraction=1, shuffle=True, seed=order)
+step = -(-150 // parts)
+signed = pl.concat([signatures(chunks[at : at + step], DedupeSettings()) for at in range(0, 150, step)])
+made = edges(signed, chunks, DedupeSettings())
+named = chunks.with_columns(source=pl.lit("x"), copyright_status=pl.lit("cc0"), token_count=1)
+for rows in (made, clusters(named, made)):
+    print(hashlib.sha256(rows.write_csv().encode()).hexdigest())
+"""
+
+
+def test_other_processes_hash_seeds_orders_and_partitions_give_the_same_bytes():
+    def digests(seed: str, parts: str, order: str) -> list[str]:
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        call = [sys.executable, "-c", ALONE, parts, order]
+        ran = subprocess.run(call, env=env, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+        return ran.stdout.split()
+
+    one = digests("0", "1", "1")
+    assert len(one) == 2
+    assert one == digests("7", "6", "2")
 
 
 HOSTILE = [
