@@ -26,7 +26,6 @@ from twainbot.dedupe import (
     cluster,
     edges,
     near_duplicates,
-    pairs,
     signatures,
     to_join,
     update,
@@ -94,27 +93,6 @@ def test_the_reference_engine_misses_at_most_one_in_a_hundred():
     truth, found = oracle(texts), found_pairs(near_duplicates(texts, engine="datasketch"))
     assert {pair: truth[pair] for pair in found} == found
     assert len(found) / len(truth) >= 0.99
-
-
-def test_simhash_rules_out_pairs_by_unlike_bits_and_loses_next_to_none_that_is_true(monkeypatch):
-    texts = planted_corpus()
-    config = DedupeSettings(engine="simhash")
-    ruled: list[tuple[int, int]] = []
-    plain = pairs.hopeful
-
-    def counted(joined, first, second, given):
-        made = plain(joined, first, second, given)
-        ruled.append((len(first), len(made[0])))
-        return made
-
-    monkeypatch.setattr(pairs, "hopeful", counted)
-    with_bits = near_duplicates(texts, engine="simhash")
-    monkeypatch.setattr(pairs, "hopeful", lambda joined, first, second, given: (first, second))
-    assert with_bits.equals(near_duplicates(texts, engine="simhash"))
-    ((met, left),) = ruled
-    # unrelated texts agree in two of eight bytes by chance, and differ in half of the bits
-    assert left < met
-    assert config.key_scheme.endswith("eighths")
 
 
 def test_simhash_finds_some_pairs_and_no_false_one():

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from twainbot.dedupe.buckets import candidates
-from twainbot.dedupe.engines import Band, Values, bands, fixed_keys, hopeful, keys_of, signatures_of, thinned
+from twainbot.dedupe.engines import Band, Values, bands, fixed_keys, keys_of, signatures_of, thinned
 from twainbot.dedupe.flat import Numbers, blocks, gram_hashes, offsets, text_digests
 from twainbot.dedupe.groups import Groups
 from twainbot.dedupe.minhash import DedupeSettings
@@ -25,7 +25,6 @@ from twainbot.dedupe.verify import Verified, gram_sets, verified
 from twainbot.errors import BadInput, StaleSchema
 from twainbot.records import EDGE, SIGNATURE, Schema, conform
 
-Check: TypeAlias = Callable[[list[Band], Numbers, Numbers], Verified]
 _KNOWN_TEXT = {"high": pl.UInt64, "low": pl.UInt64}
 _KNOWN_PAIR = {"a": pl.Int64, "b": pl.Int64, "jaccard": pl.Float64, "containment": pl.Float64}
 
@@ -165,8 +164,7 @@ def update(
         keys = _keys(signatures, signed["row"].to_numpy()[first], settings)
         return thinned(bands(*keys, settings), len(names), settings)
 
-    def check(joined: list[Band], one: Numbers, other: Numbers) -> Verified:
-        one, other = hopeful(joined, one, other, settings)
+    def check(one: Numbers, other: Numbers) -> Verified:
         words = signed["shingle_count"].gather(first).to_numpy() + settings.shingle - 1
         return verified(one, other, words, sets_of, settings.threshold)
 
@@ -204,7 +202,9 @@ def _keys(signatures: pl.DataFrame, rows: Numbers, settings: DedupeSettings) -> 
     return keys_of(*_values(signatures["signature"].gather(rows)), settings)
 
 
-def _pairs(join: Callable[[], list[Band]], place: Numbers, check: Check, known: Known | None) -> tuple[Verified, bool]:
+def _pairs(
+    join: Callable[[], list[Band]], place: Numbers, check: Callable[[Numbers, Numbers], Verified], known: Known | None
+) -> tuple[Verified, bool]:
     """Verified pairs of all texts, those known and those of fresh texts; and whether there is a crowd."""
     if known is not None and not known.crowded and (place >= 0).all():
         return _held(known, place), False
@@ -212,9 +212,9 @@ def _pairs(join: Callable[[], list[Band]], place: Numbers, check: Check, known: 
     if known is not None and not known.crowded:
         first, second, crowded = candidates(joined, len(place), place < 0)
         if not crowded:
-            return _merged(_held(known, place), check(joined, first, second)), False
+            return _merged(_held(known, place), check(first, second)), False
     first, second, crowded = candidates(joined, len(place))
-    return check(joined, first, second), crowded
+    return check(first, second), crowded
 
 
 def _held(known: Known, place: Numbers) -> Verified:

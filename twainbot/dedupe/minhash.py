@@ -69,7 +69,7 @@ class DedupeSettings:
     def key_scheme(self) -> str:
         """Names all that a text's keys depend on: the scheme, and how keys come from a signature."""
         count, width = bands_for(self.threshold, self.permutations)
-        made = {"fracminhash": "sample", "simhash": "eighths"}.get(self.engine, f"bands{count}x{width}")
+        made = {"fracminhash": "sample", "simhash": "quarters"}.get(self.engine, f"bands{count}x{width}")
         return f"{self.scheme}/keys1-{made}"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from twainbot.dedupe.buckets import candidates
-from twainbot.dedupe.engines import Band, bands, distinct, hopeful, keys_of, signatures_of, thinned
+from twainbot.dedupe.engines import Band, bands, distinct, keys_of, signatures_of, thinned
 from twainbot.dedupe.flat import Numbers, blocks, gram_hashes, offsets, spread, text_digests
 from twainbot.dedupe.groups import Groups
 from twainbot.dedupe.minhash import DedupeSettings
@@ -48,7 +48,7 @@ def near_duplicates(
         return gram_sets([texts[row] or "" for row in found.first[numbers].tolist()], shingle)
 
     first, second, _ = candidates(found.bands, len(found.first))
-    pairs = verified(*hopeful(found.bands, first, second, settings), found.words, sets_of, threshold)
+    pairs = verified(first, second, found.words, sets_of, threshold)
     rows = Groups.of(found.text_of_row, len(found.first)).expanded(pairs)
     return pl.DataFrame([rows.first, rows.second, rows.jaccard, rows.containment], schema=_PAIR)
 
