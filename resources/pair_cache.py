@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twainbot.dedupe import DedupeSettings, Known
     from twainbot.dedupe.shingles import Hashes
 
-KEPT = 4  # files: the last runs of two profiles under two settings; 18 bytes a text and 16 a pair
+KEPT = 4  # files, of 1.3 MB for 74,000 texts: the last runs of two profiles under two settings
 Log = Callable[[str], object]
 
 
