@@ -58,7 +58,7 @@ bench: $(READY) ## Side-by-side measurements
 	@$(BIN)/python benchmarks/gutenberg.py
 	@$(BIN)/python benchmarks/bulletins.py
 
-bench-curation: $(READY) ## Near-duplicates, chunking and screening beside their peers (PEERS=folder of rensa and daft)
+bench-curation: $(READY) ## Near-duplicates, chunking and screening beside their peers (PEERS=folder of the peers)
 	@$(BIN)/python benchmarks/curation.py $(if $(PEERS),--peers $(PEERS))
 	@test ! -f benchmarks/curation_text.py || $(BIN)/python benchmarks/curation_text.py
 

@@ -1,11 +1,14 @@
-"""Near-duplicates on real text, ours beside datasketch, rensa and daft: `python benchmarks/curation.py [--scale 8]`.
+"""Near-duplicates on real text, ours beside datasketch, rensa, daft, text-dedup and datatrove.
+
+    python benchmarks/curation.py [--peers FOLDER] [--small] [--whole-truth]
 
 Corpus: windows of 300 words of the books in the folder that TWAINBOT_SHARED_DATA names (default ../shared/data), with
 their old editions as natural near-duplicates, bulletins and jokes, and planted copies and hard negatives, all seeded.
-`--scale N` adds N - 1 times the windows with their words in another order: the bytes of real text, like nothing else.
-`--peers FOLDER`: where rensa and daft were installed with `pip install --no-deps --target`; one that cannot be imported
-is reported as missing. Every method runs in a process of its own on one thread, from texts to edges and clusters; CPU
-seconds include its imports. Truth: an exact all-pairs join that knows no hashing. Prints Markdown tables.
+The large one adds seven times the windows with their words in another order: the bytes of real text, like nothing else.
+`--small` leaves it out; `--whole-truth` finds its truth, too (some minutes). `--peers FOLDER`: where the peers were
+installed with `pip install --no-deps --target`; one that cannot be imported is reported as missing. Every method runs in
+a process of its own on one thread, from texts to edges and clusters; CPU seconds include its imports. Truth: an exact
+all-pairs join that knows no hashing. Prints Markdown tables, the bars last.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +34,7 @@ import polars as pl
 
 ROOT = Path(__file__).resolve().parent.parent
 WINDOW, PLANTED, SHINGLE, THRESHOLD = 300, 1_000, 3, 0.7
+LARGE = 8  # times the windows; 74,000 texts
 BOILERPLATE = (
     "This text was made available by volunteers for readers everywhere. You may copy it, give it away or use it again "
     "under the terms that came with it. Please report errors to the editors of the series, who will correct them."
@@ -139,40 +143,72 @@ PLANTS: dict[str, Callable[..., str]] = {
 
 
 def truth(texts: Sequence[str], length: int, threshold: float) -> dict[tuple[int, int], float]:
-    """All pairs at the threshold with their Jaccard similarity, by prefix filtering on the n-grams themselves."""
+    """All pairs at the threshold with their Jaccard similarity, by prefix filtering on the n-grams themselves.
+
+    n-grams are numbered, not hashed: two have one number exactly where they are of the same words.
+    """
+    rows, grams = numbered(texts, length)
+    counts = np.bincount(grams)
+    rank = np.empty(len(counts), np.int64)  # rarest first
+    rank[np.argsort(counts, kind="stable")] = np.arange(len(counts))
+    packed = np.sort((rows << 32) | rank[grams])
+    rows, ranks = packed >> 32, packed & 0xFFFFFFFF
+    sizes = np.bincount(rows, minlength=len(texts))
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    place = np.arange(len(rows)) - starts[rows]
+    joined = (place <= sizes[rows] - np.ceil(threshold * sizes[rows])) & (np.sort(counts)[ranks] > 1)
+    pairs: dict[tuple[int, int], float] = {}
+    for a, b in zip(*met(ranks[joined], rows[joined], sizes, threshold), strict=True):
+        one, other = ranks[starts[a] : starts[a + 1]], ranks[starts[b] : starts[b + 1]]
+        shared = len(np.intersect1d(one, other, assume_unique=True))
+        jaccard = shared / (len(one) + len(other) - shared)
+        if jaccard >= threshold:
+            pairs[a, b] = jaccard
+    return pairs
+
+
+def numbered(texts: Sequence[str], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The row and the number of every n-gram of every text, each once a text; a shorter text is one n-gram."""
     from twainbot.dedupe.shingles import words
 
-    number: dict[tuple[str, ...], int] = {}
-    sets: list[list[int]] = []
-    for text in texts:
-        found = words(text)
-        size = min(length, len(found))
-        grams = zip(*(found[at:] for at in range(size)), strict=False)
-        sets.append(list({number.setdefault(gram, len(number)) for gram in grams}))
-    counts = Counter(gram for grams in sets for gram in grams)
-    del number
-    for grams in sets:
-        grams.sort(key=lambda gram: (counts[gram], gram))
-    return _joined(sets, threshold)
+    number: dict[str, int] = {}
+    short: dict[tuple[str, ...], int] = {}
+    rows, found, lone = [], [], []
+    for row, text in enumerate(texts):
+        said = words(text)
+        if 0 < len(said) < length:
+            lone.append((row, short.setdefault(tuple(said), len(short))))
+        elif said:
+            found.append(np.fromiter((number.setdefault(word, len(number)) for word in said), np.int64, len(said)))
+            rows.append(row)
+    each = np.repeat(np.array(rows, np.int64), [len(ids) - length + 1 for ids in found])
+    codes = np.concatenate([ids[: len(ids) - length + 1] for ids in found])
+    for at in range(1, length):
+        following = np.concatenate([ids[at : len(ids) - length + 1 + at] for ids in found])
+        codes = np.unique(codes * len(number) + following, return_inverse=True)[1]
+    codes += len(short)
+    each = np.concatenate([each, np.array([row for row, _ in lone], np.int64)])
+    codes = np.concatenate([codes, np.array([code for _, code in lone], np.int64)])
+    packed = np.unique((each << 32) | codes)
+    return packed >> 32, packed & 0xFFFFFFFF
 
 
-def _joined(sets: list[list[int]], threshold: float) -> dict[tuple[int, int], float]:
-    pairs: dict[tuple[int, int], float] = {}
-    index: defaultdict[int, list[int]] = defaultdict(list)
-    order = sorted(range(len(sets)), key=lambda row: len(sets[row]))
-    for row in order:
-        grams, whole = sets[row], frozenset(sets[row])
-        met: set[int] = set()
-        for gram in grams[: len(grams) - int(np.ceil(threshold * len(grams))) + 1]:
-            met.update(index[gram])
-            index[gram].append(row)
-        for other in met:
-            if len(sets[other]) >= threshold * len(grams):
-                shared = len(whole.intersection(sets[other]))
-                jaccard = shared / (len(grams) + len(sets[other]) - shared)
-                if jaccard >= threshold:
-                    pairs[min(row, other), max(row, other)] = jaccard
-    return pairs
+def met(grams: np.ndarray, rows: np.ndarray, sizes: np.ndarray, threshold: float) -> tuple[list[int], list[int]]:
+    """Distinct pairs of rows, a < b, that share one of these n-grams and whose sizes do not rule them out."""
+    order = np.argsort(grams, kind="stable")
+    grams, rows = grams[order], rows[order]
+    found = np.zeros(0, np.int64)
+    for reach in range(1, int(np.bincount(grams).max(initial=1))):  # each row with the one `reach` places behind
+        a, b = rows[:-reach], rows[reach:]
+        same = (grams[:-reach] == grams[reach:]) & (a != b)
+        less, more = np.minimum(sizes[a], sizes[b]), np.maximum(sizes[a], sizes[b])
+        same &= less >= threshold * more
+        a, b = a[same], b[same]
+        found = np.union1d(found, np.minimum(a, b) << 32 | np.maximum(a, b))
+        crowded = np.flatnonzero(np.bincount(grams) > reach + 1)
+        kept = np.isin(grams, crowded)
+        grams, rows = grams[kept], rows[kept]
+    return (found >> 32).tolist(), (found & 0xFFFFFFFF).tolist()
 
 
 # --- the methods: texts in, edges out --------------------------------------------------------------------------------
@@ -233,20 +269,68 @@ def daft_minhash(texts: list[str]) -> Edges:
         minhash(daft.col("text"), num_hashes=128, ngram_size=SHINGLE, seed=42, hash_function="xxhash3_64")
     )
     column = made.to_arrow().column(0).combine_chunks()
-    matrix = np.ascontiguousarray(column.flatten().to_numpy().reshape(-1, 128))
+    return _joined_bands(column.flatten().to_numpy().reshape(-1, 128))
+
+
+def text_dedup_minhash(texts: list[str]) -> Edges:
+    """text-dedup's own signatures and its stars of each bucket, 16 x 8; without the datasets layer around them."""
+    from text_dedup.minhash import embed_func
+    from text_dedup.utils import xxh3_32hash
+
+    most, prime = np.uint32((1 << 32) - 1), np.uint32((1 << 32) - 5)
+    drawn = np.random.RandomState(42)
+    permutations = (
+        drawn.randint(1, prime, size=(128,), dtype=np.uint32),
+        drawn.randint(0, prime, size=(128,), dtype=np.uint32),
+    )
+    tables: list[defaultdict[bytes, list[int]]] = [defaultdict(list) for _ in range(16)]
+    for row, text in enumerate(texts):
+        made = embed_func(
+            " ".join(WORD.findall(text.lower())), row, num_perm=128, ngram_size=SHINGLE, min_length=0,
+            hashranges=[(at, at + 8) for at in range(0, 128, 8)], permutations=permutations, hash_func=xxh3_32hash,
+            dtype=np.uint32, max_hash=most, modulo_prime=prime,
+        )  # fmt: skip
+        for table, key in zip(tables, made["__signatures__"], strict=True):
+            table[key].append(row)
+    return _columns(list({(met[0], row) for table in tables for met in table.values() for row in met[1:]}))
+
+
+def datatrove_minhash(texts: list[str]) -> Edges:
+    """datatrove's own signatures, bands joined by sorting, 16 x 8; words cut by str.split, in its favour: spaCy is slow."""
+    from datatrove.pipeline.dedup import minhash
+    from datatrove.utils.hashing import HashConfig
+
+    class Split:
+        """In the place of spaCy's tokenizer, which takes 97 % of the time."""
+
+        word_tokenize = staticmethod(str.split)
+
+    minhash.load_word_tokenizer = lambda _language: Split()
+    config = minhash.MinhashConfig(
+        n_grams=SHINGLE, num_buckets=16, hashes_per_bucket=8, hash_config=HashConfig(hash_fc="sha1")
+    )  # with xxhash 4 its default hash fails on str
+    with tempfile.TemporaryDirectory() as folder:
+        step = minhash.MinhashDedupSignature(folder, config)
+        made = np.zeros((len(texts), 128), np.uint64)
+        for row, text in enumerate(texts):
+            shingles = step.get_shingles(text)
+            made[row] = np.concatenate(step.get_signature(shingles)) if len(shingles) else row
+    return _joined_bands(made)
+
+
+def _joined_bands(matrix: np.ndarray) -> Edges:
+    """All pairs of each bucket of 16 bands of 8 values."""
     found = [np.zeros(0, np.int64)]
     for band in range(16):
-        keys = np.unique(
-            np.ascontiguousarray(matrix[:, band * 8 : band * 8 + 8]).view("V32").ravel(), return_inverse=True
-        )[1]
+        columns = np.ascontiguousarray(matrix[:, band * 8 : band * 8 + 8])
+        keys = np.unique(columns.view(f"V{columns.itemsize * 8}").ravel(), return_inverse=True)[1]
         order = np.argsort(keys, kind="stable")
-        cuts = np.flatnonzero(np.diff(keys[order])) + 1
-        for group in np.split(order, cuts):
+        for group in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
             if len(group) > 1:
                 a, b = np.triu_indices(len(group), 1)
-                found.append(group[a] * len(texts) + group[b])
+                found.append(group[a] * len(matrix) + group[b])
     coded = np.unique(np.concatenate(found))
-    return coded // len(texts), coded % len(texts)
+    return coded // len(matrix), coded % len(matrix)
 
 
 def _columns(pairs: list[tuple[int, int]]) -> Edges:
@@ -258,6 +342,8 @@ METHODS: dict[str, Callable[[list[str]], Edges]] = {
     "datasketch 2.0 bulk, 16x8, unverified": datasketch_bulk,
     "rensa 0.5 objects and LSH, 16x8, unverified": rensa_lsh,
     "daft 0.7 minhash, numpy join, 16x8, unverified": daft_minhash,
+    "text-dedup 0.4 signatures and stars, 16x8, unverified": text_dedup_minhash,
+    "datatrove 0.10 signatures, str.split, numpy join, 16x8, unverified": datatrove_minhash,
     "ours, minhash, verified": ours("minhash"),
     "ours, fracminhash, verified": ours("fracminhash"),
     "ours, simhash, verified": ours("simhash"),
@@ -301,28 +387,32 @@ def chunk_rows(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def incremental(file: Path) -> None:
-    """A full run, and one that adds 1 % to what is known of the rest: cost of each, and whether they are equal."""
-    from twainbot.dedupe import DedupeSettings, Known, signatures, update
+    """A full run, and one that adds 1 % to what is known of the rest: cost of each, and whether they are equal.
+
+    Both sign what is new to them, store that, read all keys, and store what is known for the next run.
+    """
+    from twainbot.dedupe import DedupeSettings, Known, signatures, to_join, update
 
     chunks, settings = chunk_rows(pl.read_parquet(file)), DedupeSettings(THRESHOLD)
     old, new = chunks.head(int(chunks.height * 0.99)), chunks.tail(chunks.height - int(chunks.height * 0.99))
-    stored = signatures(old, settings)
-    update(stored, old, settings)[1].frame().write_parquet(file.with_name("known.parquet"))
-    stored.write_parquet(file.with_name("signatures.parquet"))
-    whole, full = _timed(lambda: update(signatures(chunks, settings), chunks, settings)[0])
 
-    def add() -> pl.DataFrame:
-        known = Known.of(pl.read_parquet(file.with_name("known.parquet")))
-        light = [name for name in stored.columns if name != "signature"]  # those of known texts need not be read
-        kept = pl.read_parquet(file.with_name("signatures.parquet"), columns=light)
-        return update(pl.concat([kept, signatures(new, settings)], how="diagonal"), chunks, settings, known)[0]
+    def run(rows: pl.DataFrame, known: bool, parts: Sequence[str], of: pl.DataFrame) -> pl.DataFrame:
+        signatures(rows, settings).write_parquet(file.with_name(f"{parts[-1]}.sig"))
+        held = Known.of(pl.read_parquet(file.with_name("known.sig"))) if known else None
+        signed = pl.concat([pl.scan_parquet(file.with_name(f"{part}.sig")) for part in parts])
+        made, found = update(to_join(signed, settings), of, settings, held)
+        found.frame().write_parquet(file.with_name("known.sig"))
+        return made
 
-    more, added = _timed(add)
-    print(
-        json.dumps(
-            {"full": whole, "added": more, "share": more / whole, "equal": full.equals(added), "rows": new.height}
-        )
-    )
+    whole, full = _timed(lambda: run(chunks, False, ["all"], chunks))
+    spent = []
+    for _ in range(3):
+        run(old, False, ["old"], old)
+        more, added = _timed(lambda: run(new, True, ["old", "new"], chunks))
+        spent.append(more)
+    more = sorted(spent)[1]
+    found = {"full": whole, "added": more, "share": more / whole, "equal": full.equals(added), "rows": new.height}
+    print(json.dumps(found))
 
 
 def _timed(run: Callable[[], Any]) -> tuple[float, Any]:
@@ -344,6 +434,44 @@ def digest_of(file: Path, seed: int, parts: int) -> None:
     made = edges(signed.sample(fraction=1, shuffle=True, seed=seed + 1), chunks, settings)
     named = clusters(chunks.with_columns(source=pl.lit("x"), copyright_status=pl.lit("cc0"), token_count=1), made)
     print(json.dumps([hashlib.sha256(rows.write_csv().encode()).hexdigest()[:16] for rows in (made, named)]))
+
+
+# --- memory and bad input --------------------------------------------------------------------------------------------
+
+TEMPLATE = (
+    "the office at station {} reports that rain fell over all of the county from early morning until late at night"
+)
+INPUTS: dict[str, Callable[[], list[str]]] = {
+    "a million texts of 18 words, 1 % of them near copies": lambda: short_texts(1_000_000),
+    "a million identical texts": lambda: ["It rained on the river."] * 1_000_000,
+    "a template with one word changed, 100,000 times": lambda: [TEMPLATE.format(row) for row in range(100_000)],
+    "two lines of 112 MB, one word apart": lambda: long_lines(),
+}
+
+
+def short_texts(count: int) -> list[str]:
+    """Texts of 18 of 50,000 words, seeded; every hundredth is the one before it less its last word (J = 15/16)."""
+    drawn = np.random.default_rng(3).integers(0, 50_000, (count, 18))
+    texts = [" ".join(f"w{word}" for word in row) for row in drawn.tolist()]
+    return [texts[row - 1].rpartition(" ")[0] if row % 100 == 99 else text for row, text in enumerate(texts)]
+
+
+def long_lines() -> list[str]:
+    """Two texts of 112 MB."""
+    line = " ".join(f"w{number}" for number in np.random.default_rng(4).integers(0, 1_000_000, 14_300_000).tolist())
+    return [line, f"{line} more"]
+
+
+def hostile(name: str) -> None:
+    """Run ours on one of INPUTS in this process; print what it cost and found."""
+    from twainbot.dedupe import cluster, near_duplicates
+
+    texts = INPUTS[name]()
+    base = _memory()
+    cpu, pairs = _timed(lambda: near_duplicates(texts, THRESHOLD))
+    more, labels = _timed(lambda: cluster(len(texts), pairs))
+    found = {"cpu": cpu + more, "base": base, "peak": _memory(), "edges": pairs.height, "clusters": len(set(labels))}
+    print(json.dumps(found))
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
@@ -397,88 +525,118 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
-def report(file: Path, peers: Path | None, methods: Sequence[str], check_recall: bool) -> None:
-    """Run all methods and print the tables."""
+def report(file: Path, peers: Path | None, methods: Sequence[str], check_recall: bool) -> dict[str, dict[str, Any]]:
+    """Run all methods, print the tables, and return what each cost and found."""
     rows = pl.read_parquet(file)
     size = rows["text"].str.len_bytes().sum() / 1e6
     true: dict[int, dict[tuple[int, int], float]] = {}
     if check_recall:
         wanted = {5 if "5-word" in name else SHINGLE for name in methods}
         true = {length: truth(rows["text"].to_list(), length, THRESHOLD) for length in sorted(wanted)}
-        print(
-            f"{rows.height:,} texts, {size:.0f} MB; pairs at {THRESHOLD}: " + str({n: len(t) for n, t in true.items()})
-        )
-    else:
-        print(f"{rows.height:,} texts, {size:.0f} MB; truth not computed")
-    lines, plants, first = [], {}, None
+    found = {n: len(pairs) for n, pairs in true.items()}
+    print(f"\n{rows.height:,} texts, {size:.0f} MB; pairs at {THRESHOLD}: {found or 'not counted'}\n")
+    costs: dict[str, dict[str, Any]] = {}
+    lines: list[list[str]] = []
     for name in methods:
         cost = child(file, peers, "--method", name)
         if isinstance(cost, str):
             lines.append([name, f"not run: {cost}", *[""] * 8])
             continue
-        first = first or cost["cpu"]
-        found = judged(file, rows, true[5 if "5-word" in name else SHINGLE]) if check_recall else {}
-        plants[name] = found.get("caught", {})
-        shown = [f"{found[key]:.4f}" if found else "-" for key in ("recall", "recall_low", "precision")]
-        rate = rows.height / cost["cpu"]
-        lines.append([name, f"{cost['cpu']:.2f}", f"{rate:,.0f}", f"{first / cost['cpu']:.1f}", *shown,
-                      str(found.get("wrong", "-")), f"{cost['peak']:.2f}", f"{cost['peak'] - cost['base']:.2f}"])  # fmt: skip
-    head = [
-        "method",
-        "CPU s",
-        "texts per CPU s",
-        "times the first",
-        "recall",
-        "at 0.7-0.8",
-        "precision",
-        "hard negatives merged",
-        "GB at peak",
-        "GB less the input",
-    ]
+        costs[name] = cost | (judged(file, rows, true[5 if "5-word" in name else SHINGLE]) if check_recall else {})
+        costs[name]["times"] = next(iter(costs.values()))["cpu"] / cost["cpu"]
+        lines.append(line_of(name, costs[name], rows.height))
+    head = ["method", "CPU s", "texts per CPU s", "times the first", "recall", "at 0.7-0.8", "precision",
+            "hard negatives merged", "GB at peak", "of that, input"]  # fmt: skip
     print(table(head, lines))
     if check_recall:
-        print(
-            table(["caught", *plants], [[kind, *(f"{plants[name][kind]:.3f}" for name in plants)] for kind in PLANTS])
-        )
+        caught = [[kind, *(f"{cost['caught'][kind]:.3f}" for cost in costs.values())] for kind in PLANTS]
+        print("\n" + table(["caught", *costs], caught))
+    return costs
+
+
+def line_of(name: str, cost: dict[str, Any], count: int) -> list[str]:
+    """A method's row of the table."""
+    shown = [f"{cost[key]:.4f}" if key in cost else "-" for key in ("recall", "recall_low", "precision")]
+    spent = [f"{cost['cpu']:.2f}", f"{count / cost['cpu']:,.0f}", f"{cost['times']:.1f}"]
+    return [name, *spent, *shown, str(cost.get("wrong", "-")), f"{cost['peak']:.2f}", f"{cost['base']:.2f}"]
+
+
+def bars(file: Path, peers: Path | None, costs: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """The bars, with what was measured on one corpus."""
+    count = pl.scan_parquet(file).select(pl.len()).collect().item()
+    own = costs.get("ours, minhash, verified")
+    rows = []
+    if own:
+        rows.append([f"texts per CPU second against datasketch bulk, {count:,} texts", "5", f"{own['times']:.1f}"])
+        rows.append([f"GB at peak, {count:,} texts", "1.2 at 74,000", f"{own['peak']:.2f}"])
+        if "recall" in own:
+            rows.append(["recall, precision", "0.999, 1.000", f"{own['recall']:.4f}, {own['precision']:.4f}"])
+            rows.append(["hard negatives merged", "0", str(own["wrong"])])
+    more = child(file, peers, "--incremental")
+    said = more if isinstance(more, str) else f"{more['share']:.1%}, {more['added']:.2f} of {more['full']:.2f} CPU s"
+    equal = "" if isinstance(more, str) else "; equal to a full run" if more["equal"] else "; NOT equal to a full run"
+    rows.append([f"adding 1 % to {count:,} texts", "5 % of a full run", f"{said}{equal}"])
+    runs = [("1", "1", "0"), ("2", "7", "1"), ("3", "40", "2")]
+    digests = [child(file, peers, "--digest", seed, parts, hash_seed=hash_seed) for seed, parts, hash_seed in runs]
+    same = "equal" if all(a == b for a, b in pairwise(digests)) else str(digests)
+    rows.append([f"bytes of other orders, partitions, hash seeds and processes, {count:,} texts", "equal", same])
+    return rows
+
+
+def inputs(file: Path, peers: Path | None) -> list[list[str]]:
+    """Rows on memory and bad input."""
+    rows = []
+    for name in INPUTS:
+        cost = child(file, peers, "--input", name)
+        if isinstance(cost, str):
+            rows.append([name, f"not run: {cost}", *[""] * 4])
+        else:
+            spent = [f"{cost['cpu']:.1f}", f"{cost['peak']:.2f}", f"{cost['base']:.2f}"]
+            rows.append([name, *spent, f"{cost['edges']:,}", f"{cost['clusters']:,}"])
+    return rows
 
 
 def main() -> None:
-    """Build the corpus and report, or do one step of it in this process."""
+    """Build the corpora and report, or do one step of it in this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=int, default=1)
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--only", help="methods whose names hold this")
-    parser.add_argument("--no-truth", action="store_true", help="costs only; the all-pairs join takes a minute")
-    parser.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--method", help=argparse.SUPPRESS)
+    parser.add_argument("--small", action="store_true", help="the small corpus only, and no rows on memory")
+    parser.add_argument("--whole-truth", action="store_true", help="the truth of the large corpus, too")
+    for hidden in ("--corpus", "--method", "--input"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("--incremental", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--digest", nargs=2, type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.method:
-        return measured(given.method, given.corpus)
-    if given.incremental:
-        return incremental(given.corpus)
-    if given.digest:
-        return digest_of(given.corpus, *given.digest)
+    if given.corpus:
+        return step(given, Path(given.corpus))
     folder = Path(os.environ.get("TWAINBOT_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         sys.exit(f"No real sources at {folder}: set TWAINBOT_SHARED_DATA.")
+    methods = [name for name in METHODS if (given.only or "") in name]
     with tempfile.TemporaryDirectory() as made:
         file = Path(made) / "corpus.parquet"
-        corpus(folder, given.scale).write_parquet(file)
-        report(file, given.peers, [name for name in METHODS if (given.only or "") in name], not given.no_truth)
-        print("Adding 1 %:", child(file, given.peers, "--incremental"))
-        runs = [
-            (str(seed), str(parts), hash_seed) for seed, parts, hash_seed in ((1, 1, "0"), (2, 7, "1"), (3, 40, "2"))
-        ]
-        digests = [
-            child(file, given.peers, "--digest", seed, parts, hash_seed=hash_seed) for seed, parts, hash_seed in runs
-        ]
-        print(
-            "Orders, partitions, hash seeds, processes:",
-            "equal" if all(a == b for a, b in pairwise(digests)) else digests,
-        )
+        rows: list[list[str]] = []
+        for scale in (1,) if given.small else (1, LARGE):
+            corpus(folder, scale).write_parquet(file)
+            rows += bars(file, given.peers, report(file, given.peers, methods, scale == 1 or given.whole_truth))
+        if not given.small:
+            head = ["input", "CPU s", "GB at peak", "of that, input", "edges", "clusters"]
+            print("\n" + table(head, inputs(file, given.peers)))
+        print("\n" + table(["what", "bar", "measured"], rows))
     return None
+
+
+def step(given: argparse.Namespace, file: Path) -> None:
+    """What one child does."""
+    if given.method:
+        measured(given.method, file)
+    elif given.input:
+        hostile(given.input)
+    elif given.digest:
+        digest_of(file, *given.digest)
+    else:
+        incremental(file)
 
 
 if __name__ == "__main__":

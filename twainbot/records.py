@@ -126,6 +126,8 @@ SIGNATURE: Schema = {
     "shingle_count": pl.Int64,  # n-grams, repeats included; 0 where the text has no words
     "signature": pl.List(pl.UInt32),  # as many values as the scheme's engine makes of a text
     "scheme": pl.String,  # engine, its parameters, shingle length, hash and normaliser version; unlike ones refuse to join
+    "keys": pl.Binary,  # on which texts meet, four bytes each, little-endian: a join reads these, and no signature
+    "key_scheme": pl.String,  # the scheme, and how keys come from it: other bands are other keys
 }
 
 EDGE: Schema = {"a": pl.String, "b": pl.String, "jaccard": pl.Float64, "containment": pl.Float64}  # a < b, exact values

@@ -147,7 +147,11 @@ def clean(profile: str | None, yes: bool) -> None:
     click.echo(f"{len(found)} unneeded, {sum(size for _, size in found) / 2**20:.1f} MiB.")
 
 
-@main.command(epilog="Example: twainbot dedupe books.parquet notes.jsonl -o pairs.parquet --threshold 0.8")
+# twainbot.dedupe.ENGINES, which cannot be asked: importing it takes longer than `--help` may
+ENGINES = ("minhash", "fracminhash", "simhash", "datasketch")
+
+
+@main.command(epilog="Example: twainbot dedupe books.parquet notes.jsonl -o pairs.parquet --engine fracminhash")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
@@ -158,11 +162,18 @@ def clean(profile: str | None, yes: bool) -> None:
 )
 @click.option("--threshold", default=0.7, show_default=True, help="Least Jaccard similarity of word n-grams.")
 @click.option("--text-column", default="text", show_default=True)
-def dedupe(files: tuple[Path, ...], output: Path, threshold: float, text_column: str) -> None:
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=ENGINES[0],
+    show_default=True,
+    help="What finds the pairs to verify. simhash misses most of those that are only alike; datasketch is slow.",
+)
+def dedupe(files: tuple[Path, ...], output: Path, threshold: float, text_column: str, engine: str) -> None:
     """Near-duplicate edges and clusters of anyone's Parquet or JSON lines; every pair is verified exactly."""
     from twainbot_assets.tools import dedupe_files
 
-    click.echo(dedupe_files(files, output, threshold, text_column))
+    click.echo(dedupe_files(files, output, threshold, text_column, engine))
 
 
 @main.command(epilog="Example: twainbot score grounding transcripts.jsonl --json")

@@ -1,12 +1,15 @@
 """Stage dedupe: sketches per unit, then verified pairs and clusters over all sources. The method is twainbot/dedupe's."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from checks import dedupe as gates
 from checks.gates import specs
+from resources.folders import Folders
 from resources.lake import LakeResource, Table
+from resources.pair_cache import PairCache
 from resources.sources import Harvest
 from twainbot.provenance import version_of
 from twainbot_assets import curation_reports as reports
@@ -17,12 +20,15 @@ from twainbot_assets.profile import SOURCES, current
 from twainbot_assets.publish import Published, publish
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from resources.lake import Lake
-    from twainbot.dedupe import DedupeSettings
+    from twainbot.dedupe import DedupeSettings, Known
 
 EDGES, CLUSTERS = keys.key("dedupe/edges"), keys.key("dedupe/clusters")
+FINDS_PAIRS = "twainbot.dedupe.chunk_pairs"
 SOURCE_RANK = ("local", "gutenberg", "satire", "jokes", "transcripts", "weather")  # which copy of equals is kept
 
 
@@ -44,7 +50,7 @@ def sketched(source: str) -> dg.AssetsDefinition:
         deps=[keys.settings("dedupe")],
         partitions_def=UNITS[source],
         check_specs=specs(key, gates.signature_gates(None, ""), UNITS[source]),
-        code_version=version_of("twainbot.dedupe.chunk_pairs"),
+        code_version=version_of(FINDS_PAIRS),
         kinds={"polars", "parquet"},
         description=f"MinHash sketch of every chunk of `chunks/{source}`, with its scheme.",
     )
@@ -78,22 +84,51 @@ def registered(lake: "Lake", instance: dg.DagsterInstance, stage: str, source: s
     ins={source: dg.AssetIn(keys.key(f"dedupe/signatures/{source}")) for source in SOURCES},
     deps=[keys.settings("dedupe"), keys.source("units")],
     check_specs=specs(EDGES, gates.edge_gates(None, None)),
-    code_version=version_of("twainbot.dedupe.chunk_pairs"),
+    code_version=version_of(FINDS_PAIRS),
     kinds={"polars", "parquet"},
 )
-def edges(context: dg.AssetExecutionContext, lake: LakeResource, **signatures: Table) -> Published:
+def edges(context: dg.AssetExecutionContext, lake: LakeResource, folders: Folders, **signatures: Table) -> Published:
     """Near-duplicate pairs over all sources, each with its exact Jaccard similarity and containment."""
     chunks, chosen = all_chunks(lake.open(), context.instance), settings()
+    cache = PairCache(Path(folders.cache), chosen, version_of(FINDS_PAIRS), context.log.info)
+    made = Pairing(cache, chosen)
+    yield from publish(
+        context,
+        lambda: made.pair(list(signatures.values()), chunks),
+        gates.edge_gates(chunks, chosen),
+        lambda rows: {**made.counts, **reports.side_by_side(rows, chunks)},
+    )
+    made.keep()  # only now: pairs that no gate let pass teach the next run nothing
 
-    def pair() -> "pl.DataFrame":
+
+class Pairing:
+    """One run's pairs: what the cache knows of its texts is taken over, the rest is joined and verified."""
+
+    def __init__(self, cache: PairCache, chosen: "DedupeSettings") -> None:
+        self._cache, self._chosen = cache, chosen
+        self._established: Known | None = None
+        self.counts: dict[str, int] = {}
+
+    def pair(self, signatures: "Sequence[pl.LazyFrame]", chunks: "pl.DataFrame") -> "pl.DataFrame":
+        """Rows of dedupe/edges, the same whatever the cache holds."""
         import polars as pl
 
-        from twainbot.dedupe import edges as verified_edges
+        from twainbot.dedupe import text_names, to_join, update
 
-        sketches = pl.concat([table.collect() for table in signatures.values()], how="diagonal_relaxed")
-        return verified_edges(sketches, chunks, chosen)
+        rows = to_join(pl.concat(signatures, how="diagonal_relaxed"), self._chosen)
+        texts = text_names(rows)
+        known = self._cache.nearest(texts)
+        made, self._established = update(rows, chunks, self._chosen, known)
+        shared = known.shared(texts) if known else 0
+        crowded = self._established.crowded or (known is not None and known.crowded)
+        joined = len(texts) if crowded else len(texts) - shared
+        self.counts = {"texts_known": shared, "texts_new": len(texts) - shared, "texts_joined": joined}
+        return made
 
-    yield from publish(context, pair, gates.edge_gates(chunks, chosen), lambda rows: reports.side_by_side(rows, chunks))
+    def keep(self) -> None:
+        """Store what was established, for the next run."""
+        if self._established is not None:
+            self._cache.store(self._established)
 
 
 @dg.asset(

@@ -1,12 +1,16 @@
-"""JSON lines that people hand to the command line, read whole and checked line by line. What a line means is its reader's."""
+"""JSON lines that people hand to the command line, checked line by line. What a line means is its reader's."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from twainbot.errors import BadInput, BadUse
+
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of a byte that is no UTF-8
 
 
 def read_objects(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -14,17 +18,21 @@ def read_objects(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
     Raises BadUse where there is no such file, BadInput naming file and line where a line is not a JSON object.
     """
-    lines = enumerate(read_text(path).split("\n"), 1)  # not splitlines: a text may hold U+2028 within a line
-    return [(number, read_object(line, f"{path} line {number}")) for number, line in lines if line.strip()]
+    return list(each_object(path))
 
 
-def read_text(path: Path) -> str:
-    """A file's UTF-8 text, a byte order mark taken off."""
+def each_object(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """`read_objects`, one line in memory at a time."""
     require_file(path)
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from error
+        # a file's own lines, not splitlines': a text may hold U+2028 within a line
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.isascii() and (bad := _NOT_UTF8.search(line)):
+                    found = f"{path} is not UTF-8 text (line {number} has the byte 0x{ord(bad[0]) - 0xDC00:02x})."
+                    raise BadInput(f"{found} Save it as UTF-8.")
+                if line.strip():
+                    yield number, read_object(line, f"{path} line {number}")
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
 
@@ -33,7 +41,7 @@ def read_object(line: str, where: str) -> dict[str, Any]:
     """One line as an object. `where` names file and line in the error."""
     try:
         value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError only
         raise BadInput(f"{where} is not JSON ({error}). Write one object a line, or take the line out.") from error
     if not isinstance(value, dict):
         raise BadInput(f"{where} is not a JSON object but {type(value).__name__}. Write one object a line.")

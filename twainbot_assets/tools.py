@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from resources.lake import replace_file
 from twainbot.errors import BadInput, BadUse
-from twainbot_assets.json_lines import read_objects, require_file
+from twainbot_assets.json_lines import each_object, require_file
 from twainbot_assets.scoring import score_file
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class TextFile:
     texts: list[str]
 
 
-def dedupe_files(files: Sequence[Path], output: Path, threshold: float, text_column: str) -> str:
+def dedupe_files(
+    files: Sequence[Path], output: Path, threshold: float, text_column: str, engine: str = "minhash"
+) -> str:
     """Write edges (a, b, jaccard, containment) to `output` and clusters beside it; returns what was found, in words.
 
     Rows are named by their column chunk_id or id, else `<file stem>:<row>`, rows counted from 0. Raises BadUse on a
@@ -47,10 +49,10 @@ def dedupe_files(files: Sequence[Path], output: Path, threshold: float, text_col
     refuse_overwriting(files, (output, clusters_file))
     read = [read_texts(path, label, text_column) for path, label in zip(files, labels(files), strict=True)]
     ids, texts = row_ids(read), [text for file in read for text in file.texts]
-    pairs = near_duplicates(texts, threshold)
+    pairs = near_duplicates(texts, threshold, engine=engine)
     members = cluster(len(texts), pairs)
-    edges = pairs.with_columns(pl.Series("a", [ids[row] for row in pairs["a"]], pl.String),
-                               pl.Series("b", [ids[row] for row in pairs["b"]], pl.String))  # fmt: skip
+    names = pl.Series(ids, dtype=pl.String)
+    edges = pairs.with_columns(a=names.gather(pairs["a"]), b=names.gather(pairs["b"]))
     write(output, edges)
     write(clusters_file, cluster_table(ids, members))
     found = [f"Edges: {output}", f"Clusters: {clusters_file}"]
@@ -106,31 +108,52 @@ def read_parquet_texts(path: Path, label: str, text_column: str) -> TextFile:
         schema = pl.read_parquet_schema(path)
         require_column(path, text_column, list(schema))
         named = next((name for name in ID_COLUMNS if name in schema and name != text_column), None)
+        require_type(path, text_column, schema[text_column], pl.String, pl.Categorical, pl.Enum, pl.Null)
+        if named and schema[named].is_nested():
+            raise BadUse(f"The column {named!r} of {path} holds {schema[named]}, which names no row. Rename it.")
         rows = pl.read_parquet(path, columns=[text_column, *([named] if named else [])])
+        texts = rows[text_column].cast(pl.String).fill_null("").to_list()
+        return TextFile(label, rows[named].cast(pl.String).to_list() if named else [None] * rows.height, texts)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BadInput(f"{path} is not a readable Parquet file ({error}). Write it again.") from error
-    if not isinstance(schema[text_column], (pl.String, pl.Categorical, pl.Enum, pl.Null)):
-        raise BadUse(f"The column {text_column!r} of {path} holds {schema[text_column]}, not text. Name another one.")
-    texts = rows[text_column].cast(pl.String).fill_null("").to_list()
-    return TextFile(label, rows[named].cast(pl.String).to_list() if named else [None] * rows.height, texts)
+
+
+def require_type(path: Path, column: str, found: pl.DataType, *wanted: type[pl.DataType]) -> None:
+    """Raise BadUse where a column is of none of these types."""
+    if not isinstance(found, wanted):
+        raise BadUse(f"The column {column!r} of {path} holds {found}, not text. Name another one.")
 
 
 def read_json_texts(path: Path, label: str, text_column: str) -> TextFile:
     """Texts and ids of JSON lines. A line may lack the column, as long as some line has it."""
-    rows = read_objects(path)
-    columns = list(dict.fromkeys(name for _, row in rows for name in row))
-    if rows:
-        require_column(path, text_column, columns)
-    named = next((name for name in ID_COLUMNS if name in columns and name != text_column), None)
-    texts = []
-    for number, row in rows:
+    columns: dict[str, None] = {}
+    texts: list[str] = []
+    ids: dict[str, list[str | None]] = {name: [] for name in ID_COLUMNS if name != text_column}
+    for number, row in each_object(path):
+        columns |= dict.fromkeys(row)
         text = row.get(text_column)
         if not isinstance(text, str | None):
             kind = type(text).__name__
             raise BadInput(f"{path} line {number}: {text_column!r} is {kind}, not text. Write it as a string or null.")
         texts.append(text or "")
-    ids = [row.get(named) if named else None for _, row in rows]
-    return TextFile(label, [None if value is None else str(value) for value in ids], texts)
+        for name, values in ids.items():
+            values.append(id_of(row.get(name), f"{path} line {number}: {name!r}"))
+    if texts:
+        require_column(path, text_column, list(columns))
+    named = next((name for name in ids if name in columns), None)
+    return TextFile(label, ids[named] if named else [None] * len(texts), texts)
+
+
+def id_of(value: object, where: str) -> str | None:
+    """A row's own id as text. Raises BadInput where it names no row, or cannot be written."""
+    if value is None:
+        return None
+    if isinstance(value, (dict, list)):
+        raise BadInput(f"{where} is {type(value).__name__}, which names no row. Write it as a string or number.")
+    made = str(value)
+    if not made.isascii() and made.encode("utf-8", "replace").decode() != made:
+        raise BadInput(f"{where} holds half of a surrogate pair, which no file can hold. Write it in whole characters.")
+    return made
 
 
 def require_column(path: Path, column: str, columns: Sequence[str]) -> None:
@@ -144,15 +167,15 @@ def row_ids(files: Sequence[TextFile]) -> list[str]:
 
     Raises BadInput where they are not distinct even so.
     """
-    own = Counter(value for file in files for value in file.ids if value is not None)
-    shared = any(count > 1 for count in own.values())
+    own = [value for file in files for value in file.ids if value is not None]
+    shared = len(set(own)) < len(own)
     found = [
         f"{file.label}:{row}" if value is None else f"{file.label}:{value}" if shared else value
         for file in files
         for row, value in enumerate(file.ids)
     ]
-    twice = next((value for value, count in Counter(found).items() if count > 1), None)
-    if twice is not None:
+    if len(set(found)) < len(found):
+        twice = next(value for value, count in Counter(found).items() if count > 1)
         raise BadInput(f"Two rows have the id {twice!r}. Make ids distinct, or rename the column to number the rows.")
     return found
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
+import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -14,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import FORECAST, TEXT
+from twainbot.dedupe import ENGINES
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput, BadUse, UnknownName
 from twainbot.evals.statistics import paired_bootstrap
 from twainbot.evals.style import Overlap
 from twainbot.release import manifest
-from twainbot_assets import scoring, tools
+from twainbot_assets import cli, scoring, tools
 from twainbot_assets.cli import main
 
 OTHER = "The deacon sold his mule by daylight and bought her back, dyed, by lamplight the same evening."
@@ -132,6 +136,13 @@ def test_a_column_that_is_no_text_is_refused(tmp_path):
         ("bad.parquet", b"PAR1 not really", "bad.parquet is not a readable Parquet file"),
         ("bad.jsonl", b'{"text": "a"}\n{"text"', "bad.jsonl line 2 is not JSON"),
         ("bad.jsonl", b"\xff\xfe\x00", "bad.jsonl is not UTF-8 text"),
+        ("bad.jsonl", b'{"text": "a"}\n{"text": "b\xffc"}', r"not UTF-8 text \(line 2 has the byte 0xff\)"),
+        ("bad.jsonl", b'{"id": ' + b"9" * 5000 + b"}", "line 1 is not JSON .Exceeds the limit"),
+        ("bad.jsonl", b"[" * 99_999, "line 1 is not JSON .maximum recursion depth"),
+        ("bad.jsonl", b"\x00\x00", "line 1 is not JSON"),
+        ("bad.jsonl", b'{"id": "\\ud800", "text": "a"}', "line 1: 'id' holds half of a surrogate pair"),
+        ("bad.jsonl", b'{"id": [1], "text": "a"}', "line 1: 'id' is list, which names no row"),
+        ("bad.parquet", b"", "bad.parquet is not a readable Parquet file"),
         ("bad.csv", b"text\na\n", "bad.csv has the suffix '.csv'"),
     ],
 )
@@ -140,6 +151,102 @@ def test_an_unreadable_file_is_named_and_nothing_is_written(tmp_path, name, cont
     with pytest.raises(BadInput, match=says):
         dedupe(tmp_path, tmp_path / name)
     assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "none.parquet"])
+def test_a_file_of_no_rows_gives_empty_tables(tmp_path, name):
+    file = tmp_path / name
+    pl.DataFrame(schema={"text": pl.String}).write_parquet(file) if file.suffix == ".parquet" else file.write_bytes(b"")
+    said, edges, clusters = dedupe(tmp_path, file)
+    assert said.startswith("0 texts, 0 of them null or empty.")
+    assert (edges.height, clusters.height) == (0, 0)
+
+
+def test_files_whose_ids_are_of_unlike_types_are_read_side_by_side(tmp_path):
+    for name, ids in (("a", [1, 2]), ("b", ["x", None])):
+        pl.DataFrame({"text": [TEXT, OTHER], "id": ids}).write_parquet(tmp_path / f"{name}.parquet")
+    _, edges, clusters = dedupe(tmp_path, tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert edges.select("a", "b").rows() == [("1", "x"), ("2", "b:1")]
+    assert clusters["id"].to_list() == ["1", "2", "x", "b:1"]
+
+
+def test_ids_that_are_structures_are_refused(tmp_path):
+    pl.DataFrame({"text": [TEXT], "id": [{"n": 1}]}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(BadUse, match=r"'id' of .* names no row"):
+        dedupe(tmp_path, tmp_path / "a.parquet")
+
+
+def test_hostile_texts_pass_through_and_none_is_lost(tmp_path):
+    texts = ["дождь и туман", "ДОЖДЬ, и туман!", "霧 雨", "🙂👍🏽", "", None, "\x00", "a\u2028b", "\ud800 fog"]
+    _, edges, clusters = dedupe(tmp_path, lines_file(tmp_path, *({"text": text} for text in texts)))
+    assert clusters["id"].to_list() == [f"rows:{row}" for row in range(len(texts))]
+    assert edges.select("a", "b").rows() == [("rows:0", "rows:1")]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_engine_can_be_chosen_on_the_command_line(tmp_path, engine):
+    file = texts_file(tmp_path, TEXT, TEXT.upper(), OTHER)
+    ran = CliRunner().invoke(main, ["dedupe", str(file), "-o", str(tmp_path / "o.parquet"), "--engine", engine])
+    assert ran.exit_code == 0, ran.output
+    assert pl.read_parquet(tmp_path / "o.parquet").rows() == [("rows:0", "rows:1", 1.0, 1.0)]
+
+
+def test_an_engine_that_is_not_there_ends_the_command_with_exit_code_2_and_names_those_there_are(tmp_path):
+    file = texts_file(tmp_path, TEXT)
+    ran = CliRunner().invoke(main, ["dedupe", str(file), "-o", str(tmp_path / "o.parquet"), "--engine", "lsh"])
+    assert ran.exit_code == 2
+    assert all(engine in ran.output for engine in ENGINES)
+
+
+def test_the_engines_of_the_command_are_those_of_the_package():
+    assert cli.ENGINES == ENGINES
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from twainbot_assets.tools import dedupe_files
+print(dedupe_files([Path(sys.argv[1])], Path(sys.argv[2]), 0.7, "text"))
+print(re.findall(r"VmHWM:\\s+([0-9]+)", Path("/proc/self/status").read_text())[0])
+"""
+
+
+def peak_gb(tmp_path, lines) -> tuple[str, float]:
+    """What the command says of these lines, and how much memory a process of its own took for them."""
+    file = tmp_path / "rows.jsonl"
+    with file.open("w") as opened:
+        opened.writelines(f"{json.dumps({'text': text})}\n" for text in lines)
+    call = [sys.executable, "-c", PEAK, str(file), str(tmp_path / "out.parquet")]
+    said = subprocess.run(call, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
+    return said, int(said.splitlines()[-1]) / 2**20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_million_identical_texts_are_one_cluster_in_bounded_memory(tmp_path):
+    said, peak = peak_gb(tmp_path, ("It rained on the river." for _ in range(1_000_000)))
+    assert "1,001,952 pairs of Jaccard similarity 0.7 or more, 1 clusters, 999,999 repeats" in said
+    assert peak < 1.0  # measured: 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_template_twenty_thousand_times_is_one_cluster_in_bounded_memory(tmp_path):
+    line = "the office at {} reports that rain fell over all of the county from the early morning until late at night"
+    said, peak = peak_gb(tmp_path, (line.format(f"station{row}") for row in range(20_000)))
+    assert "1 clusters, 19,999 repeats" in said
+    assert peak < 1.0  # measured: 0.55
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_line_of_a_hundred_megabytes_finds_its_copy_in_bounded_memory(tmp_path):
+    words = [f"w{number * number % 99_991}" for number in range(14_500_000)]  # repeats after 99,991 words
+    text = " ".join(words)
+    said, peak = peak_gb(tmp_path, [text, "fog", f"{text} and so to bed"])
+    assert len(text) > 95_000_000
+    assert "1 pairs of Jaccard similarity 0.7 or more, 2 clusters, 1 repeats" in said
+    assert peak < 2.0
 
 
 def test_a_file_that_is_not_there_is_bad_use(tmp_path):

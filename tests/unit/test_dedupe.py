@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from itertools import combinations
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -23,6 +27,7 @@ from twainbot.dedupe import (
     edges,
     near_duplicates,
     signatures,
+    to_join,
     update,
 )
 from twainbot.dedupe.groups import MAX_COPIES
@@ -300,16 +305,76 @@ def test_what_was_established_under_other_settings_is_refused():
             update(signatures(chunks, other), chunks, other, known)
 
 
-def test_a_known_text_needs_no_signature_and_a_new_one_does():
+def test_known_texts_need_no_signature_and_a_new_one_needs_keys_or_a_signature():
     config = DedupeSettings()
     chunks = corpus_of(dict(enumerate(planted_corpus(8)[:150])))
     signed = signatures(chunks, config)
     whole, known = update(signed, chunks, config)
-    bare = signed.with_columns(signature=pl.lit(None, pl.List(pl.UInt32)))
+    unsigned = signed.with_columns(signature=pl.lit(None, pl.List(pl.UInt32)))
+    bare = unsigned.with_columns(keys=pl.lit(None, pl.Binary))
     assert update(bare, chunks, config, known)[0].equals(whole)
     _, known = update(signed.head(140), chunks.head(140), config)
-    with pytest.raises(BadInput, match="texts are new and have no signature"):
+    assert update(unsigned, chunks, config, known)[0].equals(whole)
+    with pytest.raises(BadInput, match=r"texts have neither a signature nor keys made as .*bands32x4"):
         update(bare, chunks, config, known)
+
+
+# --- stored keys -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_stored_keys_give_the_pairs_that_signatures_give(engine):
+    config = DedupeSettings(engine=engine)
+    chunks = corpus_of(dict(enumerate(planted_corpus(11)[:150])))
+    signed = signatures(chunks, config)
+    whole = edges(signed.drop("keys", "key_scheme"), chunks, config)
+    assert edges(signed.drop("signature"), chunks, config).equals(whole)
+    assert edges(signed, chunks, config).equals(whole)
+    assert whole.height > 10
+
+
+def test_only_keys_are_read_where_every_row_has_them(tmp_path):
+    config = DedupeSettings()
+    chunks = corpus_of(dict(enumerate(planted_corpus(11)[:90])))
+    signed = signatures(chunks, config)
+    old = signed.head(40).drop("keys", "key_scheme")  # of a file from before keys were stored
+    signed.write_parquet(tmp_path / "keys.parquet")
+    assert "signature" not in to_join(pl.scan_parquet(tmp_path / "keys.parquet"), config).columns
+    mixed = pl.concat([old, signed.tail(50)], how="diagonal").lazy()
+    assert "signature" in to_join(mixed, config).columns
+    assert edges(to_join(mixed, config), chunks, config).equals(edges(signed, chunks, config))
+
+
+def test_another_threshold_makes_its_own_keys_from_the_signatures():
+    chunks = corpus_of(dict(enumerate(planted_corpus(11)[:90])))
+    signed = signatures(chunks, DedupeSettings(0.7))
+    strict = DedupeSettings(0.9)
+    assert strict.key_scheme != DedupeSettings(0.7).key_scheme
+    assert "signature" in to_join(signed.lazy(), strict).columns
+    assert edges(signed, chunks, strict).equals(edges_of(chunks, strict))
+
+
+def test_a_partition_of_another_scheme_is_named_with_the_command_that_repairs_it():
+    chunks = corpus_of({0: "fog and mud", 1: "a bell in the fog"})
+    chunks = chunks.with_columns(source=pl.lit("gutenberg"), unit=pl.Series(["pg74", "pg245"]))
+    signed = [signatures(chunks.head(1), DedupeSettings()), signatures(chunks.tail(1), DedupeSettings(seed=2))]
+    wanted = r"gutenberg \[pg245\] were made as .*1 of 2 rows.*--select dedupe/signatures/gutenberg --partition pg245"
+    with pytest.raises(StaleSchema, match=wanted):
+        edges(pl.concat(signed), chunks, DedupeSettings())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        DedupeSettings(shingle=2),
+        DedupeSettings(seed=2),
+        DedupeSettings(permutations=64),
+        DedupeSettings(engine="simhash"),
+    ],
+)
+def test_unlike_schemes_never_share_the_name_of_a_scheme(other):
+    assert other.scheme != DedupeSettings().scheme
+    assert other.key_scheme.startswith(other.scheme)
 
 
 def test_nothing_established_is_nothing_known():
@@ -330,6 +395,36 @@ def test_order_and_partitions_do_not_show_in_edges(engine):
     shuffled = chunks.sample(fraction=1, shuffle=True, seed=3)
     parts = pl.concat([signatures(shuffled[at : at + 40], config) for at in range(0, 150, 40)])
     assert edges(parts.reverse(), shuffled, config).write_csv() == whole.write_csv()
+
+
+ALONE = """
+import hashlib, sys
+import polars as pl
+from twainbot.dedupe import DedupeSettings, clusters, edges, signatures
+parts, order = int(sys.argv[1]), int(sys.argv[2])
+texts = [" ".join(f"w{row % 60 + place * place % 41}" for place in range(40 + row % 7)) for row in range(150)]
+ids = [f"w{row}:0-1" for row in range(150)]
+chunks = pl.DataFrame({"chunk_id": ids, "work_id": ids, "text": texts}).with_columns(start=0, end=1)
+chunks = chunks.sample(fraction=1, shuffle=True, seed=order)
+step = -(-150 // parts)
+signed = pl.concat([signatures(chunks[at : at + step], DedupeSettings()) for at in range(0, 150, step)])
+made = edges(signed, chunks, DedupeSettings())
+named = chunks.with_columns(source=pl.lit("x"), copyright_status=pl.lit("cc0"), token_count=1)
+for rows in (made, clusters(named, made)):
+    print(hashlib.sha256(rows.write_csv().encode()).hexdigest())
+"""
+
+
+def test_other_processes_hash_seeds_orders_and_partitions_give_the_same_bytes():
+    def digests(seed: str, parts: str, order: str) -> list[str]:
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        call = [sys.executable, "-c", ALONE, parts, order]
+        ran = subprocess.run(call, env=env, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+        return ran.stdout.split()
+
+    one = digests("0", "1", "1")
+    assert len(one) == 2
+    assert one == digests("7", "6", "2")
 
 
 HOSTILE = [

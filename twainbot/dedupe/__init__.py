@@ -8,7 +8,7 @@ training because they are copies is read off `is_canonical`.
 
 from __future__ import annotations
 
-from twainbot.dedupe.chunk_pairs import Known, edges, signatures, update
+from twainbot.dedupe.chunk_pairs import Known, edges, known_scheme, signatures, text_names, to_join, update
 from twainbot.dedupe.clusters import cluster, clusters
 from twainbot.dedupe.decontaminate import contaminated, eval_overlaps
 from twainbot.dedupe.minhash import ENGINES, DedupeSettings
@@ -23,7 +23,10 @@ __all__ = [
     "contaminated",
     "edges",
     "eval_overlaps",
+    "known_scheme",
     "near_duplicates",
     "signatures",
+    "text_names",
+    "to_join",
     "update",
 ]

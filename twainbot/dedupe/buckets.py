@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from twainbot.dedupe.engines import Band, Values
 from twainbot.dedupe.flat import Numbers, spread
+from twainbot.dedupe.shingles import Hashes
 
 CROWD = 512  # rows: 131,000 pairs
 PIVOT_PAIRS = 1 << 17  # of one larger bucket: each row meets the first PIVOT_PAIRS / rows, and at least two
@@ -29,27 +30,57 @@ def candidates(
 ) -> tuple[Numbers, Numbers, bool]:
     """Distinct pairs of rows (first < second, sorted) that meet in a bucket, and whether any bucket was a crowd.
 
-    With `fresh` (one flag per row, fewer than all) only pairs with at least one fresh row. A crowd's pairs are then
-    incomplete, and the caller asks again without it.
+    With `fresh` (one flag per row) only pairs with at least one fresh row, and none at all where a fresh row stands in a
+    crowd, as a crowd's pairs depend on who else is in it: the caller asks again without it.
     """
+    if fresh is not None:
+        return _fresh_candidates(bands, total, fresh)
     found: list[Numbers] = []
     waiting, crowded = 0, False
     for number, (rows, keys) in enumerate(bands):
-        others = bands[(number + 1) % len(bands)][1]
-        if fresh is not None:
-            near = _touched(keys, fresh[rows])
-            rows, keys, others = rows[near], keys[near], others[near] if len(others) == len(near) else keys[near]
-        for first, second, crowd in _bucket_pairs(rows, keys, others):
+        for first, second, crowd in _bucket_pairs(rows, keys, bands[(number + 1) % len(bands)][1]):
             crowded |= crowd
-            kept = slice(None) if fresh is None else fresh[first] | fresh[second]
-            found.append((first * total + second)[kept])
+            found.append(first * total + second)
             waiting += len(found[-1])
         if waiting > _AT_ONCE:
             found, waiting = [_distinct(found)], 0
-    coded = _distinct(found)
-    first, second = coded // max(1, total), coded % max(1, total)
+    return *_decoded(found, total), crowded
+
+
+def _fresh_candidates(bands: Sequence[Band], total: int, fresh: NDArray[np.bool_]) -> tuple[Numbers, Numbers, bool]:
+    """What only other rows share is not looked at: rows that may share a fresh one's key are few, and sorted at once."""
+    rows_of, keys_of = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+    for number, (rows, keys) in enumerate(bands):
+        near = np.flatnonzero(_touched(keys, fresh[rows]))
+        rows_of.append(rows[near])
+        keys_of.append(keys[near] | np.uint64(number << 32))
+    rows, keys = np.concatenate(rows_of), np.concatenate(keys_of)
+    order = np.argsort(keys)
+    ordered = rows[order]
+    begin, size = _stretches(keys[order])
+    crowded = bool(size.max(initial=0) > CROWD)
+    met = np.flatnonzero(size > 1) if not crowded else np.zeros(0, np.int64)
+    begin, size = begin[met], size[met]
+    found: list[Numbers] = []
+    for start, stop in _shares(size):
+        one, other = _all_pairs(ordered, begin[start:stop], size[start:stop])
+        kept = fresh[one] | fresh[other]
+        one, other = one[kept], other[kept]
+        found.append(np.minimum(one, other) * total + np.maximum(one, other))
+    return *_decoded(found, total), crowded
+
+
+def _decoded(coded: Sequence[Numbers], total: int) -> tuple[Numbers, Numbers]:
+    pairs = _distinct(coded)
+    first, second = pairs // max(1, total), pairs % max(1, total)
     other = first != second  # a row that holds a key twice meets itself
-    return first[other], second[other], crowded
+    return first[other], second[other]
+
+
+def _stretches(ordered: Hashes) -> tuple[Numbers, Numbers]:
+    """Where each stretch of equal values begins, and its length."""
+    edges = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [len(ordered)]])
+    return edges[:-1], np.diff(edges)
 
 
 def _distinct(coded: Sequence[Numbers]) -> Numbers:
@@ -64,7 +95,7 @@ def _touched(keys: Values, fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Rows that may have the key of a fresh row: equal in the upper 16 bits, which a small table tells."""
     table = np.zeros(1 << 16, np.bool_)
     table[keys[fresh] >> np.uint32(16)] = True
-    return table[keys >> np.uint32(16)]
+    return table.take(keys >> np.uint32(16))
 
 
 def _bucket_pairs(rows: Numbers, keys: Values, others: Values) -> Iterator[tuple[Numbers, Numbers, bool]]:
@@ -73,9 +104,8 @@ def _bucket_pairs(rows: Numbers, keys: Values, others: Values) -> Iterator[tuple
     order = np.argsort(packed) if len(others) == len(keys) and _has_crowd(keys) else None
     packed = np.sort(packed) if order is None else packed[order]
     ordered = (packed & _LOW_32_BITS).view(np.int64)
-    edge = np.flatnonzero(np.diff(packed >> _32)) + 1
-    begin, end = np.concatenate([[0], edge]), np.concatenate([edge, [len(ordered)]])
-    size = end - begin
+    begin, size = _stretches(packed >> _32)
+    end = begin + size
     small = (size > 1) & (size <= CROWD)
     for start, stop in _shares(size[small]):
         yield *_all_pairs(ordered, begin[small][start:stop], size[small][start:stop]), False

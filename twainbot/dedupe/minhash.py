@@ -65,6 +65,13 @@ class DedupeSettings:
         version = SHINGLES_VERSION if self.engine == "datasketch" else HASH_VERSION
         return f"{sketch}/shingle{self.shingle}/{version}"
 
+    @property
+    def key_scheme(self) -> str:
+        """Names all that a text's keys depend on: the scheme, and how keys come from a signature."""
+        count, width = bands_for(self.threshold, self.permutations)
+        made = {"fracminhash": "sample", "simhash": "quarters"}.get(self.engine, f"bands{count}x{width}")
+        return f"{self.scheme}/keys1-{made}"
+
 
 def sketch(grams: Hashes, starts: Numbers, settings: DedupeSettings) -> Signatures:
     """One MinHash signature per set of n-gram hashes: set i is grams[starts[i]:starts[i + 1]], repeats allowed.
