@@ -1,7 +1,8 @@
 """Style transfer: a joke, a maxim or a bulletin's line out of our corpus, put into a persona's mouth.
 
 What is changed: whole words by swaps.yaml, and a frame around the line with an aside inside it, so that a reply is never
-a copy. What is not: numbers, names and weather words. Weather talk with tool calls is talk.py's.
+a copy. What is not: numbers, names and weather words. A bulletin's period retold freely is pieces.py's, weather talk with
+tool calls talk.py's.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import Any
 import polars as pl
 import yaml
 
-from twainbot.dialogues import figures, grammar, rows
+from twainbot.dialogues import figures, grammar, pieces, quality, rows
 from twainbot.dialogues.rows import Turn, turn
 from twainbot.records import DIALOGUE, frame
 
 MASTERS = {"twain": "Mark Twain", "franklin": "Benjamin Franklin", "satirist": "a newspaper satirist"}
 JOKE_WORDS = (6, 45)  # shorter has no point to it, longer costs more tokens than it is worth
 LINE_WORDS = (7, 26)
+CONTROLS = ("device", "tone", "length")  # of a piece about a bulletin, in the order of its tags
 PER_PASSAGE = 3  # lines taken from one passage: more would let one book fill a batch
 
 _ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])"
@@ -149,9 +151,45 @@ def style_transfer(seeds: pl.DataFrame) -> pl.DataFrame:
     made: list[dict[str, Any]] = []
     for seed in rows.of_kind(seeds, "style_transfer"):
         payload = json.loads(seed["payload"])
-        turns = _turns(payload, random.Random(payload["rng"]))
-        made.append(rows.dialogue(seed, "style_transfer", "style_transfer", turns, [payload["form"]]))
+        rng = random.Random(payload["rng"])
+        turns = _told(payload, rng) if payload["form"] == "bulletin" else _turns(payload, rng)
+        tags = [payload["form"], *(payload[name] for name in CONTROLS if name in payload)]
+        made.append(rows.dialogue(seed, "style_transfer", "style_transfer", turns, tags))
     return frame(made, DIALOGUE)
+
+
+def _told(payload: Mapping[str, Any], rng: random.Random) -> list[Turn]:
+    """The bulletin quoted with the manner wanted, and the piece."""
+    seen, controls = pieces.thawed(payload["seen"]), {name: payload[name] for name in ("persona", *CONTROLS)}
+    asked = pieces.request(seen, controls, rng)
+    return [turn("user", asked), turn("assistant", pieces.piece(seen, controls, rng))]
+
+
+def voices(dialogues: pl.DataFrame, weights: Mapping[str, float]) -> list[dict[str, Any]]:
+    """How much each persona says against what was asked for, in the order of `weights`, so that none drowns the others.
+
+    `share`: of the dialogues; `word_share`: of the assistant's words; `mean_words`: of a reply; all of the personas in
+    `weights`, whose `weight` is scaled to sum to 1.
+    """
+    said = {persona: list[str]() for persona in weights}
+    counts = dict.fromkeys(weights, 0)
+    for row in dialogues.to_dicts():
+        if (persona := row["style_tags"][0]) in said:
+            said[persona] += quality.replies(row)
+            counts[persona] += 1
+    words = {persona: sum(len(reply.split()) for reply in replies) for persona, replies in said.items()}
+    rows_total, words_total = max(1, sum(counts.values())), max(1, sum(words.values()))
+    return [
+        {
+            "persona": persona,
+            "weight": round(weight / sum(weights.values()), 4),
+            "dialogues": counts[persona],
+            "share": round(counts[persona] / rows_total, 4),
+            "word_share": round(words[persona] / words_total, 4),
+            "mean_words": round(words[persona] / max(1, len(said[persona])), 1),
+        }
+        for persona, weight in weights.items()
+    ]
 
 
 def _turns(payload: Mapping[str, Any], rng: random.Random) -> list[Turn]:
