@@ -45,7 +45,10 @@ _SIMPLE = re.compile(
     r"(?:(?:mostly|partly|mainly) )?(?:sunny|clear|cloudy|overcast|fair)"
     r"(?:(?:,| and) (?:breezy|windy|warm|mild|cool|cold|hot|pleasant|muggy|dry|comfortable|very warm|a little cooler))*"
 )
-_THING = re.compile(r"(?:(?:light|heavy|scattered|dense|patchy|freezing|rain|snow|occasional) )*(?:rain|drizzle|fog|snow|showers|flurries|thunderstorms|haze|sleet)")  # fmt: skip
+_THING = re.compile(
+    r"(?:(?:light|heavy|scattered|dense|patchy|freezing|rain|snow|occasional) )*"
+    r"(?:rain|drizzle|fog|snow|showers|flurries|thunderstorms|haze|sleet)"
+)
 _DIRECTIONS = {
     "N": "north", "NE": "northeast", "E": "east", "SE": "southeast",
     "S": "south", "SW": "southwest", "W": "west", "NW": "northwest",
