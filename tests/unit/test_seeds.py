@@ -27,7 +27,7 @@ PASSAGES = pl.DataFrame(
         ],
     }
 )
-SETTINGS = seeds.DialogueSettings(tool_calls=150, style_transfer=6, contrastive=12)
+SETTINGS = seeds.DialogueSettings(tool_calls=150, style_transfer=6, contrastive=14)
 
 
 def made(batch: str = "b000", seed: int = 3, passages: pl.DataFrame = PASSAGES) -> pl.DataFrame:
@@ -41,7 +41,7 @@ def payloads(rows: pl.DataFrame, kind: str) -> list[dict]:
 def test_a_batch_has_the_rows_that_its_settings_ask_for_with_ids_by_batch_kind_and_number():
     rows = made()
     assert rows.schema == pl.Schema(SEED)
-    assert Counter(rows["kind"]) == {"tool_calls": 150, "style_transfer": 6, "contrastive": 12}
+    assert Counter(rows["kind"]) == {"tool_calls": 150, "style_transfer": 6, "contrastive": 14}
     assert rows["seed_id"].is_sorted()
     assert "b000/tool_calls/0149" in rows["seed_id"].to_list()
 
@@ -124,7 +124,7 @@ def test_an_aside_never_stands_inside_an_open_quotation():
 
 def test_without_passages_there_are_weather_seeds_and_no_style_transfer():
     kinds = Counter(made(passages=PASSAGES.clear())["kind"])
-    assert kinds == {"tool_calls": 150, "contrastive": 12}
+    assert kinds == {"tool_calls": 150, "contrastive": 14}
 
 
 def test_passages_without_text_are_refused_by_column():

@@ -78,7 +78,6 @@ def make_seeds(
     batch: str,
     settings: DialogueSettings,
     seed: int,
-    *,
     observations: Sequence[Observation] = (),
 ) -> pl.DataFrame:
     """The batch's SEED rows, sorted by id `<batch>/<kind>/<nnnn>`; equal inputs give equal rows.
