@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -106,12 +107,14 @@ def literals(persona: str) -> set[tuple[str, str]]:
     """Every pair of neighboring words that stands in the lines of a persona's own grammar, slots and facts left out."""
 
     def strings(template: grammar.Template) -> list[str]:
-        inner = [text for node in template if isinstance(node, grammar.Choice) for o in node.options for text in strings(o)]
+        inner = [
+            text for node in template if isinstance(node, grammar.Choice) for o in node.options for text in strings(o)
+        ]
         return [*(node for node in template if isinstance(node, str)), *inner]
 
     own = grammar.load(persona).rules.keys() - grammar.load("facts").rules.keys()
     texts = [text for rule in own for line in grammar.load(persona).rules[rule] for text in strings(line.template)]
-    return {pair for text in texts for pair in zip(quality.words_of(text), quality.words_of(text)[1:], strict=False)}
+    return {pair for text in texts for pair in pairwise(quality.words_of(text))}
 
 
 def test_an_off_persona_answer_has_fewer_of_its_personas_own_word_pairs_than_the_sound_one():
@@ -119,7 +122,7 @@ def test_an_off_persona_answer_has_fewer_of_its_personas_own_word_pairs_than_the
 
     def share(text: str, persona: str) -> float:
         words = quality.words_of(text)
-        pairs = list(zip(words, words[1:], strict=False))
+        pairs = list(pairwise(words))
         return sum(pair in own[persona] for pair in pairs) / len(pairs)
 
     dialogues, pairs = made(14, 130)

@@ -65,9 +65,12 @@ def frozen(seen: Observation) -> dict[str, Any]:
 
 def thawed(kept: Mapping[str, Any]) -> Observation:
     """The observation that a seed kept."""
-    return Observation(
-        **{**kept, "issued": date.fromisoformat(kept["issued"]), "day": date.fromisoformat(kept["day"])}
-    )
+    values: dict[str, Any] = {
+        **kept,
+        "issued": date.fromisoformat(kept["issued"]),
+        "day": date.fromisoformat(kept["day"]),
+    }
+    return Observation(**values)
 
 
 def fit(seen: Observation) -> bool:
@@ -208,7 +211,8 @@ def _phrase(name: str, words: Mapping[str, str], rng: random.Random) -> str:
 def chance_of(seen: Observation) -> str:
     """What the chance is a chance of, in the bulletin's word; precipitation where it names none."""
     found = re.search(
-        r"chance of ((?:light |heavy |freezing )?(?:rain showers|snow showers|rain|snow|showers|thunderstorms|drizzle|sleet))",
+        r"chance of ((?:light |heavy |freezing )?(?:rain showers|snow showers|rain|snow|showers|thunderstorms|drizzle|sleet)"
+        r"(?: (?:or|and) (?:rain|snow|sleet|freezing rain|thunderstorms))?)",
         seen.text.lower(),
     )
     return found[1] if found else "precipitation"
