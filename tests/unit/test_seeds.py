@@ -122,6 +122,27 @@ def test_an_aside_never_stands_inside_an_open_quotation():
     assert all("ten I have. Do I hear any more?" in reply for reply in replies)
 
 
+def test_sentences_keep_their_closing_quotes_and_titles_end_none():
+    told = '"It is too tight." "It is snug, sir." Mr. Hale wept. Dr. J. B. Orr left.'
+    assert transfer.sentences(told) == [
+        '"It is too tight."',
+        '"It is snug, sir."',
+        "Mr. Hale wept.",
+        "Dr. J. B. Orr left.",
+    ]
+
+
+def test_an_aside_never_parts_a_quoted_question_from_its_speaker():
+    joke = '"Is the ferry late?" asked the drummer. "No, sir," said the boy. "You are early for the next one."'
+    told = pl.DataFrame({"chunk_id": ["jokes/f:0-99"], "style": ["joke"], "text": [joke]})
+    replies = [row["turns"][2]["content"] for row in transfer.style_transfer(made(passages=told)).to_dicts()]
+    assert all('"Is the ferry late?" asked the drummer' in reply for reply in replies)
+
+
+def test_a_transcripts_turns_are_no_sayings():
+    assert transfer.materials("logs/a:0-60", "dialogue", "A man who is never late is never thanked for it.") == []
+
+
 def test_without_passages_there_are_weather_seeds_and_no_style_transfer():
     kinds = Counter(made(passages=PASSAGES.clear())["kind"])
     assert kinds == {"tool_calls": 150, "contrastive": 14}

@@ -205,11 +205,14 @@ class Grammar:
 
 
 def tidy(text: str) -> str:
-    """Single spaces, none before a mark, no doubled full stop, and a capital after each sentence's end."""
+    """Single spaces, none before a mark, no doubled full stop, and a capital after each sentence's end.
+
+    After `?"` and `!"` the sentence may go on: "Well?" said the barber.
+    """
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" ([,.;:!?])", r"\1", text)
     text = re.sub(r"(?<!\.)\.\.(?!\.)", ".", text)
-    return capital(re.sub(r"([.!?]\"? )([a-z])", lambda match: match[1] + match[2].upper(), text))
+    return capital(re.sub(r"([.!?] |\.\" )([a-z])", lambda match: match[1] + match[2].upper(), text))
 
 
 def build(name: str, files: Mapping[str, str], slots: frozenset[str] = frozenset()) -> Grammar:

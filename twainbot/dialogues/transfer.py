@@ -29,8 +29,8 @@ LINE_WORDS = (7, 26)
 CONTROLS = ("device", "tone", "length")  # of a piece about a bulletin, in the order of its tags
 PER_PASSAGE = 3  # lines taken from one passage: more would let one book fill a batch
 
-_ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])"
-_SENTENCE = re.compile(rf"(?<=[.!?]){_ABBREVIATIONS}(?<!\.\.)[\"”']?\s+(?=[\"“A-Z])")
+_ABBREVIATIONS = r"(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\b[A-Z]\.)(?<!\.\.\.)"
+_SENTENCE = re.compile(rf"(?:(?<=[.!?]){_ABBREVIATIONS}|(?<=[.!?][\"”']))\s+(?=[\"“A-Z])")
 # words of a saying that holds at all times; narrative sentences seldom have them without a past tense beside
 _MAXIM = re.compile(
     r"\b(?:is|are|makes?|never|always|every|nothing|better|best|he that|who|man|men|no one|nobody)\b", re.IGNORECASE
@@ -53,6 +53,8 @@ class Material:
 
 def materials(chunk_id: str, style: str, text: str) -> list[Material]:
     """What of a passage can be retold, at most three pieces; none where nothing fits."""
+    if style == "dialogue":
+        return []  # a transcript's turns are no sayings
     if style == "joke":
         joke = " ".join(text.split())
         return [Material(chunk_id, "joke", joke)] if _is_joke(joke) else []
@@ -118,7 +120,7 @@ def _parts(text: str) -> tuple[str, str, str] | None:
 
     Cut after the last question that something follows, else before the last sentence, else at the middle comma.
     """
-    question = re.match(r"(.+\?[\"”']?)\s+(\S.*)$", text)
+    question = re.match(r"(.+\?[\"”']?)\s+([\"“A-Z].*)$", text)
     if question and _closed(question[1]):
         return "reply@joke", question[1], question[2]
     said = sentences(text)
