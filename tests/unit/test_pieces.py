@@ -123,6 +123,15 @@ def test_a_midpoint_that_a_reader_computed_is_never_spoken():
     assert not any("31" in reply or "thirty-one" in reply for reply in replies)
 
 
+def test_a_temperature_given_by_its_decade_is_told_by_its_decade():
+    mild = Observation(**{**seen(0).__dict__, "text": "Sunny. Highs in the mid 70s.", "high_f": 75, "wind_mph": None})
+    assert pieces.fit(mild)
+    for controls in CONTROLS[::9]:
+        reply = pieces.piece(mild, controls, random.Random(5))
+        assert "in the mid 70s" in reply
+        assert "75" not in reply
+
+
 def test_the_user_quotes_the_bulletin_and_names_place_master_device_and_length():
     controls = {"persona": "franklin", "device": "aphorism", "tone": "dry", "length": "line"}
     asked = [pieces.request(seen(0), controls, random.Random(seed)) for seed in range(60)]
@@ -252,7 +261,7 @@ def test_without_dialogues_every_voice_has_no_share():
     [
         ({"condition": "variable"}, "no sky that the grammars know"),
         (
-            {"text": "Rain. Highs in the upper 50s.", "condition": "rain", "high_f": 58, "wind_mph": None},
+            {"text": "Rain. Highs from 55 to 61.", "condition": "rain", "high_f": 58, "wind_mph": None},
             "no stated figure",
         ),
         ({"text": "Sunny, 71. " * 40}, "too long"),
@@ -289,3 +298,4 @@ def test_a_period_stands_in_a_sentence(period, phrase):
 
 def test_a_dangling_condition_is_cut_at_its_last_whole_word():
     assert pieces.sky_words("mostly sunny in the morning, then") == "mostly sunny in the morning"
+    assert pieces.sky_words("cloudy early...then clear") == "cloudy early, then clear"

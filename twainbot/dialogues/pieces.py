@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any
 
 from twainbot.dialogues import figures, grammar
-from twainbot.dialogues.observations import WEEKDAYS, Observation
+from twainbot.dialogues.observations import FIGURES, WEEKDAYS, Observation
 from twainbot.evals import grounding
 
 DEVICES: Mapping[str, Mapping[str, int]] = {  # by persona: the device and its weight; each persona has all four
@@ -78,7 +78,7 @@ def fit(seen: Observation) -> bool:
     return (
         bool(kinds(seen))
         and len(seen.text.split()) <= MAX_WORDS
-        and any(stated(seen, name) is not None for name in ("high_f", "low_f", "precipitation_chance", "wind_mph"))
+        and any(stated(seen, name) is not None or decade(seen, name) for name in FIGURES)
     )
 
 
@@ -88,6 +88,15 @@ def stated(seen: Observation, name: str) -> int | None:
     if value is None or abs(value) not in {abs(figure.value) for figure in figures.read(seen.text)}:
         return None
     return int(value)
+
+
+def decade(seen: Observation, name: str) -> str:
+    """The decade in which the bulletin puts a temperature that it gives no figure for ("mid 70s"), else ""."""
+    word = {"high_f": "highs?", "low_f": "lows?"}.get(name)
+    if word is None or stated(seen, name) is not None:
+        return ""
+    found = re.search(rf"\b{word} in the ((?:lower|mid|middle|upper) \d0s)\b", seen.text, re.IGNORECASE)
+    return found[1].lower() if found else ""
 
 
 def as_result(seen: Observation) -> dict[str, Any]:
@@ -176,7 +185,7 @@ def when(period: str) -> str:
 
 def sky_words(condition: str) -> str:
     """The condition without a dangling end ("sunny, then"), a first clause where the whole is long."""
-    whole = re.sub(r"[,;]?\s+(?:then|and|with|becoming|or)$", "", condition.strip(" .,"))
+    whole = re.sub(r"[,;]?\s+(?:then|and|with|becoming|or)$", "", re.sub(r"\s*\.\.\.\s*", ", ", condition.strip(" .,")))
     return whole if len(whole.split()) <= 9 else whole.partition(",")[0]
 
 
@@ -196,7 +205,9 @@ def _parts(seen: Observation, in_words: bool, rng: random.Random) -> list[str]:
         "wind": _speed(seen, in_words, rng) if stated(seen, "wind_mph") is not None else "",
     }
     words = {"wet": chance_of(seen), "way": _DIRECTIONS.get(seen.wind_direction or "", "")}
-    made = [_phrase(name, {**words, "value": value}, rng) for name, value in said.items() if value]
+    decades = {"high": decade(seen, "high_f"), "low": decade(seen, "low_f")}
+    made = [_phrase(f"{name}_decade", {**words, "value": value}, rng) for name, value in decades.items() if value]
+    made += [_phrase(name, {**words, "value": value}, rng) for name, value in said.items() if value]
     if len(made) > 1 and rng.random() < 0.4:
         rng.shuffle(made)
     return made
