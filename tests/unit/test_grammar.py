@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twainbot.dialogues import figures, grammar, pieces
+from twainbot.dialogues import figures, grammar, pieces, weather
 from twainbot.errors import BadConfig
+from twainbot.evals.claims import assertions
 
 PIECES = ("piece_twain", "piece_franklin", "piece_satirist")
 SHIPPED = ("questions", "twain", "franklin", "satirist", "chat", "transfer", "bulletin", *PIECES)
@@ -154,6 +155,15 @@ def test_each_pieces_grammar_has_every_device_for_every_sky_and_an_opening_and_a
     assert set(made.family("open")) == set(made.family("close")) == set(pieces.TONES)
     assert set(made.family("point")) == set(pieces.DEVICES["twain"])
     assert set(made.family("news")) == set(made.family("piece")) == set(pieces.LENGTHS)
+
+
+def test_the_people_of_the_personas_hold_no_number_and_no_word_of_the_sky():
+    # a sentence with one would count as a claim, or as a fact with no voice
+    made = grammar.load("people")
+    said = {text for rule in made.rules for text in expansions(made, rule, {"persona": "twain"}, 60)}
+    assert len(said) > 400
+    assert [text for text in said if figures.read(text) or assertions(text)] == []
+    assert [text for text in said if any(sky in text.lower() for sky in weather.CONDITIONS)] == []
 
 
 def test_small_talk_has_an_answer_to_every_topic_it_asks_about():
