@@ -139,6 +139,13 @@ def test_an_aside_never_parts_a_quoted_question_from_its_speaker():
     assert all('"Is the ferry late?" asked the drummer' in reply for reply in replies)
 
 
+def test_a_sentence_that_leans_on_the_one_before_is_no_saying():
+    text = "It is the only one with nothing to do. It is easier to lend a boat than to be thanked for it."
+    assert [item.text for item in transfer.materials("local/l:0-90", "franklin", text)] == [
+        "It is easier to lend a boat than to be thanked for it."
+    ]
+
+
 def test_a_transcripts_turns_are_no_sayings():
     assert transfer.materials("logs/a:0-60", "dialogue", "A man who is never late is never thanked for it.") == []
 

@@ -39,7 +39,11 @@ _NARRATIVE = re.compile(
     r"\b(?:was|were|had|did|said|went|came|told|took|saw|he(?! that| who)|she|her|my|me|they|them|this|these)\b",
     re.IGNORECASE,
 )
-_UNFIT = re.compile(r"[\"“”<>{}\[\]*_|=#/\\]|--|\bhttp|\.\.\.|[A-Z]{4,}")
+# a saying that leans on what stood before it: "It is the only one with nothing to do."
+_LEANS = re.compile(
+    r"(?:It|There|We|For the record)\b(?! (?:is|takes|costs) (?:easier|better|hard|no|not|a|an|never)\b)"
+)
+_UNFIT = re.compile(r"[\"“”<>{}\[\]*_|=#/\\]|--|\bhttp|\.\.\.|[A-Z]{4,}|\b[A-Z]\.[A-Z]\.")
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ def _is_saying(sentence: str) -> bool:
         and sentence.endswith(".")
         and bool(_MAXIM.search(sentence))
         and not _NARRATIVE.search(sentence)
+        and not _LEANS.match(sentence)
         and not figures.read(sentence)
         and not re.search(r"(?<!^)(?<![.:;] )\b[A-Z][a-z]+", sentence)  # a name belongs to its story
     )
