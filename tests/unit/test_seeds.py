@@ -146,6 +146,14 @@ def test_a_sentence_that_leans_on_the_one_before_is_no_saying():
     ]
 
 
+def test_a_word_of_a_name_is_not_swapped_and_the_same_word_elsewhere_is():
+    assert (
+        transfer.restyle("House rules hold at the Opera House.", "franklin")
+        == "Dwelling rules hold at the Opera House."
+    )
+    assert transfer.restyle("Now I think so.", "twain") == "This minute I reckon so."
+
+
 def test_a_transcripts_turns_are_no_sayings():
     assert transfer.materials("logs/a:0-60", "dialogue", "A man who is never late is never thanked for it.") == []
 

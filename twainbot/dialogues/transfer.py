@@ -110,10 +110,13 @@ def _swaps(persona: str) -> tuple[re.Pattern[str], Mapping[str, str]]:
 
 
 def restyle(text: str, persona: str) -> str:
-    """The text with the persona's words for whole words and phrases, each occurrence, capitals kept."""
+    """The text with the persona's words for whole words and phrases, capitals kept; a part of a name stays ("Opera House")."""
     pattern, table = _swaps(persona)
 
     def swap(match: re.Match[str]) -> str:
+        named = match[0][0].isupper() and not match[0].startswith("I ")
+        if named and re.search(r"[\w,;] $", text[: match.start()]):
+            return match[0]
         new = table[match[0].lower()]
         return grammar.capital(new) if match[0][0].isupper() else new
 
