@@ -304,7 +304,7 @@ def test_feedback_gives_an_unfounded_reply_factuality_one_and_says_why():
     assert rated.schema == pl.Schema(FEEDBACK)
     assert rated["factuality"].to_list() == [5, 1]
     assert "ungrounded_number: 79" in rated["rationale"][1]
-    assert set(rated["rater"]) == {"rubric-v1"}
+    assert set(rated["rater"]) == {feedback.RATER}
 
 
 def test_a_flat_reply_scores_lower_in_style_and_humour_than_a_voiced_one():

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twainbot.dialogues import figures, grammar
+from twainbot.dialogues import figures, grammar, pieces, weather
 from twainbot.errors import BadConfig
+from twainbot.evals.claims import assertions
 
-SHIPPED = ("questions", "twain", "franklin", "satirist", "chat", "transfer")
+PIECES = ("piece_twain", "piece_franklin", "piece_satirist")
+SHIPPED = ("questions", "twain", "franklin", "satirist", "chat", "transfer", "bulletin", *PIECES)
 
 
 def built(text: str, **more: str) -> grammar.Grammar:
@@ -85,6 +87,9 @@ def test_an_unfilled_slot_is_named():
         ("110", "a 110"),
         ("east", "an east"),
         ("5%", "a 5%"),
+        ("one-eyed cooper", "a one-eyed cooper"),
+        ("hour", "an hour"),
+        ("honorary chairman", "an honorary chairman"),
     ],
 )
 def test_the_article_goes_by_sound(word, expected):
@@ -93,6 +98,11 @@ def test_the_article_goes_by_sound(word, expected):
 
 def test_a_possessive_after_s_takes_the_apostrophe_alone():
     assert (grammar.possessive("Reno"), grammar.possessive("Los Angeles")) == ("Reno's", "Los Angeles'")
+
+
+def test_a_capital_follows_a_sentence_but_not_a_question_that_somebody_asks():
+    assert grammar.tidy('"fine." he went. so it was') == '"fine." He went. So it was'
+    assert grammar.tidy('"Well?" said he. he left') == '"Well?" said he. He left'
 
 
 @given(st.text(alphabet="ab .,!?", max_size=40))
@@ -134,6 +144,26 @@ def test_each_persona_has_words_for_each_kind_of_sky_band_and_failure(persona):
     assert set(made.family("close_sky")) == kinds
     assert set(made.family("close_band")) == {"hot", "warm", "mild", "cool", "cold", "night"}
     assert set(made.family("failed")) == {"unknown_location", "service_unavailable", "timeout", "no_data_for_date"}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_each_pieces_grammar_has_every_device_for_every_sky_and_an_opening_and_a_close_for_every_tone(name):
+    made = grammar.load(name)
+    kinds = {kind for kind, _ in pieces._KINDS} | {"clear", "nightcloud", "hot", "cold"}
+    for device in ("tall", "wry", "maxim", "head"):
+        assert set(made.family(device)) == kinds, device
+    assert set(made.family("open")) == set(made.family("close")) == set(pieces.TONES)
+    assert set(made.family("point")) == set(pieces.DEVICES["twain"])
+    assert set(made.family("news")) == set(made.family("piece")) == set(pieces.LENGTHS)
+
+
+def test_the_people_of_the_personas_hold_no_number_and_no_word_of_the_sky():
+    # a sentence with one would count as a claim, or as a fact with no voice
+    made = grammar.load("people")
+    said = {text for rule in made.rules for text in expansions(made, rule, {"persona": "twain"}, 60)}
+    assert len(said) > 400
+    assert [text for text in said if figures.read(text) or assertions(text)] == []
+    assert [text for text in said if any(sky in text.lower() for sky in weather.CONDITIONS)] == []
 
 
 def test_small_talk_has_an_answer_to_every_topic_it_asks_about():

@@ -27,7 +27,7 @@ PASSAGES = pl.DataFrame(
         ],
     }
 )
-SETTINGS = seeds.DialogueSettings(tool_calls=150, style_transfer=6, contrastive=12)
+SETTINGS = seeds.DialogueSettings(tool_calls=150, style_transfer=6, contrastive=14)
 
 
 def made(batch: str = "b000", seed: int = 3, passages: pl.DataFrame = PASSAGES) -> pl.DataFrame:
@@ -41,7 +41,7 @@ def payloads(rows: pl.DataFrame, kind: str) -> list[dict]:
 def test_a_batch_has_the_rows_that_its_settings_ask_for_with_ids_by_batch_kind_and_number():
     rows = made()
     assert rows.schema == pl.Schema(SEED)
-    assert Counter(rows["kind"]) == {"tool_calls": 150, "style_transfer": 6, "contrastive": 12}
+    assert Counter(rows["kind"]) == {"tool_calls": 150, "style_transfer": 6, "contrastive": 14}
     assert rows["seed_id"].is_sorted()
     assert "b000/tool_calls/0149" in rows["seed_id"].to_list()
 
@@ -122,9 +122,45 @@ def test_an_aside_never_stands_inside_an_open_quotation():
     assert all("ten I have. Do I hear any more?" in reply for reply in replies)
 
 
+def test_sentences_keep_their_closing_quotes_and_titles_end_none():
+    told = '"It is too tight." "It is snug, sir." Mr. Hale wept. Dr. J. B. Orr left.'
+    assert transfer.sentences(told) == [
+        '"It is too tight."',
+        '"It is snug, sir."',
+        "Mr. Hale wept.",
+        "Dr. J. B. Orr left.",
+    ]
+
+
+def test_an_aside_never_parts_a_quoted_question_from_its_speaker():
+    joke = '"Is the ferry late?" asked the drummer. "No, sir," said the boy. "You are early for the next one."'
+    told = pl.DataFrame({"chunk_id": ["jokes/f:0-99"], "style": ["joke"], "text": [joke]})
+    replies = [row["turns"][2]["content"] for row in transfer.style_transfer(made(passages=told)).to_dicts()]
+    assert all('"Is the ferry late?" asked the drummer' in reply for reply in replies)
+
+
+def test_a_sentence_that_leans_on_the_one_before_is_no_saying():
+    text = "It is the only one with nothing to do. It is easier to lend a boat than to be thanked for it."
+    assert [item.text for item in transfer.materials("local/l:0-90", "franklin", text)] == [
+        "It is easier to lend a boat than to be thanked for it."
+    ]
+
+
+def test_a_word_of_a_name_is_not_swapped_and_the_same_word_elsewhere_is():
+    assert (
+        transfer.restyle("House rules hold at the Opera House.", "franklin")
+        == "Dwelling rules hold at the Opera House."
+    )
+    assert transfer.restyle("Now I think so.", "twain") == "This minute I reckon so."
+
+
+def test_a_transcripts_turns_are_no_sayings():
+    assert transfer.materials("logs/a:0-60", "dialogue", "A man who is never late is never thanked for it.") == []
+
+
 def test_without_passages_there_are_weather_seeds_and_no_style_transfer():
     kinds = Counter(made(passages=PASSAGES.clear())["kind"])
-    assert kinds == {"tool_calls": 150, "contrastive": 12}
+    assert kinds == {"tool_calls": 150, "contrastive": 14}
 
 
 def test_passages_without_text_are_refused_by_column():

@@ -1,31 +1,32 @@
-"""Rubric scores for dialogues, from measurable properties only. People's ratings come through evals/ratings instead."""
+"""Rubric scores for dialogues, from measurable properties only. People's ratings come through evals/ratings instead.
+
+Style counts words of the persona's own manner (manner.yaml), less for another's voice, a help desk's, or length. Humour
+counts comic turns for each sentence that is not a figure. Factuality is the gate's and the evaluator's finding.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import polars as pl
+import yaml
 
-from twainbot.dialogues import figures, quality
+from twainbot.dialogues import figures, prompts, quality, rows
+from twainbot.evals import grounding
 from twainbot.records import FEEDBACK, frame
 
-RATER = "rubric-v1"
+RATER = "rubric-v2"
 
-# words of a dry, talked manner; a form or a bulletin has none of them
-_MANNER = re.compile(
-    r"\b(?:reckon|judge|fellow|friend|gentlemen|confess|honest|liar|sin|deacon|mule|cat|pilot|hat|umbrella|neighbor|supper"
-    r"|bless|thrift\w*|prudent|wise|fools?|apprentice|maxim|ledger|candle|coin|officials?|sources?|spokesman|committee"
-    r"|experts?|paper|desk|editor|correction|my|I)\b"
-)
-# turns of a joke: comparison, contrast, a claim taken back
-_TURNS = re.compile(
-    r"\b(?:like an?|as an?|but|than|unless|except|until|though|never|nobody|nothing|if|which|so|provided|would|only)\b"
-)
-
-_STYLE_STEPS = (0.0, 0.02, 0.05, 0.08)  # manner words per word: near the quartiles of the shipped grammars' replies
-_HUMOR_STEPS = (0, 1, 2, 3)  # turns of a joke in the sentences without figures
+# share of manner words of the persona, and comic turns for each voiced sentence: near the quintiles of the shipped grammars
+_STYLE_STEPS = (0.01, 0.03, 0.055, 0.085)
+_HUMOR_STEPS = (0.0, 0.5, 1.0, 1.4)
+_LONG_REPLY = 130  # words; the longest reply of the shipped grammars to one result has fewer
+_UNFOUNDED = ("ungrounded", "wrong_role", "invented", "forecast_despite", "no_call")
+_QUOTED = re.compile(r'"([^"]{20,})"')
 
 
 def feedback(dialogues: pl.DataFrame) -> pl.DataFrame:
@@ -34,25 +35,88 @@ def feedback(dialogues: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rate(row: Mapping[str, Any]) -> dict[str, Any]:
-    spoken = " ".join(quality.replies(row))
-    voiced = " ".join(part for part in re.split(r"(?<=[.!?])\s+", spoken) if not figures.read(part))
-    words = max(1, len(spoken.split()))
-    manner, turns = len(_MANNER.findall(spoken)), len(_TURNS.findall(voiced))
-    found = quality.problems(row)
+    replies = quality.replies(row)
+    style, manner = _style(replies, str(row["style_tags"][0]) if row["style_tags"] else "")
+    humor, turns = _humor(replies)
+    factuality, found = _factuality(row)
     return {
         "conversation_id": row["conversation_id"],
-        "style": 1 + sum(manner / words > step for step in _STYLE_STEPS),
-        "humor": 1 + sum(turns > step for step in _HUMOR_STEPS),
-        "factuality": _factuality(found),
+        "style": style,
+        "humor": humor,
+        "factuality": factuality,
         "rater": RATER,
-        "rationale": f"{manner} manner words in {words}; {turns} comic turns beside the facts; "
-        + ("no problem found" if not found else "; ".join(found)),
+        "rationale": f"{manner}; {turns}; {found}",
     }
 
 
-def _factuality(found: list[str]) -> int:
-    """5 without a problem, 3 with problems of form only, 1 where a stated fact has no ground."""
-    unfounded = ("ungrounded", "wrong_role", "invented", "forecast_despite", "no_call")
-    if any(problem.startswith(unfounded) for problem in found):
-        return 1
-    return 3 if found else 5
+@cache
+def _words(name: str) -> re.Pattern[str]:
+    text = (resources.files("twainbot.dialogues") / "manner.yaml").read_text("utf-8")
+    return re.compile(rf"(?<!\w)(?:{yaml.safe_load(text)[name].replace(' |', '|')})(?!\w)", re.IGNORECASE)
+
+
+def _style(replies: Sequence[str], persona: str) -> tuple[int, str]:
+    """1..5 and why. A persona without words of its own (a transcript's) is measured by all of them."""
+    spoken = " ".join(replies)
+    words = max(1, len(spoken.split()))
+    counts = {name: len(_words(name).findall(spoken)) for name in prompts.personas()}
+    own = counts.get(persona, max(counts.values()))
+    score = 1 + sum(own / words > step for step in _STYLE_STEPS)
+    faults = []
+    if persona in counts and max(counts.values()) > max(2 * own, own + 2):
+        score, faults = score - 1, [*faults, "another persona's words outweigh its own"]
+    if desk := _words("helpdesk").search(spoken):
+        score, faults = score - 2, [*faults, f"a help desk's voice ({desk[0]!r})"]
+    if _is_long(replies):
+        score, faults = score - 2, [*faults, f"a reply of more than {_LONG_REPLY} words"]
+    return max(1, min(5, score)), ", ".join([f"{own} manner words in {words}", *faults])
+
+
+def _is_long(replies: Sequence[str]) -> bool:
+    return max((len(reply.split()) for reply in replies), default=0) > _LONG_REPLY
+
+
+def _humor(replies: Sequence[str]) -> tuple[int, str]:
+    """1..5 and why, by the turns of a joke in each sentence that states no figure, the long-winded a step down."""
+    sentences = [part for reply in replies for part in re.split(r"(?<=[.!?])\s+", reply) if not figures.read(part)]
+    turns = sum(len(_words("turns").findall(part)) for part in sentences)
+    score = 1 + sum(turns / max(1, len(sentences)) > step for step in _HUMOR_STEPS)
+    score = max(1, score - _is_long(replies))
+    return score, f"{turns} comic turns in {len(sentences)} sentences beside the facts"
+
+
+def _factuality(row: Mapping[str, Any]) -> tuple[int, str]:
+    """5 without a problem, 4 where only a figure of speech strains a fact, 3 with problems of form, 2 where the evaluator
+    finds a claim without ground, 1 where the gate does."""
+    found = quality.problems(row)
+    if any(problem.startswith(_UNFOUNDED) for problem in found):
+        return 1, "; ".join(found)
+    claims = [claim for reply, told in _answers(row) for claim in grounding.judge(reply, told)]
+    claims = [claim for claim in claims if _is_told_of(row, claim)]
+    wrong = [f"{claim.kind} {claim.text!r} {claim.verdict}" for claim in claims if claim.verdict in grounding.ERRORS]
+    if wrong:
+        return 2, "; ".join([*found, *wrong])
+    if found:
+        return 3, "; ".join(found)
+    strained = [f"figure of speech {claim.text!r}" for claim in claims if claim.strict in grounding.ERRORS]
+    return (4, "; ".join(strained)) if strained else (5, "no problem found")
+
+
+def _is_told_of(row: Mapping[str, Any], claim: grounding.Claim) -> bool:
+    """Whether the source names what the claim is about: a bulletin quoted by a user names neither its day nor its town."""
+    return row["kind"] != "style_transfer" or claim.kind not in ("place", "day")
+
+
+def _answers(row: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
+    """Each reply that a tool result or a quoted bulletin stands behind, with them."""
+    turns, found = row["turns"], list[tuple[str, list[Any]]]()
+    if row["kind"] == "style_transfer":
+        quoted = _QUOTED.search(turns[-2]["content"] or "") if "bulletin" in row["style_tags"] else None
+        said = quoted[1] if quoted else ""  # the evaluator reads no wind out of a bulletin in capitals
+        return [(turns[-1]["content"], [said.lower() if said.isupper() else said])] if said else []
+    replies = quality.replies(row)
+    for at, turn in enumerate(turns):
+        results = rows.tool_results(turns[:at])
+        if results and turn["content"] in replies and "error" not in results[-1]:
+            found.append((turn["content"], results))
+    return found

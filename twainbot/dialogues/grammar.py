@@ -4,7 +4,7 @@ A grammar file maps a rule to its alternatives, one a line. A line may start wit
 
     {rule} or {slot}    an expansion of that rule, or the slot's value
     {rule@slot}         the rule "rule@<value of slot>", or "rule@other" where no such rule exists
-    {slot|a|cap}        the value passed through filters: a (article), cap, s (possessive), lower
+    {slot|a|cap}        the value passed through filters: a (article), cap, s (possessive), lower, upper
     <this|that|>        one of these, the empty one included; alternatives may hold slots and choices
 
 `include:` lists files whose rules are added; `slots:` lists the names that a caller fills.
@@ -56,8 +56,9 @@ class Alternative:
 
 
 def article(word: str) -> str:
-    """The word with "a" or "an" before it, by sound for figures: an 8, an 11, an 80, but a 1."""
-    vowel = word[:1].lower() in "aeiou" or re.match(r"(8\d*|11|18)(?!\d)", word) is not None
+    """The word with "a" or "an" before it, by sound: an 8, an 11, an 80, but a 1; an hour, but a one-eyed man."""
+    vowel = word[:1].lower() in "aeiou" and not re.match(r"on(?:e|ce)\b", word, re.IGNORECASE)
+    vowel = vowel or re.match(r"(?:8\d*|11|18)(?!\d)|hono|hour|heir", word, re.IGNORECASE) is not None
     return f"{'an' if vowel else 'a'} {word}"
 
 
@@ -71,7 +72,13 @@ def possessive(word: str) -> str:
     return f"{word}'" if word.endswith("s") else f"{word}'s"
 
 
-FILTERS: Mapping[str, Callable[[str], str]] = {"a": article, "cap": capital, "s": possessive, "lower": str.lower}
+FILTERS: Mapping[str, Callable[[str], str]] = {
+    "a": article,
+    "cap": capital,
+    "s": possessive,
+    "lower": str.lower,
+    "upper": str.upper,
+}
 
 _REF = re.compile(r"(?P<name>[a-z_]+(?:@[a-z_]+)?)(?P<filters>(?:\|[a-z]+)*)\}")
 _WEIGHT = re.compile(r"(\d+(?:\.\d+)?)\* ")
@@ -198,11 +205,14 @@ class Grammar:
 
 
 def tidy(text: str) -> str:
-    """Single spaces, none before a mark, no doubled full stop, and a capital after each sentence's end."""
+    """Single spaces, none before a mark, no doubled full stop, and a capital after each sentence's end.
+
+    After `?"` and `!"` the sentence may go on: "Well?" said the barber.
+    """
     text = re.sub(r"\s+", " ", text).strip()
     text = re.sub(r" ([,.;:!?])", r"\1", text)
     text = re.sub(r"(?<!\.)\.\.(?!\.)", ".", text)
-    return capital(re.sub(r"([.!?]\"? )([a-z])", lambda match: match[1] + match[2].upper(), text))
+    return capital(re.sub(r"([.!?] |\.\" )([a-z])", lambda match: match[1] + match[2].upper(), text))
 
 
 def build(name: str, files: Mapping[str, str], slots: frozenset[str] = frozenset()) -> Grammar:

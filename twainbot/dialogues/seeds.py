@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from functools import cache
 from importlib import resources
@@ -19,7 +19,8 @@ import polars as pl
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from twainbot.dialogues import grammar, prompts, transfer, weather
+from twainbot.dialogues import grammar, pieces, prompts, transfer, weather
+from twainbot.dialogues.observations import Observation
 from twainbot.dialogues.preferences import FLAWS
 from twainbot.errors import BadInput, BadUse
 from twainbot.records import SEED, frame
@@ -36,6 +37,8 @@ _SCENARIOS = {"single": 52, "thanks": 4, "follow_up": 9, "two_days": 7, "two_pla
 _TOPICS = {"past": 5, "travel": 3, "errand": 3, "capital": 2, "time": 2, "mood": 2, "rain_why": 2, "snow_why": 2}
 _FAILURES = {"unknown_location": 5, "service_unavailable": 2, "timeout": 2, "no_data_for_date": 1}
 _AGAIN = ("low", "high", "wind", "rain", "coat")
+PERIOD_USES = 6  # pieces of one bulletin's period for one town, of 36 that device, tone and length allow a persona
+LINE_USES = 3  # past three uses of a joke or saying, more would only be more of the same
 _CASUAL_SHARE = 0.08  # questions typed in a hurry
 
 
@@ -47,6 +50,7 @@ class DialogueSettings(BaseModel):
     tool_calls: int = Field(default=200, ge=0)  # dialogues of kind tool_calls and no_tool together
     no_tool_share: float = Field(default=0.3, ge=0, le=0.9)  # 0.15 was too few: models called the tool for jokes
     style_transfer: int = Field(default=50, ge=0)
+    bulletin_share: float = Field(default=0.6, ge=0, le=1)  # of the style transfer; the rest retells jokes and sayings
     contrastive: int = Field(default=60, ge=0)
     personas: dict[str, float] = {"twain": 0.7, "franklin": 0.15, "satirist": 0.15}
     year: int = Field(default=2026, ge=1900, le=2200)  # simulated questions are asked on days of this year
@@ -69,11 +73,17 @@ def _pick(rng: random.Random, weights: dict[str, Any]) -> str:
     return rng.choices(list(weights), weights=[float(weight) for weight in weights.values()])[0]
 
 
-def make_seeds(passages: pl.DataFrame, batch: str, settings: DialogueSettings, seed: int) -> pl.DataFrame:
+def make_seeds(
+    passages: pl.DataFrame,
+    batch: str,
+    settings: DialogueSettings,
+    seed: int,
+    observations: Sequence[Observation] = (),
+) -> pl.DataFrame:
     """The batch's SEED rows, sorted by id `<batch>/<kind>/<nnnn>`; equal inputs give equal rows.
 
-    Passages need chunk_id, style and text. Without a usable passage there are no style_transfer seeds; no passage is
-    used twice before each was used once.
+    Passages need chunk_id, style and text; `observations` are what curated bulletins said. Without either there are no
+    style_transfer seeds; no passage and no observation is used twice before each was used once.
     """
     missing = {"chunk_id", "style", "text"} - set(passages.columns)
     if missing:
@@ -82,7 +92,7 @@ def make_seeds(passages: pl.DataFrame, batch: str, settings: DialogueSettings, s
         raise BadUse(f"Batch name {batch!r} must be letters, digits, '-' or '_', such as b000.")
     rows = [
         *_rows(batch, "tool_calls", settings.tool_calls, seed, lambda rng, _: (_talk_seed(rng, settings), [])),
-        *_style_rows(passages, batch, settings, seed),
+        *_style_rows(passages, observations, batch, settings, seed),
         *_rows(batch, "contrastive", settings.contrastive, seed, _contrastive_seed),
     ]
     return frame(rows, SEED).sort("seed_id")
@@ -108,22 +118,57 @@ def _contrastive_seed(rng: random.Random, number: int) -> tuple[dict[str, Any], 
     return {"flaw": FLAWS[number % len(FLAWS)], "pick": rng.random()}, []
 
 
-def _style_rows(passages: pl.DataFrame, batch: str, settings: DialogueSettings, seed: int) -> list[dict[str, Any]]:
-    columns = passages.select("chunk_id", "style", "text").sort("chunk_id").iter_rows(named=True)
-    found = [item for row in columns for item in transfer.materials(row["chunk_id"], row["style"], row["text"])]
-    tellers = {item: _tellers(item, settings) for item in found}
-    materials = [item for item in found if tellers[item]]
-    if not materials:
-        return []
-    random.Random(f"{seed}|{batch}|style_transfer").shuffle(materials)
+def _style_rows(
+    passages: pl.DataFrame, seen: Sequence[Observation], batch: str, settings: DialogueSettings, seed: int
+) -> list[dict[str, Any]]:
+    """Bulletins and lines to retell by turns, `bulletin_share` of the former, until both are used up."""
+    tellers = {item: _tellers(item, settings) for item in _materials(passages)}
+    lines = [item for item in tellers if tellers[item]]
+    periods = sorted((item for item in seen if pieces.fit(item)), key=lambda item: json.dumps(pieces.frozen(item)))
+    order = random.Random(f"{seed}|{batch}|style_transfer")
+    order.shuffle(lines)
+    order.shuffle(periods)
+    places = list(_by_turns(settings, len(periods) * PERIOD_USES, len(lines) * LINE_USES))
 
     def make(rng: random.Random, number: int) -> tuple[dict[str, Any], list[str]]:
-        material = materials[number % len(materials)]
-        payload = {"persona": _pick(rng, tellers[material]), "form": material.form, "text": material.text}
-        return payload, [material.chunk_id]
+        bulletin, at = places[number]
+        if bulletin:
+            period = periods[at % len(periods)]
+            return _bulletin_seed(rng, period, settings), [period.chunk_id]
+        line = lines[at % len(lines)]
+        payload = {"persona": _pick(rng, tellers[line]), "form": line.form, "text": line.text}
+        return payload, [line.chunk_id]
 
-    # past three uses of each, more would only be more of the same
-    return _rows(batch, "style_transfer", min(settings.style_transfer, 3 * len(materials)), seed, make)
+    return _rows(batch, "style_transfer", len(places), seed, make)
+
+
+def _materials(passages: pl.DataFrame) -> list[transfer.Material]:
+    columns = passages.select("chunk_id", "style", "text").sort("chunk_id").iter_rows(named=True)
+    return [item for row in columns for item in transfer.materials(row["chunk_id"], row["style"], row["text"])]
+
+
+def _by_turns(settings: DialogueSettings, periods: int, lines: int) -> Iterator[tuple[bool, int]]:
+    """(whether row n is a bulletin, its number among its like): the same for row n however many rows there are."""
+    told = retold = 0
+    for number in range(min(settings.style_transfer, periods + lines)):
+        share = settings.bulletin_share
+        bulletin = int((number + 1) * share) > int(number * share)
+        if told == periods or retold == lines:
+            bulletin = retold == lines
+        yield bulletin, told if bulletin else retold
+        told, retold = told + bulletin, retold + (not bulletin)
+
+
+def _bulletin_seed(rng: random.Random, period: Observation, settings: DialogueSettings) -> dict[str, Any]:
+    persona = _pick(rng, settings.personas)
+    return {
+        "persona": persona,
+        "form": "bulletin",
+        "device": _pick(rng, dict(pieces.DEVICES[persona])),
+        "tone": rng.choice(pieces.TONES),
+        "length": _pick(rng, dict(pieces.LENGTHS)),
+        "seen": pieces.frozen(period),
+    }
 
 
 def _tellers(material: transfer.Material, settings: DialogueSettings) -> dict[str, float]:

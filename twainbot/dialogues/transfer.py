@@ -1,7 +1,8 @@
 """Style transfer: a joke, a maxim or a bulletin's line out of our corpus, put into a persona's mouth.
 
 What is changed: whole words by swaps.yaml, and a frame around the line with an aside inside it, so that a reply is never
-a copy. What is not: numbers, names and weather words. Weather talk with tool calls is talk.py's.
+a copy. What is not: numbers, names and weather words. A bulletin's period retold freely is pieces.py's, weather talk with
+tool calls talk.py's.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from typing import Any
 import polars as pl
 import yaml
 
-from twainbot.dialogues import figures, grammar, rows
+from twainbot.dialogues import figures, grammar, pieces, quality, rows
 from twainbot.dialogues.rows import Turn, turn
 from twainbot.records import DIALOGUE, frame
 
 MASTERS = {"twain": "Mark Twain", "franklin": "Benjamin Franklin", "satirist": "a newspaper satirist"}
 JOKE_WORDS = (6, 45)  # shorter has no point to it, longer costs more tokens than it is worth
 LINE_WORDS = (7, 26)
+CONTROLS = ("device", "tone", "length")  # of a piece about a bulletin, in the order of its tags
 PER_PASSAGE = 3  # lines taken from one passage: more would let one book fill a batch
 
-_ABBREVIATIONS = r"(?<!\bMr)(?<!\bMrs)(?<!\bDr)(?<!\bSt)(?<!\b[A-Z])"
-_SENTENCE = re.compile(rf"(?<=[.!?]){_ABBREVIATIONS}(?<!\.\.)[\"”']?\s+(?=[\"“A-Z])")
+_ABBREVIATIONS = r"(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\b[A-Z]\.)(?<!\.\.\.)"
+_SENTENCE = re.compile(rf"(?:(?<=[.!?]){_ABBREVIATIONS}|(?<=[.!?][\"”']))\s+(?=[\"“A-Z])")
 # words of a saying that holds at all times; narrative sentences seldom have them without a past tense beside
 _MAXIM = re.compile(
     r"\b(?:is|are|makes?|never|always|every|nothing|better|best|he that|who|man|men|no one|nobody)\b", re.IGNORECASE
@@ -37,7 +39,11 @@ _NARRATIVE = re.compile(
     r"\b(?:was|were|had|did|said|went|came|told|took|saw|he(?! that| who)|she|her|my|me|they|them|this|these)\b",
     re.IGNORECASE,
 )
-_UNFIT = re.compile(r"[\"“”<>{}\[\]*_|=#/\\]|--|\bhttp|\.\.\.|[A-Z]{4,}")
+# a saying that leans on what stood before it: "It is the only one with nothing to do."
+_LEANS = re.compile(
+    r"(?:It|There|We|For the record)\b(?! (?:is|takes|costs) (?:easier|better|hard|no|not|a|an|never)\b)"
+)
+_UNFIT = re.compile(r"[\"“”<>{}\[\]*_|=#/\\]|--|\bhttp|\.\.\.|[A-Z]{4,}|\b[A-Z]\.[A-Z]\.")
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Material:
 
 def materials(chunk_id: str, style: str, text: str) -> list[Material]:
     """What of a passage can be retold, at most three pieces; none where nothing fits."""
+    if style == "dialogue":
+        return []  # a transcript's turns are no sayings
     if style == "joke":
         joke = " ".join(text.split())
         return [Material(chunk_id, "joke", joke)] if _is_joke(joke) else []
@@ -83,6 +91,7 @@ def _is_saying(sentence: str) -> bool:
         and sentence.endswith(".")
         and bool(_MAXIM.search(sentence))
         and not _NARRATIVE.search(sentence)
+        and not _LEANS.match(sentence)
         and not figures.read(sentence)
         and not re.search(r"(?<!^)(?<![.:;] )\b[A-Z][a-z]+", sentence)  # a name belongs to its story
     )
@@ -101,10 +110,13 @@ def _swaps(persona: str) -> tuple[re.Pattern[str], Mapping[str, str]]:
 
 
 def restyle(text: str, persona: str) -> str:
-    """The text with the persona's words for whole words and phrases, each occurrence, capitals kept."""
+    """The text with the persona's words for whole words and phrases, capitals kept; a part of a name stays ("Opera House")."""
     pattern, table = _swaps(persona)
 
     def swap(match: re.Match[str]) -> str:
+        named = match[0][0].isupper() and not match[0].startswith("I ")
+        if named and re.search(r"[\w,;] $", text[: match.start()]):
+            return match[0]
         new = table[match[0].lower()]
         return grammar.capital(new) if match[0][0].isupper() else new
 
@@ -116,7 +128,7 @@ def _parts(text: str) -> tuple[str, str, str] | None:
 
     Cut after the last question that something follows, else before the last sentence, else at the middle comma.
     """
-    question = re.match(r"(.+\?[\"”']?)\s+(\S.*)$", text)
+    question = re.match(r"(.+\?[\"”']?)\s+([\"“A-Z].*)$", text)
     if question and _closed(question[1]):
         return "reply@joke", question[1], question[2]
     said = sentences(text)
@@ -149,9 +161,45 @@ def style_transfer(seeds: pl.DataFrame) -> pl.DataFrame:
     made: list[dict[str, Any]] = []
     for seed in rows.of_kind(seeds, "style_transfer"):
         payload = json.loads(seed["payload"])
-        turns = _turns(payload, random.Random(payload["rng"]))
-        made.append(rows.dialogue(seed, "style_transfer", "style_transfer", turns, [payload["form"]]))
+        rng = random.Random(payload["rng"])
+        turns = _told(payload, rng) if payload["form"] == "bulletin" else _turns(payload, rng)
+        tags = [payload["form"], *(payload[name] for name in CONTROLS if name in payload)]
+        made.append(rows.dialogue(seed, "style_transfer", "style_transfer", turns, tags))
     return frame(made, DIALOGUE)
+
+
+def _told(payload: Mapping[str, Any], rng: random.Random) -> list[Turn]:
+    """The bulletin quoted with the manner wanted, and the piece."""
+    seen, controls = pieces.thawed(payload["seen"]), {name: payload[name] for name in ("persona", *CONTROLS)}
+    asked = pieces.request(seen, controls, rng)
+    return [turn("user", asked), turn("assistant", pieces.piece(seen, controls, rng))]
+
+
+def voices(dialogues: pl.DataFrame, weights: Mapping[str, float]) -> list[dict[str, Any]]:
+    """How much each persona says against what was asked for, in the order of `weights`, so that none drowns the others.
+
+    `share`: of the dialogues; `word_share`: of the assistant's words; `mean_words`: of a reply; all of the personas in
+    `weights`, whose `weight` is scaled to sum to 1.
+    """
+    said = {persona: list[str]() for persona in weights}
+    counts = dict.fromkeys(weights, 0)
+    for row in dialogues.to_dicts():
+        if (persona := row["style_tags"][0]) in said:
+            said[persona] += quality.replies(row)
+            counts[persona] += 1
+    words = {persona: sum(len(reply.split()) for reply in replies) for persona, replies in said.items()}
+    rows_total, words_total = max(1, sum(counts.values())), max(1, sum(words.values()))
+    return [
+        {
+            "persona": persona,
+            "weight": round(weight / sum(weights.values()), 4),
+            "dialogues": counts[persona],
+            "share": round(counts[persona] / rows_total, 4),
+            "word_share": round(words[persona] / words_total, 4),
+            "mean_words": round(words[persona] / max(1, len(said[persona])), 1),
+        }
+        for persona, weight in weights.items()
+    ]
 
 
 def _turns(payload: Mapping[str, Any], rng: random.Random) -> list[Turn]:
