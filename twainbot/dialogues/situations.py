@@ -23,9 +23,10 @@ Payload: TypeAlias = dict[str, Any]
 Ask: TypeAlias = dict[str, Any]
 
 INTENTS = {"general": 40, "rain": 20, "temperature": 15, "wind": 8, "outing": 12, "alerts": 5}
-# Of the dialogues that are about weather, in percent of about 107: with a no_tool_share of 0.3, a weight of 6 is 4 % of all.
+# Of the dialogues that are about weather, in percent of about 108: with a no_tool_share of 0.3, a weight of 6 is 4 % of all.
 SCENARIOS = {
-    "single": 18,  # one question, one call, one answer; here the tools for this hour, a day's parts and several days too
+    "single": 13,  # one question about a day, one call, one answer
+    "other_tool": 5.5,  # this hour, a state's alerts, a day in parts, several days: a daily tool would be the wrong one
     "two_days": 4.5,  # a second question about another day: a second call
     "two_places": 4.5,  # ... about another place
     "parallel": 7,  # two places or two days in one question: two calls at once
@@ -58,7 +59,6 @@ _NEEDED = {"rain": ("precipitation_chance",), "temperature": ("high_f", "low_f")
 _CASUAL_SHARE = 0.08  # questions typed in a hurry
 _TODAY_STATED = 0.12  # system prompts that state today though nothing hangs on it
 _SPECIAL = {"get_current_conditions": 1, "get_alerts": 1, "get_day_parts": 1, "get_extended_forecast": 1}
-_SPECIAL_SHARE = 0.3  # of single questions: those that a daily tool does not answer
 _HOLIDAYS = {"Christmas Eve": (12, 24), "New Year's Eve": (12, 31), "the Fourth of July": (7, 4), "Halloween": (10, 31)}
 
 
@@ -82,7 +82,7 @@ def weather_talk(rng: random.Random, today: date, seen: Observation | None) -> P
     if scenario == "lacking":
         ask = _ask(rng, today, "q", word=rng.choice(("tomorrow", weather.WEEKDAYS[(today.weekday() + 3) % 7])))
         return {"scenario": scenario, "offers": toolbox.without_forecast(rng), "asks": [ask], "says_today": False}
-    if scenario == "single" and rng.random() < _SPECIAL_SHARE:
+    if scenario == "other_tool":
         return _special(rng, today)
     tool = _tool_for(scenario, rng)
     dated = "date" in toolbox.roles(tool).values()
@@ -381,7 +381,7 @@ def _special(rng: random.Random, today: date) -> Payload:
     ask = _special_ask(rng, today, name, dated=dated)
     rivals = {"get_alerts": ["get_forecast"], "get_current_conditions": ["get_forecast"]}.get(name, [])
     offered = toolbox.offers(tool, rng, rivals=rivals)
-    return {"scenario": "single", "call": tool, "offers": offered, "asks": [ask], "says_today": dated}
+    return {"scenario": "other_tool", "call": tool, "offers": offered, "asks": [ask], "says_today": dated}
 
 
 def _special_ask(rng: random.Random, today: date, name: str, *, dated: bool) -> Ask:

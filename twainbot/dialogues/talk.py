@@ -124,9 +124,6 @@ def _failure_reply(talk: Talk, ask: Ask) -> str:
 
 def _single(talk: Talk, **manner: Any) -> list[Turn]:
     ask = talk.asks[0]
-    special = _SPECIAL.get(talk.tool[0])
-    if special is not None:
-        return special(talk, ask)
     return [turn("user", question(ask, talk.rng)), *_answered(talk, ask, **manner)]
 
 
@@ -281,6 +278,10 @@ def _with_reply(talk: Talk, ask: Ask, reply: str) -> list[Turn]:
     return [asked, _call(talk, ask), _result(talk, ask), turn("assistant", reply)]
 
 
+def _other_tool(talk: Talk) -> list[Turn]:
+    return _SPECIAL[talk.tool[0]](talk, talk.asks[0])
+
+
 _SPECIAL: Mapping[str, Callable[[Talk, Ask], list[Turn]]] = {
     "get_current_conditions": _now,
     "get_alerts": _alerts,
@@ -289,6 +290,7 @@ _SPECIAL: Mapping[str, Callable[[Talk, Ask], list[Turn]]] = {
 }
 _SCENARIOS: Mapping[str, Callable[[Talk], list[Turn]]] = {
     "single": _single,
+    "other_tool": _other_tool,
     "two_days": _second_call("then_when"),
     "two_places": _second_call("then_place"),
     "parallel": _parallel,
