@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from twainbot.dialogues import prompts, situations, transfer
 from twainbot.dialogues.observations import Observation
 from twainbot.dialogues.preferences import FLAWS
+from twainbot.dialogues.situations import pick as _pick
 from twainbot.errors import BadInput, BadUse
 from twainbot.records import SEED, frame
 
@@ -104,7 +105,7 @@ def _style_rows(passages: pl.DataFrame, batch: str, settings: DialogueSettings, 
 
     def make(rng: random.Random, number: int) -> tuple[dict[str, Any], list[str]]:
         material = materials[number % len(materials)]
-        payload = {"persona": situations.pick(rng, tellers[material]), "form": material.form, "text": material.text}
+        payload = {"persona": _pick(rng, tellers[material]), "form": material.form, "text": material.text}
         return payload, [material.chunk_id]
 
     # past three uses of each, more would only be more of the same
@@ -122,7 +123,7 @@ def _talk_seed(
 ) -> tuple[dict[str, Any], list[str]]:
     """The payload of a dialogue with tools, and the chunk of the bulletin that it stands on, if any."""
     today = date(settings.year, 1, 1) + timedelta(days=rng.randrange(365))
-    persona = situations.pick(rng, settings.personas)
+    persona = _pick(rng, settings.personas)
     base: dict[str, Any] = {"persona": persona, "today": today.isoformat()}
     if rng.random() < settings.no_tool_share:
         return {**base, **situations.small_talk(rng, today)}, []
