@@ -24,7 +24,6 @@ from twainbot.errors import BadInput, BadUse
 from twainbot.records import SEED, frame
 
 
-
 class DialogueSettings(BaseModel):
     """How many dialogues a batch holds, and of what. Shares lie in 0..1; persona weights need not sum to 1."""
 

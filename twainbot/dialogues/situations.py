@@ -47,6 +47,8 @@ SCENARIOS = {
 REFUSALS = {"far_date": 30, "horizon": 30, "certainty": 20, "detail": 20}
 # Scenarios whose only question a real bulletin's period can answer.
 OBSERVABLE = frozenset({"single", "clarify", "missing", "follow_up", "thanks", "stale"})
+# Scenarios that ask after some things only: two questions at once ask generally, and units need figures to be in.
+_ONLY_ABOUT = {"parallel": {"general": 1}, "units": {"general": 4, "temperature": 5, "wind": 2}}
 # how questions name the day: share, word. None: no day named, and the call says "today".
 _DAY_WORDS: tuple[tuple[int, str | None], ...] = (
     (26, "tomorrow"), (13, "tonight"), (10, "today"), (8, "this weekend"), (3, "this afternoon"), (3, "this evening"),
@@ -119,9 +121,7 @@ def _extras(rng: random.Random, scenario: str, asks: Sequence[Ask]) -> Payload:
 # --- questions -----------------------------------------------------------------------------------------------------------
 
 
-def _asks(
-    rng: random.Random, scenario: str, today: date, tool: Offer, observed: Observation | None
-) -> list[Ask]:
+def _asks(rng: random.Random, scenario: str, today: date, tool: Offer, observed: Observation | None) -> list[Ask]:
     """The questions of a scenario, each with the forecast that answers it."""
     first = _first_ask(rng, scenario, today, tool, observed)
     if scenario in ("tool_error", "timeout"):
@@ -136,19 +136,26 @@ def _asks(
     return [first]
 
 
-def _first_ask(
-    rng: random.Random, scenario: str, today: date, tool: Offer, observed: Observation | None
-) -> Ask:
+def _first_ask(rng: random.Random, scenario: str, today: date, tool: Offer, observed: Observation | None) -> Ask:
     frames = {"clarify": "nowhere", "ambiguous": "q"}.get(scenario, "q")
     if observed is not None:
         ask = _observed_ask(rng, frames, observed)
     elif scenario == "dates":
         ask = _dated_ask(rng, today, alerts=tool[0] == HOUSE)
     else:
-        asked = scenario in ("two_days", "clarify", "parallel", "unknown_place", "tool_error", "timeout", "missing", "units")
+        asked = scenario in (
+            "two_days",
+            "clarify",
+            "parallel",
+            "unknown_place",
+            "tool_error",
+            "timeout",
+            "missing",
+            "units",
+        )
         word = _word_for(rng, today, tool, named=asked or scenario == "stale")
         place = _ambiguous(rng) if scenario == "ambiguous" else None
-        intent = "general" if scenario == "parallel" else ""  # its questions are the same whatever is asked after
+        intent = pick(rng, _ONLY_ABOUT[scenario]) if scenario in _ONLY_ABOUT else ""
         ask = _ask(rng, today, frames, word=word, location=place, intent=intent, alerts=tool[0] == HOUSE)
     if scenario == "missing":
         ask["result"] = _with_gaps(rng, ask["result"], ask["intent"])
@@ -183,7 +190,7 @@ def _ask(
     """
     if word is None:
         frames = "now"
-    elif frames == "q" and location is None and not word[:1].isdigit() and rng.random() < _CASUAL_SHARE:
+    elif frames == "q" and _may_be_casual(word, location, intent) and rng.random() < _CASUAL_SHARE:
         frames = "casual"
     ask = {
         "frames": frames,
@@ -194,6 +201,11 @@ def _ask(
     if frames == "casual":
         ask |= {"location": ask["location"].lower(), "datetime": ask["datetime"].lower()}
     return _forecast(ask, today=today, rng=rng)
+
+
+def _may_be_casual(word: str, location: str | None, intent: str) -> bool:
+    """Whether a question can be typed in lower case: not with a date, a place that was chosen, or what nobody so asks."""
+    return not word[:1].isdigit() and location is None and (not intent or intent in _intents("casual"))
 
 
 def _forecast(ask: Ask, *, today: date, rng: random.Random, **changes: Any) -> Ask:
@@ -225,7 +237,9 @@ def _observed_ask(rng: random.Random, frames: str, seen: Observation) -> Ask:
     }  # fmt: skip
     # the bulletin's own text says nothing of alerts in a form that a tool would give: neither some nor none
     known = _intents(frames, alerts=False)
-    wanted = {name: known[name] for name in known if any(result[key] is not None for key in _NEEDED.get(name, ("date",)))}
+    wanted = {
+        name: known[name] for name in known if any(result[key] is not None for key in _NEEDED.get(name, ("date",)))
+    }
     spellings = [seen.location, seen.location]
     if seen.state in weather.region_names():
         spellings.append(f"{seen.town}, {weather.region_names()[seen.state]}")
@@ -249,7 +263,7 @@ def _with_gaps(rng: random.Random, result: Mapping[str, Any], intent: str) -> di
     if len(rest) > 2 and rng.random() < 0.35:
         gone.append(rng.choice(rest))
     made |= dict.fromkeys(gone)
-    return made | ({"wind_direction": None} if made["wind_mph"] is None else {})
+    return {**made, "wind_direction": None if made["wind_mph"] is None else made["wind_direction"]}
 
 
 def _issued(rng: random.Random, today: date) -> str:
@@ -402,7 +416,13 @@ def _special_result(rng: random.Random, today: date, name: str, ask: Ask) -> Pay
         reading = rng.randint(result["low_f"], result["high_f"])
         wet = result["precipitation_chance"] >= 45 or result["condition"] == "fog"
         observed = f"{rng.randrange(7, 19):02d}:{rng.choice(('00', '15', '51', '53'))}"
-        return {"extra": {"observed": observed, "temperature_f": reading, "humidity": rng.randrange(*((75, 99) if wet else (20, 75)))}}
+        return {
+            "extra": {
+                "observed": observed,
+                "temperature_f": reading,
+                "humidity": rng.randrange(*((75, 99) if wet else (20, 75))),
+            }
+        }
     if name == "get_day_parts":
         high, low = result["high_f"], result["low_f"]
         skies = [rng.choice(speech.NEIGHBORS.get(result["condition"], (result["condition"],))) for _ in range(2)]

@@ -67,7 +67,13 @@ _GUSTS = ((20, "strong"), (9, "breezy"), (0, "calm"))  # lowest wind in mph
 _FULL = ("high_f", "low_f", "precipitation_chance", "wind_mph")
 _ASKED = {"rain": "chance", "temperature": "temps", "wind": "wind"}
 _FORMAL = "°F"
-_PARTS_OF_TODAY = ("this morning", "this afternoon", "this evening", "tonight", "today")  # beside another day, one names it
+_PARTS_OF_TODAY = (
+    "this morning",
+    "this afternoon",
+    "this evening",
+    "tonight",
+    "today",
+)  # beside another day, one names it
 
 
 def is_night(datetime: str) -> bool:
@@ -201,7 +207,7 @@ def facts(words: Mapping[str, str], result: Result, intent: str, rng: random.Ran
     spoken = grammar.load("facts")
     if all(result[key] is not None for key in _FULL):
         return spoken.expand(f"facts@{intent}", words, rng)
-    given = _given(words, result, rng)
+    given = _given(words, rng)
     gaps = _gaps(result)
     asked = _ASKED.get(intent, "")
     context = {**words, "given": given, "gap": gaps[0] if len(gaps) == 1 else _gap_of(asked, gaps)}
@@ -209,7 +215,7 @@ def facts(words: Mapping[str, str], result: Result, intent: str, rng: random.Ran
     return spoken.expand("facts@gaps" if says_gaps else "facts@partial", context, rng)
 
 
-def _given(words: Mapping[str, str], result: Result, rng: random.Random) -> str:
+def _given(words: Mapping[str, str], rng: random.Random) -> str:
     """The known figures as a list: "a low of 41 degrees and a 30 percent chance of rain"."""
     known = [("temps", words["span"] != "none"), ("odds", words["chance"] != ""), ("breeze", words["wind"] != "")]
     said = [grammar.load("facts").phrase(rule, words, rng) for rule, is_known in known if is_known]

@@ -101,7 +101,10 @@ def _result(talk: Talk, ask: Ask) -> Turn:
 
 def _shown(talk: Talk, ask: Ask) -> dict[str, Any]:
     """The forecast as far as the tool's result shows it."""
-    hidden = {"daily_outlook": {"wind_direction": None, "alerts": []}, "get_weather": {"alerts": []}}
+    hidden: dict[str, dict[str, Any]] = {
+        "daily_outlook": {"wind_direction": None, "alerts": []},
+        "get_weather": {"alerts": []},
+    }
     return {**ask["result"], **hidden.get(talk.tool[0], {})}
 
 
@@ -248,7 +251,8 @@ def _alerts(talk: Talk, ask: Ask) -> list[Turn]:
 def _parts(talk: Talk, ask: Ask) -> list[Turn]:
     cases = grammar.load("cases")
     lines = [
-        cases.expand(f"part@{part['part']}", _part_words(part), talk.rng) for part in toolbox.result(talk.tool, ask)["parts"]
+        cases.expand(f"part@{part['part']}", _part_words(part), talk.rng)
+        for part in toolbox.result(talk.tool, ask)["parts"]
     ]
     words = speech.slots(ask["result"], "general", talk.rng, by_weekday=True)
     return _with_reply(talk, ask, speech.list_reply(talk.persona, "day_in_parts", lines, words, talk.rng))

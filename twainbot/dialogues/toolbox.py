@@ -241,7 +241,13 @@ def _parts(forecast: Ask, ask: Ask) -> dict[str, Any]:
 
 
 def _extended(forecast: Ask, ask: Ask) -> dict[str, Any]:
-    kept = {"day": "weekday", "condition": "condition", "high_f": "high_f", "low_f": "low_f", "pop": "precipitation_chance"}
+    kept = {
+        "day": "weekday",
+        "condition": "condition",
+        "high_f": "high_f",
+        "low_f": "low_f",
+        "pop": "precipitation_chance",
+    }
     days = [{name: day[key] for name, key in kept.items()} for day in (forecast, *ask["extra"]["days"])]
     return {"location": forecast["location"], "days": days}
 
@@ -254,4 +260,3 @@ _SHAPES: Mapping[str, Callable[[Ask, Ask], dict[str, Any]]] = {
     "get_day_parts": _parts,
     "get_extended_forecast": _extended,
 }
-

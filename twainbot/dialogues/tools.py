@@ -1,4 +1,4 @@
-"""The weather tool as dialogues store it and as models see it. Other tools are toolbox.py's; calling one, resources/weather.py's.
+"""The weather tool as dialogues store it and as models see it. Other tools are toolbox.py's, calling resources/weather.py's.
 
 Stored dialogues keep the brief's dotted names. OpenAI-style function names allow no dots, so what is rendered, trained
 and served is `get_forecast`. The map is one-to-one, and `stored_name(served_name(x)) == x`.
@@ -74,23 +74,21 @@ def to_messages(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     BadInput where a tool call's arguments are not a JSON object.
     """
     messages: list[dict[str, Any]] = []
-    waiting: list[str] = []  # names of the calls without a result, the oldest first
-    last_tool = ""
+    names: list[str] = []  # of the calls that wait for a result, the oldest first; the last one stays
     for turn in turns:
         content = turn.get("content") or ""
         call = turn.get("tool_call")
         if call is not None and call.get("tool_name"):
             function = {"name": served_name(call["tool_name"]), "arguments": call_arguments(call)}
-            waiting.append(function["name"])
-            entry = {"type": "function", "function": function}
-            if messages and messages[-1].get("tool_calls"):
-                messages[-1]["tool_calls"].append(entry)
-                messages[-1]["content"] = " ".join(part for part in (messages[-1]["content"], content) if part)
-            else:
-                messages.append({"role": turn["role"], "content": content, "tool_calls": [entry]})
+            if not (messages and messages[-1].get("tool_calls")):
+                messages.append({"role": turn["role"], "content": "", "tool_calls": []})
+                names = []
+            messages[-1]["tool_calls"].append({"type": "function", "function": function})
+            messages[-1]["content"] = " ".join(part for part in (messages[-1]["content"], content) if part)
+            names.append(function["name"])
         elif turn["role"] == "tool":
-            last_tool = waiting.pop(0) if waiting else last_tool
-            messages.append({"role": "tool", "name": last_tool, "content": content})
+            name = names.pop(0) if len(names) > 1 else "".join(names)
+            messages.append({"role": "tool", "name": name, "content": content})
         else:
             messages.append({"role": turn["role"], "content": content})
     return messages
