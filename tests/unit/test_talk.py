@@ -185,6 +185,17 @@ def test_what_the_first_result_answers_needs_no_second_call():
     assert all(len(calls(row)) == 2 for row in [*of("two_days"), *of("two_places")])
 
 
+def test_the_second_of_two_days_is_the_later_one():
+    payloads = [json.loads(text) for text in frozen(2000, 9)["payload"]]
+    pairs = [p["asks"] for p in payloads if p["scenario"] in ("two_days", "parallel")]
+    days = [(first["result"]["date"], second["result"]["date"]) for first, second in pairs if "when" not in first]
+    apart = [
+        (a, b) for (a, b), (first, second) in zip(days, pairs, strict=True) if first["location"] == second["location"]
+    ]
+    assert len(apart) > 60
+    assert all(a < b for a, b in apart)
+
+
 def test_a_failed_tool_is_reported_and_no_figure_said():
     for row in [*of("tool_error"), *of("timeout")]:
         assert rows.tool_results(row["turns"])[-1]["error"] in tools.ERROR_CODES

@@ -319,11 +319,13 @@ def _is_whole_day(word: str) -> bool:
 
 
 def _other_day(rng: random.Random, today: date, tool: Offer, first: Ask) -> str:
-    """A day word for another date than the first question's."""
-    while True:
+    """A day word for a later date than the first question's."""
+    before = weather.resolve(first["datetime"], today) or today
+    for _ in range(20):
         word = str(_word_for(rng, today, tool, named=True))
-        if weather.resolve(word, today) != weather.resolve(first["datetime"], today):
+        if (weather.resolve(word, today) or today) > before:
             return word.lower() if first["frames"] == "casual" else word
+    return (before + timedelta(days=1)).isoformat()
 
 
 def _dated_ask(rng: random.Random, today: date, *, alerts: bool) -> Ask:

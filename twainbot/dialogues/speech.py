@@ -245,8 +245,8 @@ def _gap_of(asked: str, gaps: Sequence[str]) -> str:
 _ORDERS: Mapping[tuple[str, ...], int] = {
     ("reply",): 40,
     ("open", "told", "notice", "device"): 28,
-    ("device", "bridge", "told", "notice"): 8,
-    ("device", "bridge", "told", "notice", "close"): 6,
+    ("opener", "bridge", "told", "notice"): 8,
+    ("opener", "bridge", "told", "notice", "close"): 6,
     ("told", "notice", "device"): 18,
 }
 
@@ -263,6 +263,7 @@ def told(persona: str, words: Mapping[str, str], middle: str, rng: random.Random
         "told": lambda: middle,
         "notice": lambda: grammar.load("facts").expand("notice@" + words["noted"], context, rng),
         "device": lambda: grammar.load("voices").expand("device", context, rng),
+        "opener": lambda: grammar.load("voices").expand("opener", context, rng),
         "bridge": lambda: grammar.load("voices").expand("bridge", context, rng),
     }
     return grammar.tidy(" ".join(said[part]() for part in order))
