@@ -36,20 +36,30 @@ WORDED = [keys.source("prompts"), keys.source("generator_prompts"), keys.setting
 @dg.asset(
     key=SEEDS,
     ins={"passages": dg.AssetIn(PASSAGES)},
-    deps=[keys.settings("dialogues"), keys.source("prompts")],
+    deps=[
+        keys.settings("dialogues"),
+        keys.source("prompts"),
+        keys.source("units"),
+        dg.AssetDep(keys.key("corpora/weather"), partition_mapping=dg.AllPartitionMapping()),
+    ],
     check_specs=specs(SEEDS, gates.SEEDS, BATCHES),
     code_version=version_of("twainbot.dialogues.seeds"),
     **BATCHED,
 )
-def seeds(context: dg.AssetExecutionContext, passages: Table) -> Published:
-    """What each dialogue of a batch is written from, frozen: new passages make new batches and never re-buy old ones."""
+def seeds(context: dg.AssetExecutionContext, lake: LakeResource, passages: Table) -> Published:
+    """What each dialogue of a batch is written from, frozen: new passages and bulletins make new batches and never re-buy
+    old ones."""
+    bulletins = registered(lake.open(), context.instance, "corpora", "weather")
 
     def freeze() -> "pl.DataFrame":
+        from twainbot.dialogues.observations import observations
         from twainbot.dialogues.seeds import DialogueSettings, make_seeds
 
         chosen = current().dialogues
         rows = passages.collect().sort("chunk_id")
-        return make_seeds(rows, context.partition_key, DialogueSettings(**chosen.settings), chosen.seed)
+        seen = observations(bulletins.select("work_id", "extra").collect(), rows)
+        settings = DialogueSettings(**chosen.settings)
+        return make_seeds(rows, context.partition_key, settings, chosen.seed, seen)
 
     yield from publish(context, freeze, gates.SEEDS)
 

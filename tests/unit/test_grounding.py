@@ -316,6 +316,32 @@ def test_metric_keys_and_nested_objects_are_read():
     assert errors("It is 71 degrees.", result) != []
 
 
+@pytest.mark.parametrize(
+    ("wind", "mph", "degrees"),
+    [
+        ("12 mph SW", (12.0, 12.0), (225.0,)),
+        ("NW 5 to 10 mph", (5.0, 10.0), (315.0,)),
+        ("5 to 10 mph", (5.0, 10.0), ()),
+    ],
+)
+def test_a_wind_in_one_text_is_read_with_its_direction(wind, mph, degrees):
+    (sheet,) = read_result({"city": "Reno", "wind": wind}).sheets
+    assert (sheet.winds, sheet.directions) == ((mph,), degrees)
+
+
+def test_alerts_of_a_state_are_a_sheet_of_that_state_even_where_there_are_none():
+    reply = "No alerts are posted in Missouri."
+    (claim,) = [c for c in grounding.judge(reply, [{"state": "MO", "alerts": []}]) if c.kind == "alert"]
+    assert claim.verdict == "supported"
+    (other,) = [c for c in grounding.judge(reply, [{"state": "NV", "alerts": []}]) if c.kind == "place"]
+    assert other.verdict == "contradicted"
+
+
+def test_a_town_goes_before_its_state_and_null_alerts_state_nothing():
+    (sheet,) = read_result({"city": "Reno", "state": "NV", "high_f": 71, "alerts": None}).sheets
+    assert (sheet.place, sheet.alerts) == ("Reno", None)
+
+
 def test_a_result_in_prose_is_read_as_a_forecast():
     result = "Saturday in Hannibal: partly cloudy, high 71, low 52, southwest wind 12 mph, 30% chance of rain."
     assert errors("A high of 71, a low of 52, some clouds, 12 mph of wind.", result) == []

@@ -52,3 +52,21 @@ def test_arguments_that_are_no_json_object_are_refused_with_what_was_found(argum
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3))
 def test_arguments_read_the_same_from_text_and_from_an_object(arguments):
     assert tools.call_arguments({"arguments": json.dumps(arguments)}) == tools.call_arguments({"arguments": arguments})
+
+
+def test_calls_in_a_row_become_one_message_whose_results_are_named_in_their_order():
+    def called(name: str) -> dict[str, object]:
+        return {"role": "assistant", "content": "", "tool_call": {"tool_name": name, "arguments": "{}"}}
+
+    results = [{"role": "tool", "content": text, "tool_call": None} for text in ("first", "second", "third")]
+    turns = [called("weather_api.get_forecast"), called("get_weather"), *results[:2], called("get_weather"), results[2]]
+    messages = tools.to_messages(turns)
+    assert [message["role"] for message in messages] == ["assistant", "tool", "tool", "assistant", "tool"]
+    assert [call["function"]["name"] for call in messages[0]["tool_calls"]] == ["get_forecast", "get_weather"]
+    answered = [(message["name"], message["content"]) for message in messages if message["role"] == "tool"]
+    assert answered == [("get_forecast", "first"), ("get_weather", "second"), ("get_weather", "third")]
+
+
+def test_an_alias_that_is_offered_is_a_tool_of_its_own():
+    assert tools.stored_name("get_weather", offered=["get_weather"]) == "get_weather"
+    assert tools.served_name("get_weather") == "get_weather"

@@ -111,3 +111,23 @@ def test_there_are_at_least_220_places_none_in_a_region_of_the_evaluation():
 def test_every_spelling_that_users_are_given_finds_its_place(place):
     assert {weather.find(spelling) for spelling in weather.spellings(place)} == {place}
     assert weather.find(place.spellings[1].lower()) == place
+
+
+def test_a_town_of_several_regions_is_ambiguous_and_never_written_bare():
+    towns = weather.ambiguous_towns()
+    assert {place.region for place in towns["Springfield"]} >= {"Illinois", "Missouri", "Massachusetts"}
+    assert all(town not in weather.spellings(place) for town, same in towns.items() for place in same)
+    assert "Hannibal" not in towns
+
+
+@pytest.mark.parametrize(("town", "state"), [("Canton", "KY"), ("Bowling Green", "MO")])
+def test_a_bulletins_town_of_the_evaluation_is_reserved_by_its_state_or_its_name(town, state):
+    assert weather.is_reserved(town, state)
+    assert not weather.is_reserved("Canton", "MO")
+
+
+def test_no_heat_is_posted_in_a_winter_and_no_snow_in_a_summer():
+    duluth = weather.find("Duluth, Minnesota")
+    assert duluth is not None
+    assert "Heat Advisory" not in weather.alert_names(duluth, date(2026, 1, 15))
+    assert "Winter Storm Warning" not in weather.alert_names(duluth, date(2026, 7, 15))

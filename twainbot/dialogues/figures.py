@@ -15,7 +15,7 @@ _WORDS = {word: value for value, word in enumerate(_SMALL)} | {word: 20 + 10 * i
 _LARGE = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000}
 
 _UNITS = {
-    "celsius": r"°\s?C\b|degrees (?:Celsius|centigrade)|(?<=\d)C\b",
+    "celsius": r"°\s?C\b|degrees? (?:Celsius|centigrade)|(?<=\d)C\b",
     "degrees": r"°\s?F\b|°|degrees?\b|below\b",
     "percent": r"%|percent\b|per cent\b",
     "kmh": r"km/h\b|kph\b|kilomet(?:er|re)s an hour",

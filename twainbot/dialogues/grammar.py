@@ -160,6 +160,10 @@ class Grammar:
         """
         return tidy(self._expand_rule(rule, context, rng, 0))
 
+    def phrase(self, rule: str, context: Mapping[str, str], rng: random.Random) -> str:
+        """One random expansion as a part of a sentence: no capital is put before it, nothing is tidied."""
+        return self._expand_rule(rule, context, rng, 0)
+
     def family(self, prefix: str) -> list[str]:
         """The keys k for which a rule "prefix@k" exists, in order."""
         return sorted(name.partition("@")[2] for name in self.rules if name.startswith(f"{prefix}@"))

@@ -16,7 +16,7 @@ import polars as pl
 
 from twainbot.dialogues import grammar, prompts, rows, speech, weather
 from twainbot.dialogues.rows import Turn
-from twainbot.dialogues.tools import call_arguments, served_name
+from twainbot.dialogues.tools import TOOLS, call_arguments, served_name
 from twainbot.records import PREFERENCE, frame
 
 FLAWS = (
@@ -57,7 +57,8 @@ def contrastive(seeds: pl.DataFrame, dialogues: pl.DataFrame) -> pl.DataFrame:
 
     The pair keeps the dialogue's seed_id, so both fall into one split. No dialogue serves one flaw twice.
     """
-    pool = dialogues.filter(pl.col("kind").is_in(["tool_calls", "no_tool"])).sort("conversation_id").to_dicts()
+    talks = dialogues.filter(pl.col("kind").is_in(["tool_calls", "no_tool"])).sort("conversation_id").to_dicts()
+    pool = [row for row in talks if _is_plain(row)]
     used: set[tuple[str, str]] = set()
     made: list[dict[str, Any]] = []
     for seed in rows.of_kind(seeds, "contrastive"):
@@ -72,6 +73,14 @@ def contrastive(seeds: pl.DataFrame, dialogues: pl.DataFrame) -> pl.DataFrame:
                 made.append(_preference(seed, payload, row, pair))
                 break
     return frame(made, PREFERENCE)
+
+
+def _is_plain(row: Mapping[str, Any]) -> bool:
+    """Whether the house's tool alone is offered, as a pair's training takes for granted, each call has its own answer, and
+    no result lacks a figure: elsewhere a moved number may still be true."""
+    results = rows.tool_results(row["turns"])
+    whole = all("error" in result or None not in result.values() for result in results)
+    return whole and row["scenario"] != "parallel" and row["tools"] == json.dumps(TOOLS)
 
 
 def _preference(

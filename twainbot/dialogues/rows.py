@@ -30,9 +30,20 @@ def turn(role: str, content: str) -> Turn:
 
 
 def call(location: str, datetime: str) -> Turn:
-    """An assistant turn that asks for a forecast, the arguments in the schema's order."""
-    arguments = json.dumps({"location": location, "datetime": datetime}, ensure_ascii=False)
-    return {"role": "assistant", "content": "", "tool_call": {"tool_name": TOOL_NAME, "arguments": arguments}}
+    """An assistant turn that asks the house's tool for a forecast, the arguments in the schema's order."""
+    return tool_call(TOOL_NAME, {"location": location, "datetime": datetime})
+
+
+def tool_call(name: str, arguments: Mapping[str, Any]) -> Turn:
+    """An assistant turn that calls the tool of that stored name."""
+    text = json.dumps(dict(arguments), ensure_ascii=False)
+    return {"role": "assistant", "content": "", "tool_call": {"tool_name": name, "arguments": text}}
+
+
+def system(persona: str, today: str | None = None) -> Turn:
+    """The persona's system prompt, with today in it where the dialogue states one ("Tuesday, 6 October 2026")."""
+    prompt = prompts.system_prompt(persona)
+    return turn("system", f"{prompt} Today is {today}." if today else prompt)
 
 
 def origin(persona: str, seed: int, parents: Sequence[str]) -> str:
@@ -56,10 +67,11 @@ def dialogue(
     turns: Iterable[Turn],
     tags: Sequence[str],
     tools: Sequence[Mapping[str, Any]] = TOOLS,
+    today: str | None = None,
 ) -> dict[str, Any]:
     """One DIALOGUE row of a seed row: the persona's system prompt first, then the turns; persona and scenario lead the tags.
 
-    `tools`: the schemas that the assistant was offered.
+    `tools`: the schemas that the assistant was offered. `today`: the day that its system prompt states, if any.
     """
     payload = json.loads(seed["payload"])
     persona = payload["persona"]
@@ -68,7 +80,7 @@ def dialogue(
         "kind": kind,
         "scenario": scenario,
         "tools": json.dumps(tools, ensure_ascii=False),
-        "turns": [turn("system", prompts.system_prompt(persona)), *turns],
+        "turns": [system(persona, today), *turns],
         "style_tags": [persona, scenario, *tags],
         "seed_id": seed["seed_id"],
         "origin": origin(persona, payload["rng"], seed["chunk_ids"]),

@@ -1,20 +1,28 @@
-"""The weather tool as dialogues store it and as models see it. Calling it is resources/weather.py's business.
+"""The weather tool as dialogues store it and as models see it. Other tools are toolbox.py's, calling resources/weather.py's.
 
-Stored dialogues keep the brief's dotted name. OpenAI-style function names allow no dots, so what is rendered, trained
+Stored dialogues keep the brief's dotted names. OpenAI-style function names allow no dots, so what is rendered, trained
 and served is `get_forecast`. The map is one-to-one, and `stored_name(served_name(x)) == x`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from twainbot.errors import BadInput
 
-STORED_TO_SERVED = {"weather_api.get_forecast": "get_forecast"}
+STORED_TO_SERVED = {
+    "weather_api.get_forecast": "get_forecast",
+    "weather_api.get_day_parts": "get_day_parts",
+    "weather_api.get_extended_forecast": "get_extended_forecast",
+    "weather_station.get_current_conditions": "get_current_conditions",
+    "weather_office.daily_outlook": "daily_outlook",
+    "weather_office.get_alerts": "get_alerts",
+}
 SERVED_TO_STORED = {served: stored for stored, served in STORED_TO_SERVED.items()}
-ALIASES = {"get_weather": "get_forecast"}  # accepted from callers, never emitted
+# accepted from callers and never emitted, unless a dialogue offers a tool of that very name, which the brief writes undotted
+ALIASES = {"get_weather": "get_forecast"}
 
 FORECAST_TOOL: dict[str, Any] = {
     "type": "function",
@@ -50,34 +58,39 @@ def served_name(stored: str) -> str:
     return STORED_TO_SERVED.get(stored, stored.replace(".", "_"))
 
 
-def stored_name(served: str) -> str:
-    """The stored name for a name that a model used, aliases resolved."""
-    return SERVED_TO_STORED.get(ALIASES.get(served, served), served)
+def stored_name(served: str, offered: Collection[str] = ()) -> str:
+    """The stored name for a name that a model used, aliases resolved.
+
+    `offered`: served names of the tools at hand; an alias that is one of them is that tool, and no alias.
+    """
+    meant = served if served in offered else ALIASES.get(served, served)
+    return SERVED_TO_STORED.get(meant, meant)
 
 
 def to_messages(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Stored turns as chat-template messages, in order, with served tool names and arguments as objects.
 
-    Raises BadInput where a tool call's arguments are not a JSON object.
+    Calls in a row become one message with several tool_calls; the tool turns after it answer them in order. Raises
+    BadInput where a tool call's arguments are not a JSON object.
     """
     messages: list[dict[str, Any]] = []
-    last_tool = ""
+    names: list[str] = []  # of the calls that wait for a result, the oldest first; the last one stays
     for turn in turns:
+        content = turn.get("content") or ""
         call = turn.get("tool_call")
         if call is not None and call.get("tool_name"):
-            last_tool = served_name(call["tool_name"])
-            function = {"name": last_tool, "arguments": call_arguments(call)}
-            messages.append(
-                {
-                    "role": turn["role"],
-                    "content": turn.get("content") or "",
-                    "tool_calls": [{"type": "function", "function": function}],
-                }
-            )
+            function = {"name": served_name(call["tool_name"]), "arguments": call_arguments(call)}
+            if not (messages and messages[-1].get("tool_calls")):
+                messages.append({"role": turn["role"], "content": "", "tool_calls": []})
+                names = []
+            messages[-1]["tool_calls"].append({"type": "function", "function": function})
+            messages[-1]["content"] = " ".join(part for part in (messages[-1]["content"], content) if part)
+            names.append(function["name"])
         elif turn["role"] == "tool":
-            messages.append({"role": "tool", "name": last_tool, "content": turn.get("content") or ""})
+            name = names.pop(0) if len(names) > 1 else "".join(names)
+            messages.append({"role": "tool", "name": name, "content": content})
         else:
-            messages.append({"role": turn["role"], "content": turn.get("content") or ""})
+            messages.append({"role": turn["role"], "content": content})
     return messages
 
 

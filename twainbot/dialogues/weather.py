@@ -109,12 +109,23 @@ _ALERTS = {
     "heavy rain": ("Flood Watch", 0.5),
     "sleet": ("Winter Weather Advisory", 0.5),
 }
+_ANY_ALERTS = ("Flood Watch", "Wind Advisory", "Dense Fog Advisory")
+_WARM_ALERTS = ("Heat Advisory", "Severe Thunderstorm Watch")
+_COLD_ALERTS = ("Winter Storm Warning", "Winter Weather Advisory", "Cold Weather Advisory")
 _MESSAGES = {
     "unknown_location": "No place called {location} is known.",
     "service_unavailable": "The weather service is not answering.",
     "timeout": "The weather service took too long to answer.",
     "no_data_for_date": "No forecast is available for {datetime}.",
 }
+
+
+def alert_names(place: Place, day: date) -> list[str]:
+    """The alerts that the simulated office may post there on such a day, in order: no heat in winter, no snow in summer."""
+    climate = climates()[place.climate]
+    mean = climate.cold_high + (climate.warm_high - climate.cold_high) * climate.warmth(day)
+    season = _WARM_ALERTS if mean >= 70 else _COLD_ALERTS if mean <= 45 else ()
+    return sorted({*_ANY_ALERTS, *season})
 
 
 @cache
@@ -151,6 +162,26 @@ def unknown_places() -> list[str]:
 def reserved_regions() -> list[str]:
     """Regions whose places only the evaluation may use."""
     return list(_data()["reserved"])
+
+
+def is_reserved(town: str, state: str) -> bool:
+    """Whether a bulletin's town (with its state's two letters) belongs to the evaluation."""
+    return state in _data()["reserved_states"] or town in _data()["reserved_towns"]
+
+
+@cache
+def ambiguous_towns() -> dict[str, tuple[Place, ...]]:
+    """Towns that stand in more than one region, with their places: named bare, nobody can know which is meant."""
+    found: dict[str, list[Place]] = {}
+    for place in places():
+        found.setdefault(place.town, []).append(place)
+    return {town: tuple(same) for town, same in found.items() if len({place.region for place in same}) > 1}
+
+
+@cache
+def region_names() -> dict[str, str]:
+    """The regions that have an abbreviation, by it: "MO" is Missouri."""
+    return {place.abbreviation: place.region for place in places() if place.abbreviation}
 
 
 @cache

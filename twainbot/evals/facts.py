@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any
 
 from twainbot.evals.claims import Assertion, assertions, compass_degrees
-from twainbot.evals.places_dates import WEEKDAYS
+from twainbot.evals.places_dates import STATES, WEEKDAYS
 
 Range = tuple[float, float]
 
@@ -22,10 +22,12 @@ _MPH = {"mph": 1.0, "kph": 0.621371, "kn": 1.150779, "m/s": 2.236936}
 _HIGH_WORDS = {"high", "max", "maximum", "hi"}
 _LOW_WORDS = {"low", "min", "minimum", "lo"}
 _NUMBER_IN_TEXT = re.compile(r"-?\d+(?:\.\d+)?")
+_WIND_FROM = re.compile(r"\b[NSEW]{1,3}$|^[NSEW]{1,3}\b")  # "12 mph SW", "SW 5 to 10 mph"
 _ERROR_TEXT = re.compile(
     r"^\s*(?:error\b|unknown[_ ]|exception|traceback|timed? ?out|no data|not found|failed)", re.IGNORECASE
 )
 _SUBJECTS = {"location", "city", "place", "town", "address", "area"}
+_REGIONS = {"state", "region"}
 _DAY_WORDS = {"date", "day", "weekday", "datetime", "start", "period", "when"}
 _PROSE = {
     "condition",
@@ -69,7 +71,7 @@ class Sheet:
                 self.humidities,
                 self.winds,
                 self.conditions,
-                self.alerts,
+                self.alerts is not None,
             )
         )
 
@@ -87,6 +89,7 @@ class _Draft:
     """A sheet while its fields are read."""
 
     place: str | None = None
+    region: str | None = None  # stands for the place where no town is named: alerts are posted by state
     days: set[str] = field(default_factory=set)
     numbers: dict[str, list[float]] = field(default_factory=dict)
     winds: list[Range] = field(default_factory=list)
@@ -101,7 +104,7 @@ class _Draft:
         numbers = {kind: tuple(values) for kind, values in self.numbers.items()}
         alerts = None if self.alerts is None else tuple(self.alerts)
         return Sheet(
-            place=self.place, days=frozenset(self.days), unit=self.unit, winds=tuple(self.winds), alerts=alerts,
+            place=self.place or self.region, days=frozenset(self.days), unit=self.unit, winds=tuple(self.winds), alerts=alerts,
             conditions=frozenset(self.conditions), **numbers,
         )  # fmt: skip
 
@@ -193,9 +196,11 @@ def _scale(tokens: set[str]) -> str | None:
 
 def _read_field(draft: _Draft, key: str, value: Any, flat: Mapping[str, Any]) -> None:
     tokens = _tokens(key)
+    if value is None:
+        return
     if "alerts" in tokens or "alert" in tokens:
         draft.alerts = (draft.alerts or []) + [str(v) for v in (value if isinstance(value, list) else [value]) if v]
-    elif value is None or isinstance(value, (bool, list)):
+    elif isinstance(value, (bool, list)):
         return
     elif tokens & {"wind", "gust", "gusts"}:
         _read_wind(draft, tokens, value)
@@ -215,6 +220,8 @@ def _read_field(draft: _Draft, key: str, value: Any, flat: Mapping[str, Any]) ->
 def _read_words(draft: _Draft, tokens: set[str], value: str) -> None:
     if tokens & _SUBJECTS:
         draft.place = value
+    elif tokens & _REGIONS:
+        draft.region = STATES.get(value.lower(), value).title()
     elif tokens & _DAY_WORDS or tokens == {"name"}:
         draft.days |= _day_names(value)
     elif tokens & _PROSE:
@@ -238,6 +245,10 @@ def _read_wind(draft: _Draft, tokens: set[str], value: Any) -> None:
     )
     if isinstance(value, str):
         unit = "kph" if re.search(r"km|kph", value) else "kn" if re.search(r"\bkn|\bkt", value) else unit
+        written = _WIND_FROM.search(value)
+        degrees = compass_degrees(written[0]) if written else None
+        if degrees is not None:
+            draft.add("directions", degrees)
     ends = _numbers(value)
     if ends:
         draft.winds.append((to_mph(min(ends), unit), to_mph(max(ends), unit)))
