@@ -18,8 +18,9 @@ from twainbot.errors import UnknownName
 from twainbot_assets import keys
 from twainbot_assets.automation import ON_REQUEST, SLICES
 
-# Seeds freeze what a batch is written from, so that new passages never re-buy old dialogues: the edge is lineage only.
-LINEAGE_ONLY = {(keys.key("dialogues/seeds"), keys.key("curated/passages"))}
+# Seeds freeze what a batch is written from, so that new passages and bulletins never re-buy old dialogues: these edges
+# are lineage only.
+LINEAGE_ONLY = {(keys.key("dialogues/seeds"), keys.key(name)) for name in ("curated/passages", "corpora/weather")}
 
 
 @dataclass(frozen=True, order=True)

@@ -86,19 +86,19 @@ def _humor(replies: Sequence[str]) -> tuple[int, str]:
 
 
 def _factuality(row: Mapping[str, Any]) -> tuple[int, str]:
-    """5 without a problem, 4 where only a figure of speech strains a fact, 3 with problems of form, 2 where the evaluator
-    finds a claim without ground, 1 where the gate does."""
+    """5 without a problem, 4 where only a figure of speech strains a fact, 3 with problems of form, 1 where something
+    stated has no ground: a number, a role, a claim that the evaluator reads."""
     found = quality.problems(row)
     if any(problem.startswith(_UNFOUNDED) for problem in found):
         return 1, "; ".join(found)
     claims = [claim for reply, told in _answers(row) for claim in grounding.judge(reply, told)]
-    claims = [claim for claim in claims if _is_told_of(row, claim)]
-    wrong = [f"{claim.kind} {claim.text!r} {claim.verdict}" for claim in claims if claim.verdict in grounding.ERRORS]
-    if wrong:
-        return 2, "; ".join([*found, *wrong])
     if found:
         return 3, "; ".join(found)
-    strained = [f"figure of speech {claim.text!r}" for claim in claims if claim.strict in grounding.ERRORS]
+    strained = [
+        f"figure of speech {claim.text!r}"
+        for claim in claims
+        if claim.verdict == grounding.SKIPPED and claim.strict in grounding.ERRORS and _is_told_of(row, claim)
+    ]
     return (4, "; ".join(strained)) if strained else (5, "no problem found")
 
 

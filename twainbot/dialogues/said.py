@@ -28,7 +28,7 @@ _PHRASE = re.compile(
     rf"|(?:{_MONTH}) (?:the )?\d{{1,2}}{_TH}?(?:,? \d{{4}})?"
     rf"|(?:the )?\d{{1,2}}{_TH}? (?:of )?(?:{_MONTH})(?:,? \d{{4}})?"
     r"|the (?P<nth>\d{1,2})(?:st|nd|rd|th)"
-    r"|in (?P<days>\w+) days?(?: time)?|(?P<hence>\w+) days from (?:now|today)"
+    r"|in (?P<days>(?!the\b)\w+) days?(?: time)?|(?P<hence>\w+) days from (?:now|today)"
     r"|(?P<week>in a week|a week from (?:now|today|tomorrow)|next week|week from (?:now|today)))\b",
     re.IGNORECASE,
 )
