@@ -18,7 +18,7 @@ export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(PROFILE)/dagster
 export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run ui test check bench bench-curation clean-venv
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues clean-venv
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ bench: $(READY) ## Side-by-side measurements
 bench-curation: $(READY) ## Near-duplicates, chunking and screening beside their peers (PEERS=folder of the peers)
 	@$(BIN)/python benchmarks/curation.py $(if $(PEERS),--peers $(PEERS))
 	@test ! -f benchmarks/curation_text.py || $(BIN)/python benchmarks/curation_text.py
+
+bench-dialogues: $(READY) ## The offline grammar held to its bars; after `make run`
+	@$(BIN)/python benchmarks/dialogues.py --home $(TWAINBOT_HOME) --profile $(PROFILE)
 
 clean-venv: ## Remove the virtual environment
 	rm -rf $(VENV)

@@ -17,6 +17,7 @@ import yaml
 
 from resources import scoring, suites
 from resources.language_model import LanguageModel
+from resources.solving import solve
 from resources.speaking import Limits, speak
 from resources.tokenizer import load_tokenizer
 from training import base_model, dapt, preference, sft
@@ -27,6 +28,7 @@ from twainbot.corpora.works import Sidecar, works_from_unit
 from twainbot.curation import curate
 from twainbot.dialogues.feedback import feedback
 from twainbot.dialogues.gather import gather_and_screen
+from twainbot.dialogues.observations import observations
 from twainbot.dialogues.preferences import contrastive
 from twainbot.dialogues.seeds import DialogueSettings, make_seeds
 from twainbot.dialogues.talk import tool_calls
@@ -37,6 +39,7 @@ from twainbot.records import GENERATION, content_hash, frame
 from twainbot.screening import NotScored, ScreeningSettings, screen
 from twainbot.splits.assign import assign
 from twainbot.splits.export import dapt_rows, preference_rows, samples, sft_rows
+from twainbot.splits.straddling import hold_back
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE_RANK = ("local", "gutenberg", "satire", "jokes", "transcripts", "weather")  # as the graph ranks copies
@@ -86,21 +89,24 @@ def written(profile: Profile, tables: Tables) -> Tables:
     """Dialogues of every batch, and all of them screened."""
     chosen = profile["dialogues"]
     settings, parts = DialogueSettings(**chosen["settings"]), list[Tables]()
+    passages = tables["passages"].sort("chunk_id")
+    seen = observations(tables["works"].filter(pl.col("source") == "weather"), passages)
     for number in range(chosen["batches"]):
-        seeds = make_seeds(tables["passages"].sort("chunk_id"), f"b{number:03d}", settings, chosen["seed"])
+        seeds = make_seeds(passages, f"b{number:03d}", settings, chosen["seed"], seen)
         transfer, calls = style_transfer(seeds), tool_calls(seeds)
         rated = feedback(pl.concat([transfer, calls]))
         parts.append({"transfer": transfer, "calls": calls, "pairs": contrastive(seeds, calls), "feedback": rated})
     found = {name: pl.concat([part[name] for part in parts], how="diagonal_relaxed") for name in parts[0]}
     transcripts = tables["works"].filter(pl.col("source") == "transcripts")
     spoken = pl.concat([found["transfer"], found["calls"]], how="diagonal_relaxed")
-    found["dialogues"] = gather_and_screen(spoken, transcripts, tables["passages"], NotScored())
+    found["dialogues"] = gather_and_screen(spoken, transcripts, passages, NotScored(), suites.eval_texts())
     return found
 
 
 def split(profile: Profile, tables: Tables) -> Tables:
     """Assignments and the three tables that training reads."""
-    assignments = assign(samples(tables["passages"], tables["dialogues"], tables["pairs"]), **profile["splits"])
+    listed = samples(tables["passages"], tables["dialogues"], tables["pairs"])
+    assignments = hold_back(assign(listed, **profile["splits"]), listed)
     return {
         "assignments": assignments,
         "dapt": dapt_rows(tables["passages"], assignments),
@@ -151,9 +157,15 @@ def evaluated(profile: Profile, base: Path, adapters: Mapping[str, Path], tables
         "humor": measure.humor(bare, tuned, FINAL),
         "style": measure.style(bare, tuned, tables["dapt"], FINAL),
         "perplexity": measure.perplexity(losses),
-        "coding": measure.coding(scoring.code_losses(models[FINAL], chosen.get("coding"))),
+        "coding": coding(models[FINAL], chosen, base.parent / "cache"),
         "ratings": measure.ratings([]),
     }
+
+
+def coding(model: LanguageModel, chosen: Mapping[str, Any], cache: Path) -> pl.DataFrame:
+    """Loss on canonical solutions, and the problems solved where the profile asks for some."""
+    solved = solve(model, chosen.get("humaneval", 0), chosen.get("code_tokens", 256), cache)
+    return measure.coding(scoring.code_losses(model, chosen.get("coding")), solved.answers, solved.why)
 
 
 def main(name: str, out: Path) -> None:

@@ -7,6 +7,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import product
 
@@ -299,3 +300,16 @@ def test_a_period_stands_in_a_sentence(period, phrase):
 def test_a_dangling_condition_is_cut_at_its_last_whole_word():
     assert pieces.sky_words("mostly sunny in the morning, then") == "mostly sunny in the morning"
     assert pieces.sky_words("cloudy early...then clear") == "cloudy early, then clear"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A slight chance of thunderstorms after midnight. Lows around 76. Chance of rain 20 percent.", "rain"),
+        ("Cloudy with a 20 percent chance of light snow, mainly in the afternoon.", "light snow"),
+        ("A slight chance of snow showers. Chance of precipitation 20 percent.", "precipitation"),
+        ("A chance of thunderstorms. Chance of snow or rain near 20 percent.", "snow or rain"),
+    ],
+)
+def test_a_chance_is_of_what_stands_beside_its_figure(text, said):
+    assert pieces.chance_of(replace(ALL[0], text=text, precipitation_chance=20)) == said

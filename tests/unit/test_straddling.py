@@ -6,12 +6,14 @@ import json
 
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resources.home import PROJECT
 from tests import builders as make
 from twainbot.dialogues import rows
-from twainbot.records import HELD_BACK
+from twainbot.records import HELD_BACK, SPLITS
 from twainbot.splits.assign import assign
 from twainbot.splits.export import dialogue_sample, place_name, places_of, samples, sft_rows
 from twainbot.splits.leakage import leaks
@@ -109,3 +111,9 @@ def test_after_holding_back_no_town_is_in_two_splits(found, seed):
     homed = [at for at, towns in enumerate(found) if len(towns) == 1]
     kept = dict(made.select("sample_id", "split").iter_rows())
     assert HELD_BACK not in {kept[f"d{at:02d}"] for at in homed}  # a dialogue about one place is never held back
+
+
+def test_the_suite_of_the_assignments_knows_every_split_and_the_held_back():
+    text = (PROJECT / "checks/suites/splits_assignments.yaml").read_text("utf-8")
+    known = next(each for each in yaml.safe_load(text)["expectations"] if each["check"] == "splits_are_known")
+    assert set(known["arguments"]["value_set"]) == {*SPLITS, HELD_BACK}

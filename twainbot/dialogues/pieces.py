@@ -219,13 +219,21 @@ def _phrase(name: str, words: Mapping[str, str], rng: random.Random) -> str:
     return phrase[:1].lower() + phrase[1:]
 
 
+_WET = (
+    r"((?:light |heavy |freezing )?(?:rain showers|snow showers|rain|snow|showers|thunderstorms|drizzle|sleet)"
+    r"(?: (?:or|and) (?:rain|snow|sleet|freezing rain|thunderstorms))?)"
+)
+
+
 def chance_of(seen: Observation) -> str:
-    """What the chance is a chance of, in the bulletin's word; precipitation where it names none."""
-    found = re.search(
-        r"chance of ((?:light |heavy |freezing )?(?:rain showers|snow showers|rain|snow|showers|thunderstorms|drizzle|sleet)"
-        r"(?: (?:or|and) (?:rain|snow|sleet|freezing rain|thunderstorms))?)",
-        seen.text.lower(),
-    )
+    """What the figure is a chance of, in the bulletin's word beside that figure; precipitation where it names none.
+
+    "A slight chance of thunderstorms. Chance of rain 20 percent." says 20 of the rain, and none of the thunderstorms.
+    """
+    text, figure = seen.text.lower(), seen.precipitation_chance
+    before = re.search(rf"\b{figure} percent chance of {_WET}", text)
+    after = re.search(rf"chance of {_WET} (?:near |around |about )?{figure} percent", text)
+    found = before or after
     return found[1] if found else "precipitation"
 
 
