@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from twainbot.records import SPLITS
 from twainbot_assets import keys
 
 if TYPE_CHECKING:
@@ -200,10 +201,10 @@ def funnel(frames: Mapping[str, pl.DataFrame]) -> list[tuple[str, int]]:
 
 
 def split_counts(rows: pl.DataFrame) -> dict[str, dict[str, int]]:
-    """Samples by split and kind."""
-    found: dict[str, dict[str, int]] = {split: {} for split in ("train", "validation", "test")}
+    """Samples by split and kind; what is held back comes last, where something is."""
+    found: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
     for row in rows.group_by("split", "kind").len().sort("split", "kind").to_dicts():
-        found[row["split"]][row["kind"]] = row["len"]
+        found.setdefault(row["split"], {})[row["kind"]] = row["len"]
     return found
 
 

@@ -18,6 +18,7 @@ from twainbot.splits.assign import assign
 from twainbot.splits.export import dialogue_sample, place_name, places_of, samples, sft_rows
 from twainbot.splits.leakage import leaks
 from twainbot.splits.straddling import hold_back, straddling
+from twainbot_assets.scorecards import split_counts
 
 
 def table(*found: tuple[str, str | None, list[str] | None]) -> pl.DataFrame:
@@ -117,3 +118,10 @@ def test_the_suite_of_the_assignments_knows_every_split_and_the_held_back():
     text = (PROJECT / "checks/suites/splits_assignments.yaml").read_text("utf-8")
     known = next(each for each in yaml.safe_load(text)["expectations"] if each["check"] == "splits_are_known")
     assert set(known["arguments"]["value_set"]) == {*SPLITS, HELD_BACK}
+
+
+def test_the_scorecard_counts_what_is_held_back_beside_the_splits():
+    rows = pl.DataFrame({"split": ["train", "train", HELD_BACK], "kind": ["dialogue", "passage", "dialogue"]})
+    assert split_counts(rows) == {
+        "train": {"dialogue": 1, "passage": 1}, "validation": {}, "test": {}, HELD_BACK: {"dialogue": 1},
+    }  # fmt: skip
