@@ -21,6 +21,7 @@ Published: TypeAlias = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
 SAMPLE_ROWS = 5
 SAMPLE_CHARACTERS = 160
+NESTED_CHARACTERS = 40  # a dialogue of 120 characters is a cell as high as the screen
 WIDTH, DPI = 7.2, 110  # inches and dots an inch: 792 pixels, the width of the UI's Markdown dialog
 INK = "#4f6d7a"
 LOOK = {
@@ -80,9 +81,10 @@ def sample_table(rows: pl.DataFrame, count: int = SAMPLE_ROWS) -> Any:
 
 
 def cell(value: Any) -> str:
-    """A value as a short line of text."""
+    """A value as a short line of text; what nests, as itself or as JSON, is only hinted at: the reports show it readably."""
     text = "" if value is None else " ".join(str(value).split())
-    return text if len(text) <= SAMPLE_CHARACTERS else f"{text[:SAMPLE_CHARACTERS]}…"
+    limit = NESTED_CHARACTERS if text.startswith(("[{", "{")) else SAMPLE_CHARACTERS
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def counts_table(rows: Sequence[Mapping[str, Any]]) -> Any:
