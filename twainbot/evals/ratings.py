@@ -114,6 +114,7 @@ def count(rows: Iterable[Row], recipe: str, pairs: Sequence[Pair]) -> Counted:
     """Which lines count for a recipe. Lines of other recipes are none of its business and are not told."""
     digests, version = {pair.item: pair.digest for pair in pairs}, rubric.load().version
     latest: dict[tuple[str, str, str], Given] = {}
+    names: dict[str, str] = {}  # a rater's first spelling stands for all
     left_out: Counter[str] = Counter()
     for row in rows:
         if row.get("recipe") != recipe:
@@ -123,10 +124,10 @@ def count(rows: Iterable[Row], recipe: str, pairs: Sequence[Pair]) -> Counted:
         if reason or given is None:
             left_out[reason] += 1
             continue
-        key = (given.item, given.arm, same_rater(given.rater))
-        left_out[REPLACED] += key in latest
-        latest[key] = given
-    return Counted(tuple(one_spelling(latest.values())), +left_out)
+        name = names.setdefault(same_rater(given.rater), " ".join(given.rater.split()))
+        left_out[REPLACED] += (given.item, given.arm, name) in latest
+        latest[given.item, given.arm, name] = replace(given, rater=name)
+    return Counted(tuple(latest.values()), +left_out)
 
 
 def why_not(given: Given, digests: Mapping[str, str], version: int) -> str:
@@ -136,12 +137,6 @@ def why_not(given: Given, digests: Mapping[str, str], version: int) -> str:
     if given.pair != digests[given.item]:
         return STALE
     return "" if given.rubric == version else OTHER_RUBRIC
-
-
-def one_spelling(given: Iterable[Given]) -> list[Given]:
-    """The same ratings, each rater under the spelling that came first."""
-    names: dict[str, str] = {}
-    return [replace(each, rater=names.setdefault(same_rater(each.rater), each.rater)) for each in given]
 
 
 def rated_twice(given: Sequence[Given]) -> list[Given]:
