@@ -49,7 +49,7 @@ def given(pair: pairs.Pair, rater: str = "Ann", arm: str = "adapter", score: flo
 
 
 def lines(count: int, good: int, *raters: str, base: float = 2, bad: float = 2, **changes: Any) -> list[dict[str, Any]]:
-    """Lines of a ratings file: each rater gives 5 to the adapter's first `good` replies, `bad` to its others, `base` elsewhere."""
+    """Lines of a file: each rater gives 5 to the first `good` of the adapter, `bad` to its others, `base` elsewhere."""
     rows = []
     for rater in raters:
         for number, pair in enumerate(made(count)):

@@ -218,7 +218,8 @@ def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str 
         serve(desk, rating.clean_name(rater) if rater else "", port, click.echo)
         lines = rating.standing(desk)
     if rating.stored(home.ratings) != before:
-        rating.report(home, desk, open_instance())
+        with open_instance() as instance:
+            rating.report(home, desk, instance)
     for line in lines:
         click.echo(line)
 

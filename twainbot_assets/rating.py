@@ -226,5 +226,4 @@ def report(home: Home, desk: Desk, instance: dg.DagsterInstance) -> None:
               for rater, given in counted.raters().items()]  # fmt: skip
     metadata = {"recipe": desk.recipe, **({"raters": counts_table(listed)} if listed else {})}
     tags = {"dagster/data_version": ratings_version(home.ratings)}
-    with instance:
-        instance.report_runless_asset_event(dg.AssetObservation(keys.source("ratings"), metadata=metadata, tags=tags))
+    instance.report_runless_asset_event(dg.AssetObservation(keys.source("ratings"), metadata=metadata, tags=tags))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -71,15 +72,12 @@ def number_of(page: Any) -> int:
 
 def rate_by_keys(page: Any, keys: str) -> None:
     """Six scores and Enter; returns when the next dialogue or the end is shown."""
-    before = page.locator("#asked").inner_text()
+    shown = "document.getElementById('asked')?.innerText ?? ''"
+    before = page.evaluate(shown)
     for key in keys:
         page.keyboard.press(key)
     page.keyboard.press("Enter")
-    wait_for(
-        lambda: page.locator("#save").count() == 0 or page.locator("#asked").inner_text() != before,
-        20,
-        "the next dialogue",
-    )
+    wait_for(lambda: page.evaluate(shown) != before, 20, "the next dialogue")
 
 
 def make_wild(clone: Clone) -> None:
@@ -209,3 +207,12 @@ def test_a_killed_server_leaves_every_saved_rating_and_no_torn_one(copy: Clone, 
     assert len([json.loads(line) for line in file.read_text().splitlines()]) == 8
     with reviewing(copy, tmp_path / "again.log", "--rater", "Ann"):
         assert "Rated so far: Ann 4 of 8." in (tmp_path / "again.log").read_text()
+
+
+def test_a_wrong_recipe_name_port_or_judge_gets_one_sentence_and_its_exit_code(copy: Clone) -> None:
+    assert "Known: default" in copy.run("review", "--recipe", "mild", code=2)
+    assert "belong to judge models" in copy.run("review", "--rater", "judge:m", code=2)
+    assert "--port" in copy.run("review", "--port", "70000", code=2)
+    assert "names no judge model" in copy.run("review", "--judge", code=2)
+    shutil.rmtree(copy.lake / "evals" / "generations")
+    assert "twainbot run --select evals/generations" in copy.run("review", code=1)

@@ -12,6 +12,7 @@ import pytest
 from resources.home import Home
 from resources.lake import Lake
 from tests import rated
+from tests.llm_server import KEY, llm_server
 from twainbot.dialogues.asking import Answer
 from twainbot.errors import BadInput, BadUse, UnknownName
 from twainbot_assets import rating
@@ -189,6 +190,43 @@ def test_the_base_cannot_judge_itself(home):
     own = chosen.model_copy(update={"dialogues": chosen.dialogues.model_copy(update={"judge": judge})})
     with pytest.raises(BadUse, match="cannot judge its own replies"):
         rating.open_judge(home, own)
+
+
+def compared(messages):
+    """A judge's answer in plain words: whoever speaks of the river gets 5 in style."""
+    shown = json.loads(messages[1]["content"].split("Dialogue:\n")[1])
+    scores = {place: {"style": 5 if "river" in json.dumps(shown[place]) else 2, "humor": 3, "factuality": 4}
+              for place in ("first", "second")}  # fmt: skip
+    return {"rationale": "the river", **scores}
+
+
+def test_a_judge_behind_an_api_is_asked_through_the_generators_door_and_paid_for_once(home, desk, monkeypatch):
+    chosen = load("tiny")
+    judge = chosen.dialogues.judge.model_copy(update={"backend": "openai", "model": "m9", "budget_tokens": 100_000})
+    own = chosen.model_copy(update={"dialogues": chosen.dialogues.model_copy(update={"judge": judge})})
+    monkeypatch.setenv("TWAINBOT_LLM_API_KEY", KEY)
+    with llm_server(write=compared) as server:
+        monkeypatch.setenv("TWAINBOT_LLM_URL", f"{server.url}/v1")
+        told = rating.judge(desk, rating.open_judge(home, own))
+        again = rating.judge(desk, rating.open_judge(home, own))
+        assert len(server.calls()) == 6
+    assert told[0].startswith("m9 rated 3 of 3 dialogues in both orders; in 0 of them")
+    assert again[1].startswith("6 requests, 6 from the cache")
+    assert {(each.arm, each.style) for each in desk.counted().given} == {("adapter", 5.0), ("base", 2.0)}
+    assert KEY not in desk.file.read_text()
+
+
+def test_the_graph_is_told_who_rated_and_in_which_version(home, desk, tmp_path):
+    import dagster as dg
+
+    from twainbot_assets.sources import ratings_version
+
+    save(desk)
+    with dg.DagsterInstance.ephemeral() as instance:
+        rating.report(home, desk, instance)
+        (event,) = instance.fetch_observations(dg.AssetKey(["sources", "ratings"]), limit=5).records
+    assert event.asset_observation.tags["dagster/data_version"] == ratings_version(home.ratings)
+    assert event.asset_observation.metadata["raters"].value.records[0].data["rater"] == "Ann"
 
 
 def test_a_torn_file_names_its_line(desk):

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
+from checks.evals import all_count
 from checks.evals import verdict as as_finding
 from tests import rated
 from twainbot.evals import measure, ratings
@@ -184,3 +185,12 @@ def test_ratings_move_the_check_from_not_run_to_passed_and_a_new_adapter_moves_i
         "reason": "reply_changed",
         "lines": 200,
     }
+
+
+def test_the_check_warns_of_ratings_that_no_longer_count_and_not_of_replaced_ones():
+    lines = rated.lines(3, 3, "Ann")
+    assert all_count(table(3, [*lines, *lines])).passed
+    found = all_count(table(3, lines, changed="c01"))
+    assert (found.passed, found.value) == (False, 2)
+    assert found.why == "4 ratings count, 2 do not: reply changed 2"
+    assert all_count(table(3, [])).passed

@@ -113,7 +113,8 @@ def test_what_another_page_posts_is_refused_and_not_written(page, desk, headers)
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(b"{", 400), (b"[1]", 400), (b"[" * 9000, 400), (b"\xff", 400), (b"{}", 400), (b'{"rater": "Ann"}', 409), (b" " * 20_000, 400)],
+    [(b"{", 400), (b"[1]", 400), (b"[" * 9000, 400),
+     (b"\xff", 400), (b"{}", 400), (b'{"rater": "Ann"}', 409), (b" " * 20_000, 400)],
     ids=["torn", "list", "deep", "bytes", "empty", "nothing rated", "long"],
 )  # fmt: skip
 def test_a_body_that_is_no_rating_gets_one_sentence(page, desk, body, status):  # noqa: F811
