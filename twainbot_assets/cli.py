@@ -206,6 +206,7 @@ def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str 
     from twainbot_assets import rating
     from twainbot_assets.profile import load
 
+    name = rating.clean_name(rater) if rater else ""
     desk = rating.open_desk(home, load(home.profile), recipe)
     before = rating.stored(home.ratings)
     if judge:
@@ -215,7 +216,7 @@ def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str 
 
         for line in rating.standing(desk)[:-1]:
             click.echo(line)
-        serve(desk, rating.clean_name(rater) if rater else "", port, click.echo)
+        serve(desk, name, port, click.echo)
         lines = rating.standing(desk)
     if rating.stored(home.ratings) != before:
         with open_instance() as instance:

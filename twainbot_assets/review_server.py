@@ -70,7 +70,9 @@ def bound(port: int) -> socket.socket:
         door.bind((HOST, port))
     except (OSError, OverflowError) as error:
         door.close()
-        raise BadUse(f"Port {port} of {HOST} cannot be had ({error}). Take another one with --port.") from error
+        raise BadUse(
+            f"Port {port} of {HOST} cannot be had ({str(error).rstrip('.')}). Take another one with --port."
+        ) from error
     return door
 
 

@@ -43,7 +43,7 @@ def test_a_sound_rating_counts_with_all_that_it_says():
      ({"style": 6}, "score_out_of_range"), ({"style": 0}, "score_out_of_range"), ({"humor": True}, "score_out_of_range"),
      ({"humor": 3.5}, "score_out_of_range"), ({"factuality": None}, "score_out_of_range"),
      ({"style": float("nan")}, "score_out_of_range"),
-     ({"rubric": "1"}, "no_rubric"), ({"pair": "0" * 16}, "reply_changed"), ({"rubric": 0}, "other_rubric"),
+     ({"rubric": "1"}, "no_rubric"), ({"rubric": True}, "no_rubric"), ({"pair": "0" * 16}, "reply_changed"), ({"rubric": 0}, "other_rubric"),
      ({"item": "chat/gone"}, "unknown_dialogue")],
 )  # fmt: skip
 def test_what_does_not_count_is_left_out_under_its_reason(change, reason):
@@ -78,6 +78,9 @@ def test_two_raters_who_agree_on_fifty_good_replies_pass():
     found = judged(rated.lines(50, 47, "Ann", "Bo"))
     assert (found.state, found.n, found.value) == ("pass", 50, 47 / 50)
     assert "Ann and Bo: kappa 1.00" in found.why
+    # 47 gains of 3 points and 3 of none: a mean of 2.82
+    assert "+2.82 points on 50 replies" in found.why
+    assert "The gain's interval is +2." in found.why
 
 
 def test_nobody_has_rated_means_not_run():

@@ -90,7 +90,7 @@ def read(row: Row) -> tuple[Given | None, str]:
         return None, f"no_{lacking[0]}"
     if row["arm"] not in (BASE, ADAPTER) or row["kind"] not in (PERSON, JUDGE):
         return None, "unknown_arm" if row["arm"] not in (BASE, ADAPTER) else "unknown_kind"
-    if not isinstance(row.get("rubric"), int):
+    if type(row.get("rubric")) is not int:  # True is an int, and would equal version 1
         return None, "no_rubric"
     if not all(is_score(row.get(name), row["kind"]) for name in rubric.NAMES):
         return None, "score_out_of_range"
@@ -179,7 +179,7 @@ def verdict(counted: Counted) -> Verdict:
     """
     given = rated_twice(counted.given)
     found = verdicts.style([Rating(each.item, each.arm, each.rater, each.style) for each in given])
-    told = [*agreement_sentences(given), *left_out_sentences(counted.left_out)]
+    told = [*gain_sentence(given), *agreement_sentences(given), *left_out_sentences(counted.left_out)]
     why = objections(given, found.state)
     state = "inconclusive" if why and found.state in ("pass", "fail") else found.state
     return replace(found, state=state, why=" ".join([found.why, *told, *why]))
@@ -203,6 +203,14 @@ def objections(given: Sequence[Given], state: str) -> list[str]:
     if gain(given, "style").interval.low <= 0:
         found.append("It is not certain that the replies beat the base's.")
     return found
+
+
+def gain_sentence(given: Sequence[Given]) -> list[str]:
+    """The interval of the paired gain in style; nothing below two dialogues."""
+    found = gain(given, "style")
+    if found.clusters < 2:
+        return []
+    return [f"The gain's interval is {found.interval.low:+.2f} to {found.interval.high:+.2f} points."]
 
 
 def agreement_sentences(given: Sequence[Given]) -> list[str]:
