@@ -9,9 +9,11 @@ import pytest
 
 from checks.evals import all_count
 from checks.evals import verdict as as_finding
+from resources.suites import cases, chat_prompts
 from tests import rated
 from twainbot.evals import measure, ratings
 from twainbot.evals.ratings import JUDGE
+from twainbot_assets.profile import load
 
 PAIRS = rated.made(3)
 
@@ -43,7 +45,8 @@ def test_a_sound_rating_counts_with_all_that_it_says():
      ({"style": 6}, "score_out_of_range"), ({"style": 0}, "score_out_of_range"), ({"humor": True}, "score_out_of_range"),
      ({"humor": 3.5}, "score_out_of_range"), ({"factuality": None}, "score_out_of_range"),
      ({"style": float("nan")}, "score_out_of_range"),
-     ({"rubric": "1"}, "no_rubric"), ({"rubric": True}, "no_rubric"), ({"pair": "0" * 16}, "reply_changed"), ({"rubric": 0}, "other_rubric"),
+     ({"rubric": "1"}, "no_rubric"),
+     ({"rubric": True}, "no_rubric"), ({"pair": "0" * 16}, "reply_changed"), ({"rubric": 0}, "other_rubric"),
      ({"item": "chat/gone"}, "unknown_dialogue")],
 )  # fmt: skip
 def test_what_does_not_count_is_left_out_under_its_reason(change, reason):
@@ -197,3 +200,9 @@ def test_the_check_warns_of_ratings_that_no_longer_count_and_not_of_replaced_one
     assert (found.passed, found.value) == (False, 2)
     assert found.why == "4 ratings count, 2 do not: reply changed 2"
     assert all_count(table(3, [])).passed
+
+
+@pytest.mark.parametrize("name", ["sample", "laptop", "full"])
+def test_every_profile_that_is_more_than_wiring_has_enough_dialogues_to_decide(name):
+    chosen = load(name).evaluation
+    assert len(chat_prompts(chosen.chat)) + len(cases("grounding", chosen.grounding)) >= ratings.ITEMS
