@@ -1,18 +1,11 @@
-"""JSON lines: files that people hand over, read whole and checked line by line, and files of a home, added to whole.
-
-What a line means is its reader's.
-"""
+"""JSON lines that people hand to the command line, read whole and checked line by line. What a line means is its reader's."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from resources.lake import replace_file
 from twainbot.errors import BadInput, BadUse
 
 
@@ -51,21 +44,3 @@ def require_file(path: Path) -> None:
     """Raise BadUse where a path given on the command line is no file."""
     if not path.is_file():
         raise BadUse(f"There is no file {path}. Check the name.")
-
-
-def append(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
-    """Add lines to a file: whole or not at all, and never over another process's lines."""
-    added = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in objects)
-    with alone(path):
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
-        between = "" if before.endswith("\n") or not before else "\n"
-        replace_file(path, lambda file: file.write_text(before + between + added, encoding="utf-8"))
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold a lock beside the file: reading, adding and renaming are three steps."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -19,7 +19,8 @@ import dagster as dg
 from resources.lake import Lake
 from twainbot.errors import BadInput, BadUse, UnknownName
 from twainbot_assets import keys
-from twainbot_assets.json_lines import append, read_objects
+from twainbot_assets.append_lines import append
+from twainbot_assets.json_lines import read_objects
 from twainbot_assets.profile import Profile
 from twainbot_assets.publish import counts_table
 

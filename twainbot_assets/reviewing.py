@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from resources.lake import Lake
 from twainbot.errors import BadInput, BadUse
-from twainbot_assets.json_lines import append, read_objects
+from twainbot_assets.append_lines import append
+from twainbot_assets.json_lines import read_objects
 from twainbot_assets.profile import SOURCES
 
 if TYPE_CHECKING:
