@@ -27,7 +27,7 @@ def gates(evaluation: str) -> list[Gate]:
     return [
         Gate(f"verdict_{name}", f"Verdict `{name}`: value, bound, interval, n.", partial(verdict, name=name), blocking=False)
         for name in VERDICTS.get(evaluation, ())
-    ]  # fmt: skip
+    ] + (RATED if evaluation == "ratings" else [])  # fmt: skip
 
 
 def verdict(rows: pl.DataFrame, name: str) -> Finding:
@@ -40,6 +40,22 @@ def verdict(rows: pl.DataFrame, name: str) -> Finding:
     given = verdict_of(found["payload"][0])
     why = f"{given.state.replace('_', ' ')}, n={given.n}: {given.why}"
     return Finding(given.state == "pass", why, given.value, given.bound, error=given.state == "fail")
+
+
+def all_count(rows: pl.DataFrame) -> Finding:
+    """Ratings left out: of replies that have changed, by another rubric, or lines that cannot be read."""
+    import json
+
+    left = [json.loads(text) for text in rows.filter(rows["name"] == "ratings_not_counted")["payload"].to_list()]
+    lost = {row["reason"]: row["lines"] for row in left if row["reason"] != "replaced"}
+    counted = rows.filter(rows["name"] == "rating").height
+    why = ", ".join(f"{reason.replace('_', ' ')} {n}" for reason, n in lost.items())
+    return Finding(
+        not lost,
+        f"{counted} ratings count, {sum(lost.values())} do not{f': {why}' if why else ''}",
+        sum(lost.values()),
+        0,
+    )
 
 
 def spoke(rows: pl.DataFrame) -> Finding:
@@ -65,6 +81,9 @@ def no_regression(rows: pl.DataFrame) -> Finding:
     )
 
 
+RATED = [
+    Gate("every_rating_counts", "No rating is of a reply that has changed, or unreadable.", all_count, blocking=False)
+]
 GENERATIONS = [Gate("every_case_answered", "Each case has a reply.", spoke)]
 SCORECARD = [Gate("verdicts_present", "The scorecard holds verdicts.", has_rows)]
 LEADERBOARD = [Gate("no_regression", "No recipe fell behind the best.", no_regression, blocking=False)]

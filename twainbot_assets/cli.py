@@ -205,6 +205,37 @@ def decide(file: Path | None, reviewer: str | None, profile: str | None) -> None
     click.echo(reviewing.bring_back(file, reviewer, home))
 
 
+@main.command(epilog="Example: twainbot review --rater Ann; a judge model instead: twainbot review --judge")
+@click.option("--recipe", default=None, help="Whose replies. Default: the profile's first recipe.")
+@click.option("--rater", default="", help="Who rates. Default: the page asks.")
+@click.option("--port", default=3600, show_default=True, help="On 127.0.0.1; 0 takes any free one.")
+@click.option("--judge", is_flag=True, help="Have the profile's judge model rate, in both orders, and open no page.")
+@profile_option
+def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str | None) -> None:
+    """Rate replies of base and adapter blind, 1 to 5 on voice, humour and correctness, on a local web page."""
+    home = prepared(profile)
+    from twainbot_assets import rating
+    from twainbot_assets.profile import load
+
+    name = rating.clean_name(rater) if rater else ""
+    desk = rating.open_desk(home, load(home.profile), recipe)
+    before = rating.stored(home.ratings)
+    if judge:
+        lines = rating.judge(desk, rating.open_judge(home, load(home.profile)))
+    else:
+        from twainbot_assets.review_server import serve
+
+        for line in rating.standing(desk)[:-1]:
+            click.echo(line)
+        serve(desk, name, port, click.echo)
+        lines = rating.standing(desk)
+    if rating.stored(home.ratings) != before:
+        with open_instance() as instance:
+            rating.report(home, desk, instance)
+    for line in lines:
+        click.echo(line)
+
+
 @main.command(epilog="Example: twainbot release twainbot-lora-v0.1-rehearsal")
 @click.argument("version")
 @click.option("--recipe", default=None, help="Which recipe's adapter. Default: the profile's first.")

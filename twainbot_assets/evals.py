@@ -1,6 +1,5 @@
 """Stage evals: base against adapter on the same cases, never blocking. Scoring is twainbot/evals', speaking resources'."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,17 +225,19 @@ def coding(
 
 
 @dg.asset(
-    key=RATINGS, deps=[keys.source("ratings"), GENERATIONS], partitions_def=RECIPES,
-    check_specs=specs(RATINGS, JUDGED["ratings"], RECIPES), code_version=MEASURE, **SHARED,
+    key=RATINGS, ins={"base": dg.AssetIn(BASELINE), "tuned": dg.AssetIn(GENERATIONS)}, deps=[keys.source("ratings")],
+    partitions_def=RECIPES, check_specs=specs(RATINGS, JUDGED["ratings"], RECIPES), code_version=MEASURE, **SHARED,
 )  # fmt: skip
-def ratings(context: dg.AssetExecutionContext, folders: Folders) -> Published:
+def ratings(context: dg.AssetExecutionContext, folders: Folders, base: Table, tuned: Table) -> Published:
     """The style verdict over blind ratings, 1 to 5, adapter against base; not run while nobody has rated."""
-    from twainbot.evals.measure import ratings as measure
+    from twainbot_assets.rating import raters_table, stored
 
-    path = Path(folders.ratings)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    given = [row for row in map(json.loads, lines) if row.get("recipe") == context.partition_key]
-    yield from publish(context, lambda: measure(given), JUDGED["ratings"], figures)
+    def make() -> "pl.DataFrame":
+        from twainbot.evals.measure import ratings as measure
+
+        return measure(base.collect(), tuned.collect(), stored(Path(folders.ratings)), context.partition_key, FINAL)
+
+    yield from publish(context, make, JUDGED["ratings"], lambda rows: {**figures(rows), **raters_table(rows)})
 
 
 EVALUATIONS = ("perplexity", "style", "humor", "tool_calls", "grounding", "coding", "ratings")

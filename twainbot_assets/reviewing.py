@@ -7,18 +7,17 @@ each, added at the end: the latest on a chunk holds. The graph sees the file as 
 from __future__ import annotations
 
 import difflib
-import fcntl
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from resources.lake import Lake, replace_file
+from resources.lake import Lake
 from twainbot.errors import BadInput, BadUse
+from twainbot_assets.append_lines import append
 from twainbot_assets.json_lines import read_objects
 from twainbot_assets.profile import SOURCES
 
@@ -85,7 +84,7 @@ def bring_back(file: Path, reviewer: str, home: Home) -> str:
     made = reviews_of(lines, reviewer.strip())
     if not made:
         raise BadInput(f"{file} holds no decision. Write keep or reject for some of its {len(lines)} lines.")
-    append(home.reviews, made)
+    append(home.reviews, [asdict(review) for review in made])
     counts = Counter(review.decision for review in made)
     told = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
     left = f", {len(lines) - len(made)} left undecided" if len(made) < len(lines) else ""
@@ -147,21 +146,3 @@ def fault_of(row: Mapping[str, Any], reasons: Reasons) -> str:
 def sentence(fault: str) -> str:
     """A fault with a full stop or its question mark."""
     return fault if fault.endswith("?") else f"{fault}."
-
-
-def append(path: Path, reviews: Sequence[Review]) -> None:
-    """Add lines to the reviews file: whole or not at all, and never over another process's lines."""
-    added = "".join(json.dumps(asdict(review), ensure_ascii=False) + "\n" for review in reviews)
-    with alone(path):
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
-        between = "" if before.endswith("\n") or not before else "\n"
-        replace_file(path, lambda file: file.write_text(before + between + added, encoding="utf-8"))
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold a lock beside the file: reading, adding and renaming are three steps."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

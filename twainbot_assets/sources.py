@@ -58,6 +58,11 @@ def file_version(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ABSENT
 
 
+def ratings_version(path: Path) -> str:
+    """The ratings file's version, and the rubric's: another rubric asks something else."""
+    return f"{file_version(path)}-{files_version('twainbot/evals/rubric.yaml')}"
+
+
 def unit_versions(harvest: Harvest, source: str) -> dict[str, str]:
     """Data version of every unit of a source."""
     door = harvest.door(source)
@@ -105,7 +110,7 @@ def plain_versions(units: Mapping[str, list[str]]) -> dict[str, str]:
         found["suites"] += f"-{file_version(own)}"
     found["units"] = units_version(units)
     found["reviews"] = file_version(home.reviews)
-    found["ratings"] = file_version(home.ratings)
+    found["ratings"] = ratings_version(home.ratings)
     return found
 
 
@@ -157,7 +162,7 @@ observed = [
     *(observe_plain(f"settings_{name}", f"Section `{name}` of the profile.") for name in keys.SETTINGS),
     *(observe_plain(name, how) for name, how in WATCHED_HOW.items()),
     observe_plain("reviews", "What people decided on the review queue (`twainbot decide`)."),
-    observe_plain("ratings", "Blind ratings of sample dialogues, 1 to 5, in ratings.jsonl of the home."),
+    observe_plain("ratings", "Blind ratings of sample dialogues, 1 to 5 (`twainbot review`), and the rubric."),
     observe_plain("units", "The set of all registered units: fan-ins turn stale when one is added or removed."),
     *(observe_recipe(stage) for stage in keys.TRAINING_STAGES),
 ]

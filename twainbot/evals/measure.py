@@ -17,8 +17,9 @@ import polars as pl
 
 from twainbot.chunks.tags import tag
 from twainbot.errors import BadInput
+from twainbot.evals import pairs, rubric, verdicts
+from twainbot.evals import ratings as rated
 from twainbot.evals import style as styles
-from twainbot.evals import verdicts
 from twainbot.evals.coding import Answer
 from twainbot.evals.grounding import GroundingSummary, judge
 from twainbot.evals.grounding import summarise as summarise_claims
@@ -26,7 +27,7 @@ from twainbot.evals.statistics import Interval, clopper_pearson, paired_bootstra
 from twainbot.evals.tool_calls import CallRow, CallSummary, parse_calls
 from twainbot.evals.tool_calls import score as score_calls
 from twainbot.evals.tool_calls import summarise as summarise_calls
-from twainbot.evals.verdicts import Rating, TextLoss, Verdict
+from twainbot.evals.verdicts import TextLoss, Verdict
 from twainbot.records import EVAL, frame
 
 BASE = "base"
@@ -310,7 +311,41 @@ def coding(
     return table(rows)
 
 
-def ratings(given: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """The style verdict over blind ratings; not run where there are none."""
-    listed = [Rating(str(row["item"]), row["arm"], row["rater"], int(row["style"])) for row in given]
-    return table([verdict_row(verdicts.style(listed))])
+def ratings(
+    base: pl.DataFrame, tuned: pl.DataFrame, lines: Sequence[Mapping[str, Any]], recipe: str, final: str
+) -> pl.DataFrame:
+    """The style verdict over blind ratings, scores of both arms, agreement, and every rating that counts, as an item.
+
+    lines: of the ratings file. What does not count is an item too, by reason.
+    """
+    counted = rated.count(lines, recipe, pairs.pairs(base, tuned, final))
+    used = rated.rated_twice(counted.given)
+    rows = [verdict_row(rated.verdict(counted))]
+    rows += [row for name in rubric.NAMES for row in rating_metrics(used, name)]
+    rows += [item("rating", each.arm, each.style, asdict(each)) for each in counted.given]
+    rows += [item("ratings_not_counted", "both", float(n), {"reason": reason, "lines": n})
+             for reason, n in sorted(counted.left_out.items())]  # fmt: skip
+    return table(rows)
+
+
+def rating_metrics(given: Sequence[rated.Given], name: str) -> list[Row]:
+    """Both arms' mean and share of 4 or better on one scale, the paired gain, and kappa of every two raters."""
+    rows: list[Row] = []
+    for arm in (pairs.BASE, pairs.ADAPTER):
+        scores = rated.means(given, name, arm).values()
+        if scores:
+            good, n = sum(score >= verdicts.STYLE_GOOD for score in scores), len(scores)
+            rows.append(metric(f"rated_{name}", arm, sum(scores) / n, n, "number"))
+            rows.append(metric(f"rated_{name}_4_or_5", arm, good / n, n, interval=clopper_pearson(good, n)))
+    gain = rated.gain(given, name)
+    if gain.n:
+        shown = gain.interval if gain.clusters > 1 else None
+        rows.append(metric(f"rated_{name}_gain", pairs.ADAPTER, gain.mean, gain.n, "number", interval=shown))
+    rows += [
+        metric(
+            f"rated_{name}_kappa", f"{each.first} / {each.second}", each.kappa, each.n, "number", interval=each.interval
+        )
+        for each in rated.agreed(given, name)
+        if each.items > 1
+    ]
+    return rows

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 from twainbot.errors import BadInput
+from twainbot.evals.agreement import agreements
 from twainbot.evals.grounding import GroundingSummary
 from twainbot.evals.statistics import (
     Interval,
@@ -22,7 +22,6 @@ from twainbot.evals.statistics import (
     mcnemar_exact,
     paired_bootstrap,
     paired_share_gain,
-    quadratic_weighted_kappa,
     upper_bound,
 )
 
@@ -61,12 +60,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Rating:
-    """One rater's 1-5 for one reply; raters do not see the arm."""
+    """One rater's 1-5 for one reply, halves from a judge model; raters do not see the arm."""
 
     item: str
     arm: str  # base | adapter
     rater: str
-    style: int
+    style: float
 
 
 @dataclass(frozen=True)
@@ -233,7 +232,7 @@ def _exp(value: float) -> float:
 
 
 def _means(ratings: Sequence[Rating], arm: str) -> Mapping[str, float]:
-    scores: dict[str, list[int]] = {}
+    scores: dict[str, list[float]] = {}
     for rating in ratings:
         if rating.arm == arm:
             scores.setdefault(rating.item, []).append(rating.style)
@@ -242,16 +241,10 @@ def _means(ratings: Sequence[Rating], arm: str) -> Mapping[str, float]:
 
 def _agreement(ratings: Sequence[Rating]) -> str:
     """The lowest quadratic weighted kappa of any two raters with common replies, as a clause; empty with one rater."""
-    given: dict[str, dict[tuple[str, str], int]] = {}
+    given: dict[str, dict[tuple[str, str], float]] = {}
     for rating in ratings:
         given.setdefault(rating.rater, {})[rating.item, rating.arm] = rating.style
-    kappas = []
-    for first, second in combinations(sorted(given), 2):
-        common = sorted(given[first].keys() & given[second].keys())
-        if len(common) > 1:
-            kappas.append(
-                quadratic_weighted_kappa([given[first][key] for key in common], [given[second][key] for key in common])
-            )
+    kappas = [each.kappa for each in agreements(given, seed=0) if each.n > 1]
     return f"; raters agree with kappa {min(kappas):.2f}" if kappas else ""
 
 
