@@ -55,18 +55,17 @@ def publish(
     yield dg.MaterializeResult(
         value=rows,
         data_version=dg.DataVersion((version or content_hash)(rows)[:16]),
-        metadata={**table_metadata(rows), **(metadata(rows) if metadata else {})},
+        metadata={**table_metadata(rows), **(metadata(rows) if metadata else {}), "sample": sample_table(rows)},
         check_results=results,
     )
 
 
 def table_metadata(rows: pl.DataFrame) -> dict[str, Any]:
-    """Row count, column schema and a sample table, under the names that the UI knows."""
+    """Row count and column schema, under the names that the UI knows; a sample of the rows comes last, after reports."""
     columns = [dg.TableColumn(name, type=str(dtype)) for name, dtype in rows.schema.items()]
     return {
         "dagster/row_count": rows.height,
         "dagster/column_schema": dg.TableSchema(columns=columns),
-        "sample": sample_table(rows),
     }
 
 
