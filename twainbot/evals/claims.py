@@ -210,8 +210,10 @@ def _measure(sentence: _Sentence, numbers: Sequence[Numeral], i: int) -> tuple[A
     second = numbers[i + 1] if i + 1 < len(numbers) else None
     if second is not None:
         between = text[first.end : second.start]
-        if phrases.IN_SO_MANY.fullmatch(between) and 0 < second.value <= 100 and (
-            phrases.LIKELIHOOD.search(text) or second.value == 100
+        if (
+            phrases.IN_SO_MANY.fullmatch(between)
+            and 0 < second.value <= 100
+            and (phrases.LIKELIHOOD.search(text) or second.value == 100)
         ):
             return _assertion(
                 sentence, first.start, second.end, "chance", 100 * first.value / second.value, unit="%"

@@ -178,9 +178,10 @@ def _rows_of_columns(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         units = result.get(f"{key}_units")
         named = {name: f"{name}{_COLUMN_UNITS.get(str(unit), '')}" for name, unit in dict(units or {}).items()}
         columns = {named.get(name, name): column for name, column in value.items() if isinstance(column, list)}
-        yield key, [
-            {name: column[row] for name, column in columns.items() if row < len(column)} for row in range(len(times))
-        ]
+        yield (
+            key,
+            [{name: column[row] for name, column in columns.items() if row < len(column)} for row in range(len(times))],
+        )
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -175,7 +175,9 @@ class _Scopes:
         self.default = [s for s in self.sheets if place and s.place and same_place(s.place, place)] or list(newest)
         self._today = today
         self._sentences = sentence_spans(reply)
-        asserted = [a for a in found if a.skip not in ("anecdote", "simile")]  # "Friday you would have drowned" still leads
+        asserted = [
+            a for a in found if a.skip not in ("anecdote", "simile")
+        ]  # "Friday you would have drowned" still leads
         self._places = [a for a in (*asserted, *mentioned) if a.kind == "place" and self.at(a.text)]
         self._places.sort(key=lambda a: a.start)
         self._days = [a for a in asserted if a.kind == "day" and not COMPARED_DAY.search(reply[: a.start])]

@@ -278,13 +278,15 @@ def _accepts(sent: Any, accepted: Sequence[Any], schema: Mapping[str, Any]) -> b
     """One argument against its accepted values: exact type (an int may stand for a float), then the type's equality."""
     declared = _type_of(schema)
     value: Any = float(sent) if declared is float and type(sent) is int else sent
+    if schema.get("type") == "tuple" and isinstance(sent, tuple):
+        value = list(sent)
     gold_type = next((type(v) for v in accepted if v != ""), None)
     inner = _type_of(schema.get("items") or {}) if declared is list else None
     actual: type = type(value)
     if actual is not declared:
         return gold_type is actual and value in accepted
     if inner is not None and not _inner_types_fit(value, accepted, inner):
-        return gold_type is list and value in accepted
+        return False
     if gold_type is not None and gold_type is not declared:
         return value in accepted
     if declared is dict:
