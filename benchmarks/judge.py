@@ -16,15 +16,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import yaml
 
 from twainbot.evals.grounding import ERRORS, Claim, judge
 from twainbot.evals.statistics import clopper_pearson, rogan_gladen, upper_bound
 
-FOLDER = ROOT / "samples" / "evals" / "judge"
+FOLDER = Path(__file__).resolve().parent.parent / "samples" / "evals" / "judge"
 SETS = {"development": ("development", "development_more"), "heldout": ("heldout",)}  # the files of each set
 CALL = "weather_api.get_forecast"
 

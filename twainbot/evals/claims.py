@@ -82,7 +82,7 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
         weather += _conditions(sentence, [(a.start - sentence.start, a.end - sentence.start) for a in weather])
         if weather:
             weather += [*_days(sentence), *_places(sentence, towns, [a.start - sentence.start for a in weather])]
-        numbered = any(a.kind == "chance" for a in weather)
+        numbered = any(a.kind == "chance" for a in weather) or bool(phrases.IN_OR_TO_ONE.search(sentence.text))
         found += _scoped([replace(a, numbered=numbered) for a in weather], sentence)
     return sorted(found, key=lambda a: (a.start, a.end, a.kind))
 
@@ -129,7 +129,11 @@ def _anecdotal(sentence: _Sentence, position: int | None = None) -> bool:
 def _scoped(found: Sequence[Assertion], sentence: _Sentence) -> list[Assertion]:
     """The same assertions with their reason to be skipped, if any."""
     similes = [m.span() for m in phrases.SIMILE.finditer(sentence.text)]
-    return [replace(a, skip=_skip_reason(a, sentence, similes)) for a in found]
+    scoped = [replace(a, skip=_skip_reason(a, sentence, similes)) for a in found]
+    weather = [a.skip for a in scoped if a.kind not in ("day", "place")]
+    if weather and all(weather):  # a day and a place beside weather that is not asserted are not asserted either
+        return [replace(a, skip=a.skip or weather[0]) for a in scoped]
+    return scoped
 
 
 def _skip_reason(a: Assertion, sentence: _Sentence, similes: Sequence[Span]) -> str | None:
@@ -302,6 +306,8 @@ def _is_difference(text: str, end: int, left_end: int) -> bool:
 
 def _bare_meaning(text: str, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
     if phrases.OTHER_QUANTITY.match(text, number.end) or (number.in_words and number.value < _SMALLEST_BARE_WORD):
+        return None
+    if number.in_words and phrases.PART_OF_A_NAME.match(text, number.start):
         return None
     if abs(number.value) > _LARGEST_BARE or text[max(0, left_end - 1) : left_end] in ("$", "#"):
         return None

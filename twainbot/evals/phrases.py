@@ -57,7 +57,8 @@ MOVES_BY = re.compile(
     re.IGNORECASE,
 )
 PUT_ON = re.compile(
-    r"\b(?:(?:puts?|putting) on|(?:takes?|took|taken) off|adds?|added|gains?|gained|loses?|lost|sheds?)\s+(?:about\s+|some\s+)?$",
+    r"\b(?:(?:puts?|putting) on|(?:takes?|took|taken) off|adds?|added|gains?|gained|loses?|lost|sheds?)\s+"
+    r"(?:about\s+|some\s+)?$",
     re.IGNORECASE,
 )
 KILOMETERS = re.compile(r"\s*-?kilomet(?:er|re)s?\b", re.IGNORECASE)
@@ -103,6 +104,11 @@ DECADE_PARTS = {"low": (0, 3), "lower": (0, 3), "mid": (3, 7), "middle": (3, 7),
 NO_DECADE_LEFT = re.compile(r"(?:\b(?:his|her|their|my|your)|eighteen|nineteen)\s+(?:\w+\s+)?$", re.IGNORECASE)
 HALF_AND_HALF = words("fifty-fifty", "50[-/ ]50", "even (?:chance|odds)", "flip of a coin", "coin[- ]toss")
 IN_SO_MANY = re.compile(r"\s*(?:chances?\s+)?(?:in|out of)\s+(?:(?:every|the|any)\s+)?$", re.IGNORECASE)
+IN_OR_TO_ONE = re.compile(  # "one in four", "thirty to seventy": a number beside the rain, whatever it is a chance of
+    r"\b(?:[a-z]+|\d+) (?:chances? )?(?:in|out of) (?:an? |the |every )?(?:two|three|four|five|six|seven|eight|nine|ten|twenty|"
+    r"hundred|\d+)\b|\b(?:two|three|four|five|six|seven|eight|nine|ten|[a-z]+ty|\d+) to (?:one|two|three|[a-z]+ty|\d+)\b",
+    re.IGNORECASE,
+)
 NO_CHANCE = re.compile(
     r"\b(?:chances?|odds)(?: of (?:it|that|rain|snow|a shower))? (?:is|are|stands? at) (?:nil|nothing|none|naught|nought)\b|"
     r"\bno (?:chance|possibility)(?: at all| what(?:so)?ever)?(?=\s*(?:$|[,;.!]))",
@@ -144,6 +150,7 @@ VERB_ANCHOR = re.compile(
     r"(?:\s+(?:about|around|near|nearly|only|just|roughly))?\s+$",
     re.IGNORECASE,
 )
+PART_OF_A_NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")  # "in Ten Sleep"
 COUNTS_NOTHING = re.compile(r"\s*(?:[.,;!]|$|(?:in|on|at|by|and|with|under|tomorrow|today|tonight)\b)", re.IGNORECASE)
 HUMIDITY = words("humidity")
 LIKELIHOOD = words("chances?", "odds", "probability", "likelihood")
@@ -154,16 +161,21 @@ _NO_MEANS_YES = any_of(
     "doubt", "question", r"mistak\w*", "denying", "wonder", "less", "more than", "end", "fewer", "sooner", "longer"
 )
 NEGATOR = re.compile(
-    rf"\b(?:no(?!\s+{_NO_MEANS_YES})|(?<!than )(?<!as )(?<!or )(?<!if )not(?! (?:only|just|merely|with|when|while|until|till|unless))|never|nary|without|nor|neither|hardly|scarcely|none|"
-    r"nobody|no one|nothing|free of|devoid of|lack of|(?<!below )(?<!above )(?<!under )zero(?! (?:celsius|fahrenheit|degrees)))\b|n['’]t\b(?! (?:forget|let|be surprised|wonder))",
+    rf"\b(?:no(?!\s+{_NO_MEANS_YES})|(?<!than )(?<!as )(?<!or )(?<!if )"
+    r"not(?! (?:only|just|merely|with|when|while|until|till|unless))|never(?! mind)|nary|without|nor|"
+    r"neither|hardly|scarcely|none|nobody|no one|nothing|free of|devoid of|lack of|"
+    r"(?<!below )(?<!above )(?<!under )zero(?! (?:celsius|fahrenheit|degrees)))\b|"
+    r"n['’]t\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret))",
     re.IGNORECASE,
 )
 NEGATED_AFTER = re.compile(
     r"^\s+(?:(?:is|are|looks?|seems?)\s+(?:not|nowhere|out of)|(?:is|are|ai)n['’]t)\b|"
     r"^\s+(?:(?:will|shall|does|do)\s+not|(?:wo|does|do)n['’]t)\s+(?:\w+ )?(?:be|come|arrive|fall|show|appear|reach|visit|"
     r"happen|materiali[sz]e|figure|trouble|bother|look|seem|hit|touch|get|make|spoil|last|stay|threaten)\b|"
-    r"^\s+(?:(?:will|shall|is|are|has|have|['’]s) )+(?:be |been |all )*(?:gone|over|done with|past|passed|moved|ended|stopped|"
-    r"quit|stop|end|pass|cleared|clear (?:off|out)|blown (?:off|out|over))\b",
+    r"^\s+(?:(?:will|shall|is|are|has|have|['’]s) )+(?:be |been |all )*(?:gone|over|done with|past|passed|"
+    r"moved (?:on|off|out|away)|ended|stopped|"
+    r"quit|stop|end|pass|cleared|clear (?:off|out)|blown (?:off|out|over))\b|"
+    r"^\s+(?:is|was|are|were|will be|remains?|stays?) (?:\w+ly )?(?:absent|unavailable|missing|hidden|away|elsewhere)\b",
     re.IGNORECASE,
 )
 OF_STAYING_DRY = re.compile(
@@ -213,10 +225,11 @@ PLACE = re.compile(
     rf"(?<=[a-z,] )(?P<subject>{_NAME})(?=\s+(?:{_PLACE_VERB})\b)"
 )
 # one capitalised word that opens a sentence: a place only where weather follows close on its verb
+_DAYS_NAMED = rf"(?:\s+(?:(?:on|this) )?{any_of('today', 'tonight', 'tomorrow', *WEEKDAYS)})"
 LONE_OPENING = re.compile(
-    rf"^\s*[\"“]?(?P<town>[A-Z][a-zà-ÿ]{{2,}})(?i:(?:\s+(?:{_DAY_WORD}|{'|'.join(WEEKDAYS)}))*"
-    r"(?:\s+(?:(?:will|shall|is going to|is to) (?:have|be|get|see|stay|go)|gets?|sees?|has|is|stays|stands at|drops to|"
-    r"climbs to|tops out at|reaches)\b|:))\s*"
+    rf"^\s*[\"“]?(?P<town>[A-Z][a-zà-ÿ]{{2,}})(?i:{_DAYS_NAMED}:|{_DAYS_NAMED}?"
+    r"\s+(?:(?:will|shall|is going to|is to) (?:have|be|get|see|stay|go)|gets?|sees?|has|is|stays|stands at|drops to|"
+    r"climbs to|tops out at|reaches)\b)\s*"
 )
 LONE_OPENING_REACH = 24  # characters from the verb to the first word of weather: "a light ", "mostly "
 WITH_ARTICLE = re.compile(r"\b(?:the|an?|my|our|your|every|this|that)\s+(?-i:[A-Z]\S+\s+)*$", re.IGNORECASE)
@@ -231,7 +244,7 @@ NO_PLACE = frozenset({
     "His", "Her", "Our", "Their", "One", "Each", "Both", "Half", "Most", "Some", "Any", "Many", "Much", "Morning", "Mornings",
     "Afternoon", "Afternoons", "Evening", "Evenings", "Night", "Nights", "Nightfall", "Noon", "Midday", "Midnight", "Dawn",
     "Daybreak", "Sunrise", "Sunset", "Dusk", "Day", "Days", "Daylight", "Weekend", "Week", "Summer", "Winter", "Spring",
-    "Autumn", "Fall", "Skies", "Sky", "Air", "Heat", "Cold", "Chill", "Frost", "Ice", "Thunder", "Lightning", "Weather",
+    "Autumn", "Fall", "Skies", "Sky", "Air", "Heat", "Cold", "Chill", "Frost", "Ice", "Thunder", "Lightning",
     "Humidity", "Temperature", "Temperatures", "Mercury", "Thermometer", "Barometer", "Gusts", "Breeze", "Breezes", "Chance",
     "Chances", "Odds", "Visibility", "Outlook", "Prediction", "Bureau", "Conditions", "Condition", "Otherwise", "Elsewhere",
     "Afterward", "Afterwards", "Then", "Now", "Later", "Overnight", "Folks", "Farmers", "Citizens", "Officials", "Authorities",
@@ -265,7 +278,9 @@ PARTS = re.compile(r"[,;:—]|--|\b(?:and|but|while|whereas|then)\b", re.IGNOREC
 ANY_DAY = re.compile(r"(?:['’]s|s['’]|\b(?:an?|any|every|last|another|some|like))\s+$", re.IGNORECASE)
 COMPARED_DAY = re.compile(r"\b(?:than|unlike|like|from|since|after|as|not)\s+(?:on\s+)?$", re.IGNORECASE)
 NO_PROMISE = re.compile(
-    r"\bmay\b[^.;:!?]*\bmay not\b|\b(?:nobody|no one|none|not|n['’]t|never)\s+(?:\w+\s+)?(?:promis|guarante|swear|vouch|warrant)\w*",
+    r"\bmay\b[^.;:!?]*\bmay not\b|\b(?:nobody|no one|none|not|n['’]t|never)\s+(?:\w+\s+)?"
+    r"(?:promis|guarante|swear|vouch|warrant)\w*|"
+    r"\b(?:nobody|no one|none)\s+(?:\w+\s+)?(?:know|measur|report|say|said|saw|ask)\w*",
     re.IGNORECASE,
 )
 FOR_ALL_THE = re.compile(r"\b(?:see|find|tell|make out|know)\b[^,;.]*\bfor (?:the |all the )?$", re.IGNORECASE)
@@ -276,12 +291,14 @@ SIMILE = re.compile(
     re.IGNORECASE,
 )
 HYPOTHESIS = re.compile(
-    r"\b(?:if|unless|suppos(?:e|ing)|imagine|were it|should it|in case|lest|whether|would|wish|ought to have|could have)\b|"
+    r"\b(?:if|unless|suppos(?:e|ing)|imagine|were it|should it|in case|lest|whether|would|wish|ought to have|"
+    r"could (?:have|tell|say|invent|give|sell|make|write|claim|promise|swear))\b|"
     r"['’]d (?:be|have|of|rather|like)\b",
     re.IGNORECASE,
 )
 ADMISSION = words(
-    "(?<!it )(?<!there )(?:can|could)(?:not|n['’]t)", "unable", "(?:do|does|did)(?:n['’]t| not) (?:know|say|have)", "failed", r"declin\w+",
+    "(?<!it )(?<!there )(?:can|could)(?:not|n['’]t)", "unable",
+    "(?:do|does|did)(?:n['’]t| not) (?:know|say|have)", "failed", r"declin\w+",
     "won['’]t (?:guess|say|invent|venture)", "no (?:word|telling|idea|report|way of knowing|knowledge)", "refuse to",
     "would(?:n['’]t| not) (?:guess|venture)", "rather not",
 )  # fmt: skip
