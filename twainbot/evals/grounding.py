@@ -19,7 +19,7 @@ from twainbot.evals.facts import Range, Sheet, ToolFacts, read_result, to_fahren
 from twainbot.evals.phrases import COMPARED_DAY, PARTS
 from twainbot.evals.places_dates import STATES, plain, read_place, same_day, same_place
 from twainbot.evals.sky import COVER, WET, covers, overlap
-from twainbot.evals.statistics import Interval, clopper_pearson, upper_bound
+from twainbot.evals.statistics import Interval, clopper_pearson, rogan_gladen, upper_bound
 
 Verdict: TypeAlias = str  # supported | contradicted | unsupported | skipped
 SUPPORTED, CONTRADICTED, UNSUPPORTED, SKIPPED = "supported", "contradicted", "unsupported", "skipped"
@@ -36,6 +36,7 @@ _RAIN_UNLIKELY = 20.0  # percent up to which "dry" is fair
 _LITTLE_CHANCE = 35.0
 _SNOW_COLD = 36.0  # degrees F; above it an unnamed precipitation is no snow
 _OF_A_CHANCE = 26  # characters: " chance of measurable ", " at a "
+_A_THIRD_OF_THE_RISK = 1 - 0.05 / 3
 _WINDY, _BREEZY, _CALM = 15.0, 8.0, 7.0  # mph
 
 
@@ -73,6 +74,46 @@ class GroundingSummary:
     claim_error_rate: float | None
     verdicts: dict[str, int]
     errors_by_kind: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How the judge did on replies labelled by hand, held out from its tuning (docs/evaluation.md)."""
+
+    false_positives: int  # faithful replies that it called errors
+    faithful: int
+    caught: int  # faulty replies that it called errors
+    faulty: int
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Share of faithful replies that are called errors."""
+        return self.false_positives / self.faithful
+
+    @property
+    def recall(self) -> float:
+        """Share of faulty replies that are called errors."""
+        return self.caught / self.faulty
+
+
+# samples/evals/judge/heldout.jsonl, scored once. The bar of 2 % false positives was missed by far
+VALIDATION = Validation(false_positives=32, faithful=302, caught=183, faulty=192)
+
+
+def corrected(errors: int, replies: int, validation: Validation = VALIDATION) -> tuple[float, Interval] | None:
+    """The true error rate behind the judge's (Rogan and Gladen), with a wide interval; None where nothing was judged.
+
+    The interval takes the exact ends of all three rates at their worst, each at a third of the risk. The correction holds
+    for replies like those of the validation; theirs were written to try the judge, so plainer replies are over-corrected.
+    """
+    if not replies:
+        return None
+    seen = clopper_pearson(errors, replies, _A_THIRD_OF_THE_RISK)
+    wrong = clopper_pearson(validation.false_positives, validation.faithful, _A_THIRD_OF_THE_RISK)
+    caught = clopper_pearson(validation.caught, validation.faulty, _A_THIRD_OF_THE_RISK)
+    low = rogan_gladen(seen.low, wrong.high, caught.high)
+    high = rogan_gladen(seen.high, wrong.low, caught.low)
+    return rogan_gladen(errors / replies, validation.false_positive_rate, validation.recall), Interval(low, high)
 
 
 def judge(
