@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput
 from twainbot.evals import places_dates
-from twainbot.evals.tool_calls import CallRow, maximum_matching, parse_calls, score, summarise
+from twainbot.evals.tool_calls import (
+    CallRow,
+    maximum_matching,
+    parse_calls,
+    parse_message,
+    schema_valid,
+    score,
+    summarise,
+    summarise_by_kind,
+)
 
 GOLD = [{"get_forecast": {"location": ["Hannibal, MO"], "datetime": ["Saturday"]}}]
 CALL = {"name": "get_forecast", "arguments": {"location": "Hannibal, MO", "datetime": "Saturday"}}
@@ -397,3 +406,51 @@ def test_every_mutation_of_a_leaderboard_item_is_refused(weather_items):
             result = score(calls, item["ground_truth"], item["function"])
             accepted += [(item["id"], calls)] if result.strict or result.normalised else []
     assert accepted == []
+
+
+# --- other dialects, kinds, schemas
+
+
+def test_an_openai_message_may_write_its_arguments_as_text_and_a_broken_one_is_counted():
+    written = {"function": {"name": CALL["name"], "arguments": json.dumps(CALL["arguments"])}}
+    assert parse_message({"tool_calls": [written]}) == ([CALL], [])
+    calls, errors = parse_message({"tool_calls": [written, {"function": {"name": "x", "arguments": "{"}}, 7]})
+    assert calls == [CALL]
+    assert [(error.kind, error.lost) for error in errors] == [("invalid_json", True), ("not_an_object", True)]
+
+
+@pytest.mark.parametrize("fence", ["{}", "```json\n{}\n```", "<tools>{}</tools>"])
+def test_bare_json_is_a_call_only_where_it_was_asked_for(fence):
+    text = fence.replace("{}", json.dumps(CALL))
+    assert parse_message(text, bare=True) == ([CALL], [])
+    assert [error.kind for error in parse_message(text)[1]] == ["untagged"]
+
+
+def test_a_bare_list_keeps_its_order_and_llamas_parameters_are_arguments():
+    other = {"name": "get_forecast", "parameters": {"location": "Reno", "datetime": "today"}}
+    calls, errors = parse_message(json.dumps([CALL, other, {"name": ""}]), bare=True)
+    assert [call["arguments"]["location"] for call in calls] == ["Hannibal, MO", "Reno"]
+    assert [error.kind for error in errors] == ["no_name"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "valid"),
+    [
+        ({"location": "Reno", "datetime": "today"}, True),
+        ({"location": "Reno"}, False),
+        ({"location": 7, "datetime": "today"}, False),
+        ({"location": "Reno", "datetime": "today", "units": "F"}, False),
+    ],
+)
+def test_a_call_is_valid_by_its_schema_whether_or_not_it_is_right(arguments, valid):
+    assert schema_valid({"name": "get_forecast", "arguments": arguments}, TOOLS) is valid
+    assert not schema_valid({"name": "get_tides", "arguments": arguments}, TOOLS)
+
+
+def test_figures_by_kind_are_those_of_their_rows():
+    silent, single = CallRow([], [], TOOLS), CallRow([CALL], GOLD, TOOLS)
+    several = CallRow([CALL], [*GOLD, *GOLD], TOOLS)
+    found = summarise_by_kind([silent, single, several])
+    assert {kind: summary.n for kind, summary in found.items()} == {"none": 1, "parallel": 1, "simple": 1}
+    assert (found["simple"].recall, found["parallel"].recall) == (1.0, 1 / 2)
+    assert found["simple"].schema_valid_rate == 1.0

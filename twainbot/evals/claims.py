@@ -34,6 +34,8 @@ class Assertion:
     role: str | None = None  # high | low, for temperatures
     negated: bool = False
     hedge: str | None = None  # possible ("may", "a chance of") | unlikely ("little chance of"), for conditions
+    numbered: bool = False  # a chance stands in the same sentence: "rain, at twenty percent"
+    loose_unit: bool = False  # no unit written, and the sentence speaks of a second scale
     skip: str | None = None  # question | anecdote | simile | hypothetical | admission
 
 
@@ -64,6 +66,7 @@ _COMPASS = {
 }  # fmt: skip
 _SMALLEST_BARE_WORD = 10  # "the low one" is no temperature; "a low of ten" is
 _LARGEST_BARE = 150
+_WORDS_REACH = 240  # characters
 
 
 def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
@@ -78,8 +81,9 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
         weather += _directions(sentence)
         weather += _conditions(sentence, [(a.start - sentence.start, a.end - sentence.start) for a in weather])
         if weather:
-            weather += [*_days(sentence), *_places(sentence, towns)]
-        found += _scoped(weather, sentence)
+            weather += [*_days(sentence), *_places(sentence, towns, [a.start - sentence.start for a in weather])]
+        numbered = any(a.kind == "chance" for a in weather) or bool(phrases.IN_OR_TO_ONE.search(sentence.text))
+        found += _scoped([replace(a, numbered=numbered) for a in weather], sentence)
     return sorted(found, key=lambda a: (a.start, a.end, a.kind))
 
 
@@ -125,7 +129,11 @@ def _anecdotal(sentence: _Sentence, position: int | None = None) -> bool:
 def _scoped(found: Sequence[Assertion], sentence: _Sentence) -> list[Assertion]:
     """The same assertions with their reason to be skipped, if any."""
     similes = [m.span() for m in phrases.SIMILE.finditer(sentence.text)]
-    return [replace(a, skip=_skip_reason(a, sentence, similes)) for a in found]
+    scoped = [replace(a, skip=_skip_reason(a, sentence, similes)) for a in found]
+    weather = [a.skip for a in scoped if a.kind not in ("day", "place")]
+    if weather and all(weather):  # a day and a place beside weather that is not asserted are not asserted either
+        return [replace(a, skip=a.skip or weather[0]) for a in scoped]
+    return scoped
 
 
 def _skip_reason(a: Assertion, sentence: _Sentence, similes: Sequence[Span]) -> str | None:
@@ -137,6 +145,8 @@ def _skip_reason(a: Assertion, sentence: _Sentence, similes: Sequence[Span]) -> 
         return "simile"
     if _anecdotal(sentence, end) and not phrases.FORECAST.search(clause):
         return "anecdote"
+    if a.kind == "condition" and phrases.NO_PROMISE.search(clause):
+        return "admission"
     if phrases.ADMISSION.search(sentence.text[: _next_but(sentence.text, start)]) and not _reaches_over_but(
         sentence.text, start
     ):
@@ -171,27 +181,30 @@ def _measures(sentence: _Sentence) -> list[Assertion]:
     """Temperatures, chances, winds and humidities: what a number means is read off the words around it."""
     text = sentence.text
     found = [_assertion(sentence, *m.span(), "chance", 50.0, unit="%") for m in phrases.HALF_AND_HALF.finditer(text)]
+    found += [_assertion(sentence, *m.span(), "chance", 0.0, unit="%") for m in phrases.NO_CHANCE.finditer(text)]
     for m in phrases.FREEZING.finditer(text):
         value = (32.0, 150.0) if m["side"].lower() == "above" else (-100.0, 32.0)
         found.append(_assertion(sentence, *m.span(), "temperature", value, unit="F", role=_role(text, *m.span())))
     taken = [(a.start - sentence.start, a.end - sentence.start) for a in found]
-    numbers = [n for n in numerals(text) if not _inside(n.start, taken)]
+    zeros = [m.span() for n in numerals(text) if (m := phrases.ZERO_SIDE.match(text, n.end))]
+    numbers = [n for n in numerals(text) if not _inside(n.start, [*taken, *zeros])]
     position = 0
     while position < len(numbers):
         measure, used = _measure(sentence, numbers, position)
         if measure is not None:
             found.append(measure)
         position += used
-    return _units_carried(found)
+    return _units_carried(found, text)
 
 
-def _units_carried(found: Sequence[Assertion]) -> list[Assertion]:
+def _units_carried(found: Sequence[Assertion], text: str) -> list[Assertion]:
     """`30 degrees Celsius by day and 16 at night`: a bare temperature takes the unit written before it in its sentence."""
     carried: list[Assertion] = []
     unit = None
     for a in sorted(found, key=lambda a: a.start):
+        loose = a.unit is None and bool(phrases.SECOND_SCALE.search(text))
         unit = a.unit or unit if a.kind == "temperature" else unit
-        carried.append(replace(a, unit=unit) if a.kind == "temperature" else a)
+        carried.append(replace(a, unit=unit, loose_unit=loose) if a.kind == "temperature" else a)
     return carried
 
 
@@ -201,7 +214,11 @@ def _measure(sentence: _Sentence, numbers: Sequence[Numeral], i: int) -> tuple[A
     second = numbers[i + 1] if i + 1 < len(numbers) else None
     if second is not None:
         between = text[first.end : second.start]
-        if phrases.IN_SO_MANY.fullmatch(between) and 0 < second.value <= 100 and phrases.LIKELIHOOD.search(text):
+        if (
+            phrases.IN_SO_MANY.fullmatch(between)
+            and 0 < second.value <= 100
+            and (phrases.LIKELIHOOD.search(text) or second.value == 100)
+        ):
             return _assertion(
                 sentence, first.start, second.end, "chance", 100 * first.value / second.value, unit="%"
             ), 2
@@ -257,6 +274,8 @@ def _single(sentence: _Sentence, number: Numeral) -> Assertion | None:
 def _meaning(sentence: _Sentence, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
     """(kind, unit, end of the unit) of a number, or None where it counts something else."""
     text = sentence.text
+    if _is_difference(text, number.end, left_end):
+        return None
     if m := phrases.SPEED.match(text, number.end):
         return "wind", {"mph": "mph", "kph": "kph", "kn": "kn", "ms": "m/s"}[m.lastgroup or "mph"], m.end()
     if m := phrases.PERCENT.match(text, number.end):
@@ -271,20 +290,36 @@ def _meaning(sentence: _Sentence, number: Numeral, left_end: int) -> tuple[str, 
         letter = (m["sign"] or m["word"] or m["bare"] or m["name"] or "").upper()[:1]
         return "temperature", letter or None, m.end()
     if m := phrases.ZERO_SIDE.match(text, number.end):
-        return "temperature", None, m.end()
+        return "temperature", (m["unit"] or "").upper()[:1] or None, m.end()
     return _bare_meaning(text, number, left_end)
+
+
+def _is_difference(text: str, end: int, left_end: int) -> bool:
+    """Whether the number says by how much one reading differs from another."""
+    text, left_end, end = _nearby(text, left_end, end)
+    if phrases.DIFFERENCE_AFTER.match(text, end) or phrases.DIFFERENCE_BEFORE.search(text[:left_end]):
+        return True
+    if phrases.PUT_ON.search(text[:left_end]):
+        return True
+    return bool(phrases.MOVES_BY.search(text[:left_end]) and phrases.FROM_ELSEWHEN.match(text, end))
 
 
 def _bare_meaning(text: str, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
     if phrases.OTHER_QUANTITY.match(text, number.end) or (number.in_words and number.value < _SMALLEST_BARE_WORD):
         return None
+    if number.in_words and phrases.PART_OF_A_NAME.match(text, number.start):
+        return None
     if abs(number.value) > _LARGEST_BARE or text[max(0, left_end - 1) : left_end] in ("$", "#"):
         return None
     anchor = phrases.ANCHOR.search(text[:left_end])
+    if anchor is None and phrases.AT_THE_TOP.match(text, number.end):
+        return "temperature", None, number.end
     if anchor is None:
         after_verb = phrases.VERB_ANCHOR.search(text[:left_end]) and phrases.COUNTS_NOTHING.match(text, number.end)
         return ("temperature", None, number.end) if after_verb else None
     kind = anchor.lastgroup or "temperature"
+    if kind == "wind" and (m := phrases.KILOMETERS.match(text, number.end)):
+        return kind, "kph", m.end()
     return kind, "%" if kind in ("chance", "humidity") else None, number.end
 
 
@@ -322,14 +357,31 @@ def _decade_is_weather(text: str, number: Numeral) -> bool:
 
 
 def _role(text: str, start: int, end: int) -> str | None:
-    """high or low: the keyword that touches the number, else the nearest one before it in the sentence."""
+    """high or low: the keyword that touches the number, else the nearest before it that no other number has taken."""
+    text, start, end = _nearby(text, start, end)
     before = phrases.ROLE_BEFORE.search(text[:start])
     after = phrases.ROLE_AFTER.match(text[end:])
     nearest = list(phrases.ROLE.finditer(text[:start]))
     match = before or after or (nearest[-1] if nearest else None)
-    if match is None:
+    if match is None or (match not in (before, after) and _taken(match, text[match.end() : start])):
         return None
     return "high" if match["high"] else "low"
+
+
+def _nearby(text: str, start: int, end: int) -> tuple[str, int, int]:
+    """The stretch around a number in which its words are looked for: a text of nothing but numbers must not cost its square."""
+    low = max(0, start - _WORDS_REACH)
+    return text[low : end + _WORDS_REACH], start - low, end - low
+
+
+def _taken(role: re.Match[str], between: str) -> bool:
+    """`84 by afternoon and 58 by the time I sleep`: a role between two numbers is the first one's; `highs` serves several."""
+    if role[0].lower() in ("highs", "lows"):
+        return False
+    before = list(numerals(role.string[: role.start()]))
+    if before and not phrases.PARTS.search(role.string, before[-1].end, role.start()):
+        return True
+    return any(True for _ in numerals(between))
 
 
 # --- words ------------------------------------------------------------------------------------------------------------------
@@ -364,7 +416,7 @@ def _conditions(sentence: _Sentence, taken: Sequence[Span]) -> list[Assertion]:
             if _inside(m.start(), used):
                 continue
             used.append(m.span())
-            negated = _negated(sentence, *m.span())
+            negated = _negated(sentence, *m.span()) or bool(phrases.NEGATOR.match(m[0]))
             found.append(
                 _assertion(sentence, *m.span(), "condition", name, negated=negated, hedge=_hedge(sentence, m.span()))
             )
@@ -374,6 +426,8 @@ def _conditions(sentence: _Sentence, taken: Sequence[Span]) -> list[Assertion]:
 def _negated(sentence: _Sentence, start: int, end: int) -> bool:
     """Negation inside the clause, or carried over a comma by a list: `no rain, snow or wind`."""
     low, high = sentence.clause_span(start, end)
+    if phrases.FOR_ALL_THE.search(sentence.text[low:start]):
+        return False  # "you can't see your hand for fog"
     if phrases.NEGATOR.search(sentence.text[low:start]) or phrases.NEGATED_AFTER.match(sentence.text[end:high]):
         return True
     if low == 0 or sentence.text[:low].rstrip()[-1:] != "," or not phrases.LIST_GOES_ON.match(sentence.text[low:]):
@@ -392,10 +446,14 @@ def _hedge(sentence: _Sentence, span: Span) -> str | None:
 
 
 def _days(sentence: _Sentence) -> list[Assertion]:
-    return [_assertion(sentence, *m.span(), "day", m[0].lower()) for m in phrases.DAY.finditer(sentence.text)]
+    return [
+        _assertion(sentence, *m.span(), "day", m[0].lower())
+        for m in phrases.DAY.finditer(sentence.text)
+        if not phrases.ANY_DAY.search(sentence.text[: m.start()])
+    ]
 
 
-def _places(sentence: _Sentence, towns: Sequence[str]) -> list[Assertion]:
+def _places(sentence: _Sentence, towns: Sequence[str], weather: Sequence[int]) -> list[Assertion]:
     found: list[Assertion] = []
     for town in sorted(set(towns), key=lambda name: (-len(name), name)):
         pattern = re.compile(rf"\b(?i:{re.escape(town)})\b{phrases.REGION}?")
@@ -408,8 +466,24 @@ def _places(sentence: _Sentence, towns: Sequence[str]) -> list[Assertion]:
         start, end = m.span(group)
         if m[group].split()[0].rstrip(".,'") in phrases.NO_PLACE or _inside(start, known):
             continue
+        if group == "subject" and phrases.WITH_ARTICLE.search(sentence.text[:start]):
+            continue  # "the Methodists will", "the Winter Storm Warning has"
+        if phrases.DEMONYM.match(m[group]) and re.match(r"\s+[a-z]", sentence.text[end:]):
+            continue  # "in American money"
         found.append(_assertion(sentence, start, end, "place", m[group]))
-    return found
+    return found or _lone_opening(sentence, weather)
+
+
+def _lone_opening(sentence: _Sentence, weather: Sequence[int]) -> list[Assertion]:
+    """`Helena gets thunderstorms`: one capitalised word that opens the sentence, where weather follows its verb."""
+    m = phrases.LONE_OPENING.match(sentence.text)
+    if m is None or m["town"] in phrases.NO_PLACE:
+        return []
+    if any(pattern.match(m["town"]) for _, pattern in LEXICON):
+        return []
+    if not any(m.end() <= start <= m.end() + phrases.LONE_OPENING_REACH for start in weather):
+        return []
+    return [_assertion(sentence, *m.span("town"), "place", m["town"])]
 
 
 def _inside(position: int, spans: Sequence[Span]) -> bool:

@@ -26,9 +26,10 @@ _WIND_FROM = re.compile(r"\b[NSEW]{1,3}$|^[NSEW]{1,3}\b")  # "12 mph SW", "SW 5 
 _ERROR_TEXT = re.compile(
     r"^\s*(?:error\b|unknown[_ ]|exception|traceback|timed? ?out|no data|not found|failed)", re.IGNORECASE
 )
+_COLUMN_UNITS = {"°C": "_c", "°F": "_f", "km/h": "_kmh", "mp/h": "_mph", "m/s": "_ms", "kn": "_kn"}
 _SUBJECTS = {"location", "city", "place", "town", "address", "area"}
 _REGIONS = {"state", "region"}
-_DAY_WORDS = {"date", "day", "weekday", "datetime", "start", "period", "when"}
+_DAY_WORDS = {"date", "day", "weekday", "datetime", "start", "period", "when", "time"}
 _PROSE = {
     "condition",
     "conditions",
@@ -156,6 +157,7 @@ def _sheets(result: Mapping[str, Any] | Sequence[Any], parent: Sheet) -> Iterato
             if isinstance(item, Mapping):
                 yield from _sheets(item, parent)
         return
+    result = dict(_rows_of_columns(result))
     draft = _Draft(place=parent.place, days=set(parent.days))
     flat = dict(_flat(result))
     draft.unit = _unit(flat)
@@ -167,6 +169,22 @@ def _sheets(result: Mapping[str, Any] | Sequence[Any], parent: Sheet) -> Iterato
         nested = value.get("periods") if isinstance(value, Mapping) else value
         if isinstance(nested, list) and any(isinstance(item, Mapping) for item in nested):
             yield from _sheets(nested, own)
+
+
+def _rows_of_columns(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Open-Meteo's columns (`daily: {time: [...], temperature_2m_max: [...]}`) as one object a day, units beside them."""
+    for key, value in result.items():
+        times = value.get("time") if isinstance(value, Mapping) else None
+        if not isinstance(times, list) or not isinstance(value, Mapping):
+            yield key, value
+            continue
+        units = result.get(f"{key}_units")
+        named = {name: f"{name}{_COLUMN_UNITS.get(str(unit), '')}" for name, unit in dict(units or {}).items()}
+        columns = {named.get(name, name): column for name, column in value.items() if isinstance(column, list)}
+        yield (
+            key,
+            [{name: column[row] for name, column in columns.items() if row < len(column)} for row in range(len(times))],
+        )
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

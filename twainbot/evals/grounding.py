@@ -7,6 +7,7 @@ every scope rule is also a loophole: both rates are reported.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +16,10 @@ from typing import Any, TypeAlias
 
 from twainbot.evals.claims import Assertion, assertions, sentence_spans
 from twainbot.evals.facts import Range, Sheet, ToolFacts, read_result, to_fahrenheit, to_mph, with_call
+from twainbot.evals.phrases import COMPARED_DAY, PARTS
 from twainbot.evals.places_dates import STATES, plain, read_place, same_day, same_place
 from twainbot.evals.sky import COVER, WET, covers, overlap
-from twainbot.evals.statistics import Interval, clopper_pearson, upper_bound
+from twainbot.evals.statistics import Interval, clopper_pearson, rogan_gladen, upper_bound
 
 Verdict: TypeAlias = str  # supported | contradicted | unsupported | skipped
 SUPPORTED, CONTRADICTED, UNSUPPORTED, SKIPPED = "supported", "contradicted", "unsupported", "skipped"
@@ -34,6 +36,7 @@ _RAIN_UNLIKELY = 20.0  # percent up to which "dry" is fair
 _LITTLE_CHANCE = 35.0
 _SNOW_COLD = 36.0  # degrees F; above it an unnamed precipitation is no snow
 _OF_A_CHANCE = 26  # characters: " chance of measurable ", " at a "
+_A_THIRD_OF_THE_RISK = 1 - 0.05 / 3
 _WINDY, _BREEZY, _CALM = 15.0, 8.0, 7.0  # mph
 
 
@@ -73,6 +76,46 @@ class GroundingSummary:
     errors_by_kind: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Validation:
+    """How the judge did on replies labelled by hand, held out from its tuning (docs/evaluation.md)."""
+
+    false_positives: int  # faithful replies that it called errors
+    faithful: int
+    caught: int  # faulty replies that it called errors
+    faulty: int
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Share of faithful replies that are called errors."""
+        return self.false_positives / self.faithful
+
+    @property
+    def recall(self) -> float:
+        """Share of faulty replies that are called errors."""
+        return self.caught / self.faulty
+
+
+# samples/evals/judge/heldout.jsonl, scored once. The bar of 2 % false positives was missed by far
+VALIDATION = Validation(false_positives=32, faithful=302, caught=183, faulty=192)
+
+
+def corrected(errors: int, replies: int, validation: Validation = VALIDATION) -> tuple[float, Interval] | None:
+    """The true error rate behind the judge's (Rogan and Gladen), with a wide interval; None where nothing was judged.
+
+    The interval takes the exact ends of all three rates at their worst, each at a third of the risk. The correction holds
+    for replies like those of the validation; theirs were written to try the judge, so plainer replies are over-corrected.
+    """
+    if not replies:
+        return None
+    seen = clopper_pearson(errors, replies, _A_THIRD_OF_THE_RISK)
+    wrong = clopper_pearson(validation.false_positives, validation.faithful, _A_THIRD_OF_THE_RISK)
+    caught = clopper_pearson(validation.caught, validation.faulty, _A_THIRD_OF_THE_RISK)
+    low = rogan_gladen(seen.low, wrong.high, caught.high)
+    high = rogan_gladen(seen.high, wrong.low, caught.low)
+    return rogan_gladen(errors / replies, validation.false_positive_rate, validation.recall), Interval(low, high)
+
+
 def judge(
     reply: str,
     tool_results: Sequence[Mapping[str, Any] | str],
@@ -92,8 +135,19 @@ def judge(
     towns = {read_place(s.place).town for fact in facts for s in fact.sheets if s.place}
     towns |= {s.place.split(",")[0].strip() for fact in facts for s in fact.sheets if s.place}
     found = assertions(reply, sorted(towns))
-    scopes = _Scopes(reply, found, facts, today)
+    scopes = _Scopes(reply, found, _mentioned(reply, found, sorted(towns)), facts, today)
     return _chances_told_once([_claim(a, *_verdict(a, scopes, today)) for a in found])
+
+
+def _mentioned(reply: str, found: Sequence[Assertion], towns: Sequence[str]) -> list[Assertion]:
+    """The tool's towns in sentences that state no weather: `Choose Lexington. It is rainy there.`"""
+    spans = [(lo, hi) for lo, hi in sentence_spans(reply) if not any(lo <= a.start < hi for a in found)]
+    named = [m for town in towns for m in re.finditer(rf"\b{re.escape(town)}\b", reply, re.IGNORECASE)]
+    return [
+        Assertion("place", m[0], m.start(), m.end(), m[0])
+        for m in named
+        if any(lo <= m.start() < hi for lo, hi in spans)
+    ]
 
 
 def summarise(judged: Iterable[Sequence[Claim]]) -> GroundingSummary:
@@ -147,7 +201,14 @@ def _beside(chance: Claim, condition: Claim) -> bool:
 class _Scopes:
     """The fact sheets that each statement is held to, by the places and days named around it."""
 
-    def __init__(self, reply: str, found: Sequence[Assertion], facts: Sequence[ToolFacts], today: date | None) -> None:
+    def __init__(
+        self,
+        reply: str,
+        found: Sequence[Assertion],
+        mentioned: Sequence[Assertion],
+        facts: Sequence[ToolFacts],
+        today: date | None,
+    ) -> None:
         self.sheets = [sheet for fact in facts for sheet in fact.sheets]
         self.called = bool(facts)
         newest = facts[-1].sheets if facts else ()
@@ -155,9 +216,13 @@ class _Scopes:
         self.default = [s for s in self.sheets if place and s.place and same_place(s.place, place)] or list(newest)
         self._today = today
         self._sentences = sentence_spans(reply)
-        asserted = [a for a in found if a.skip is None]
-        self._places = [a for a in asserted if a.kind == "place" and self.at(a.text)]
-        self._days = [a for a in asserted if a.kind == "day"]
+        asserted = [
+            a for a in found if a.skip not in ("anecdote", "simile")
+        ]  # "Friday you would have drowned" still leads
+        self._places = [a for a in (*asserted, *mentioned) if a.kind == "place" and self.at(a.text)]
+        self._places.sort(key=lambda a: a.start)
+        self._days = [a for a in asserted if a.kind == "day" and not COMPARED_DAY.search(reply[: a.start])]
+        self._cuts = [m.start() for m in PARTS.finditer(reply)]
         self._values = [a.start for a in found if a.kind not in ("place", "day")]
 
     def at(self, place: str) -> list[Sheet]:
@@ -166,16 +231,24 @@ class _Scopes:
 
     def candidates(self, a: Assertion) -> list[Sheet]:
         """Sheets for the place and day that govern the statement; where its day is unknown, all of its place."""
-        place = self._governing(a, self._places)
-        sheets = self.at(place.text) if place else self.default
+        sheets = self.of_place(a)
         day = self._governing(a, self._days)
         on_day = [s for s in sheets if day and day_fits(day.value, s, self._today)]
         return on_day or sheets
+
+    def of_place(self, a: Assertion) -> list[Sheet]:
+        """Sheets for the place that governs the statement: without one, those of the newest result's place."""
+        place = self._governing(a, self._places)
+        return self.at(place.text) if place else self.default
 
     def _governing(self, a: Assertion, marks: Sequence[Assertion]) -> Assertion | None:
         """`Reno gets 55` is led by its place, `55 in Reno` trailed by it; without one the last sentence's place holds."""
         low, high = next(((lo, hi) for lo, hi in self._sentences if lo <= a.start < hi), (a.start, a.end))
         inside = [m for m in marks if low <= m.start < high]
+        part = sum(cut < a.start for cut in self._cuts)
+        beside = [m for m in inside if sum(cut < m.start for cut in self._cuts) == part]
+        if beside:
+            return min(beside, key=lambda m: abs(m.start - a.start))
         first_value = min((start for start in self._values if start >= low), default=high)
         if inside and first_value < inside[0].start:
             return next((m for m in inside if m.start >= a.start), inside[-1])
@@ -229,8 +302,8 @@ def _place_verdict(a: Assertion, scopes: _Scopes) -> tuple[Verdict, str]:
 
 
 def _day_verdict(a: Assertion, scopes: _Scopes, today: date | None) -> tuple[Verdict, str]:
-    sheets = scopes.default or scopes.sheets
-    if any(day_fits(a.value, sheet, today) for sheet in scopes.sheets):
+    sheets = scopes.of_place(a) or scopes.sheets
+    if any(day_fits(a.value, sheet, today) for sheet in sheets):
         return SUPPORTED, "the forecast's day"
     known = sorted({day for sheet in sheets for day in sheet.days})
     return (
@@ -246,7 +319,12 @@ def _temperature_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
         readings = (*readings, *sheet.temperatures)
     if not readings:
         return UNSUPPORTED, f"the tool gives no {a.role or 'temperature'}"
-    unit = a.unit or sheet.unit
+    units = ("F", "C") if a.loose_unit else (a.unit or sheet.unit,)
+    found = [_reading_verdict(a, unit, sheet, readings) for unit in units]
+    return next((one for one in found if one[0] == SUPPORTED), found[0])
+
+
+def _reading_verdict(a: Assertion, unit: str, sheet: Sheet, readings: Sequence[float]) -> tuple[Verdict, str]:
     slack = _DEGREE if unit == sheet.unit == "F" else _DEGREE * 1.8 if unit == sheet.unit else _DEGREE_ACROSS_UNITS
     given = _shown(readings, "F")
     if not isinstance(a.value, tuple):
@@ -316,7 +394,7 @@ def _cover_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
     fits = any(overlap(COVER[str(a.value)], stretch) for stretch in stretches)
     if a.negated and a.value in ("clouds", "cloudy"):
         return _found(any(overlap(COVER["clear"], stretch) for stretch in stretches), _said(sheet))
-    if a.negated and a.value == "sun":
+    if a.negated and a.value in ("sun", "sunshine"):
         return _found(any(overlap(COVER["cloudy"], stretch) for stretch in stretches), _said(sheet))
     return _found(fits != a.negated, _said(sheet))
 
@@ -344,10 +422,14 @@ def _wetness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
         return _found(
             not stated and (a.value in ("hail", "storm") or not cold or (chance or 0) <= _RAIN_UNLIKELY), reason
         )
+    frozen = sheet.conditions.intersection(("snow", "sleet")) and not sheet.conditions.intersection(("rain", "storm"))
+    if a.negated and a.value == "rain" and frozen:
+        return SUPPORTED, reason  # "it isn't going to rain, it is going to snow"
     if a.value == "dry" and a.hedge == "possible" and chance is not None:
         return _found(chance < 100 - _RAIN_UNLIKELY, reason)
     if a.negated != (a.value == "dry"):
-        return _found((chance is None or chance <= _RAIN_UNLIKELY) and (not stated or chance is not None), reason)
+        least = _LITTLE_CHANCE if a.numbered else _RAIN_UNLIKELY
+        return _found((chance is None or chance <= least) and (not stated or chance is not None), reason)
     if a.hedge == "unlikely":
         return _found(chance <= _LITTLE_CHANCE if chance is not None else not stated, reason)
     other = a.value in ("snow", "sleet", "hail") or (a.value == "rain" and "snow" in sheet.conditions)
@@ -355,7 +437,7 @@ def _wetness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
         return SUPPORTED, reason
     if chance is None or other:
         return CONTRADICTED, reason
-    return _found(chance > 0 if a.hedge else chance >= _RAIN_LIKELY and a.value != "storm", reason)
+    return _found(chance > 0 if a.hedge or a.numbered else chance >= _RAIN_LIKELY and a.value != "storm", reason)
 
 
 _JUDGES = {

@@ -21,7 +21,7 @@ from twainbot.evals import pairs, rubric, verdicts
 from twainbot.evals import ratings as rated
 from twainbot.evals import style as styles
 from twainbot.evals.coding import Answer
-from twainbot.evals.grounding import GroundingSummary, judge
+from twainbot.evals.grounding import GroundingSummary, corrected, judge
 from twainbot.evals.grounding import summarise as summarise_claims
 from twainbot.evals.statistics import Interval, clopper_pearson, paired_bootstrap
 from twainbot.evals.tool_calls import CallRow, CallSummary, parse_calls
@@ -174,6 +174,7 @@ def grounding_metrics(arm: str, answered: GroundingSummary, failed: GroundingSum
     """Figures of one arm."""
     return [
         metric("weather_error_rate", arm, answered.error_rate, answered.replies, "share", "lower", answered.interval),
+        *corrected_metric(arm, answered),
         metric("weather_error_rate_strict", arm, answered.strict_error_rate, answered.replies, "share", "lower"),
         metric("grounding_coverage", arm, answered.coverage, answered.replies, "share", "higher"),
         metric("claim_error_rate", arm, answered.claim_error_rate, answered.claims, "share", "lower"),
@@ -181,6 +182,14 @@ def grounding_metrics(arm: str, answered: GroundingSummary, failed: GroundingSum
             "weather_invented_after_failure", arm, failed.error_rate, failed.replies, "share", "lower", failed.interval
         ),
     ]
+
+
+def corrected_metric(arm: str, answered: GroundingSummary) -> list[Row]:
+    """The error rate that lies behind the judge's own errors, beside the raw one, which alone decides the verdict."""
+    found = corrected(answered.error_replies, answered.replies)
+    if found is None:
+        return []
+    return [metric("weather_error_rate_corrected", arm, found[0], answered.replies, "share", "lower", found[1])]
 
 
 def wrong_claims(arm: str, row: Mapping[str, Any], claims: Sequence[Any]) -> list[Row]:

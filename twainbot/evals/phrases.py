@@ -37,7 +37,45 @@ DEGREES = re.compile(
     re.IGNORECASE,
 )
 ZERO_SIDE = re.compile(
-    r"\s*(?:degrees?\s+)?(?:(?P<below>below(?:\s+zero)?)|above\s+zero)\b(?!\s+freezing)", re.IGNORECASE
+    r"\s*(?:degrees?\s+)?(?:(?P<below>below(?:\s+zero)?)|above(?:\s+zero|(?=\s*(?:[,;.!]|$|(?:by|in|at)\b))))\b(?!\s+freezing)"
+    r"(?:\s+(?:degrees?\s+)?(?P<unit>fahrenheit|celsius|centigrade|[FC])\b)?",
+    re.IGNORECASE,
+)
+# "eighteen degrees colder", "down by eight", "drops thirteen degrees from Sunday": a difference is no temperature
+DIFFERENCE_AFTER = re.compile(
+    r"\s*-?(?:degrees?\s+|points?\s+)?(?:or so\s+)?(?:the\s+)?"
+    r"(?:warmer|cooler|colder|hotter|higher|lower|milder|drier|wetter|better|worse|more|less|apart|of difference|"
+    r"off|(?:above|below) (?:normal|average|yesterday|the|that|what|its))\b",
+    re.IGNORECASE,
+)
+DIFFERENCE_BEFORE = re.compile(
+    r"\b(?:warmer|cooler|colder|hotter|higher|lower|milder|up|down)\b[^,;.]{0,30}?\bby\s+(?:about\s+|some\s+)?$",
+    re.IGNORECASE,
+)
+MOVES_BY = re.compile(
+    r"\b(?:drop|fall|sink|rise|climb|gain|lose|shed|come down|go up)(?:s|ping|ing|es)?\s+(?:by\s+|about\s+|some\s+)*$",
+    re.IGNORECASE,
+)
+PUT_ON = re.compile(
+    r"\b(?:(?:puts?|putting) on|(?:takes?|took|taken) off|adds?|added|gains?|gained|loses?|lost|sheds?)\s+"
+    r"(?:about\s+|some\s+)?$",
+    re.IGNORECASE,
+)
+KILOMETERS = re.compile(r"\s*-?kilomet(?:er|re)s?\b", re.IGNORECASE)
+AT_THE_TOP = re.compile(
+    r"\s*(?:at|for) (?:the|its|a) (?:top(?! of)|best|warmest|highest|high|bottom|foot|worst|coldest|coolest|lowest|low)\b|"
+    r"\s*(?:by day|by night|overnight|after dark)\b",
+    re.IGNORECASE,
+)
+FROM_ELSEWHEN = re.compile(r"\s*(?:degrees?\s+|points?\s+)?(?:or so\s+)?(?:from|since|off|between)\b", re.IGNORECASE)
+# a number that no unit follows may be in the reader's scale instead of the tool's where the sentence speaks of scales
+SECOND_SCALE = re.compile(
+    r"\b(?:celsius|centigrade|fahrenheit|metric|scales?|thermometers?|reckoning|money|degrees of (?:ours|theirs)|"
+    r"continent(?:al)?|french(?:man|men)?|europeans?|americans?|english(?:man|men)?|christians?|"
+    r"(?:which|that) (?:is|comes|makes|amounts)|comes to|works out|call it|translat\w+|conver\w+|"
+    r"(?:our|their|your) (?:own )?(?:degrees|side|way)|(?:is|are|of) (?:ours|theirs|yours))\b|"
+    r"\bor\s+(?:about\s+|near(?:ly)?\s+|some\s+|roughly\s+)?(?=\S+(?:\s\S+)?)",
+    re.IGNORECASE,
 )
 PERCENT = re.compile(r"\s*(?:%|-?per\s?cent\b)", re.IGNORECASE)
 SPEED = re.compile(
@@ -65,7 +103,17 @@ DECADE_PART = re.compile(
 DECADE_PARTS = {"low": (0, 3), "lower": (0, 3), "mid": (3, 7), "middle": (3, 7), "upper": (6, 9), "high": (6, 9)}
 NO_DECADE_LEFT = re.compile(r"(?:\b(?:his|her|their|my|your)|eighteen|nineteen)\s+(?:\w+\s+)?$", re.IGNORECASE)
 HALF_AND_HALF = words("fifty-fifty", "50[-/ ]50", "even (?:chance|odds)", "flip of a coin", "coin[- ]toss")
-IN_SO_MANY = re.compile(r"\s*(?:chances?\s+)?(?:in|out of)\s+(?:every\s+)?$", re.IGNORECASE)
+IN_SO_MANY = re.compile(r"\s*(?:chances?\s+)?(?:in|out of)\s+(?:(?:every|the|any)\s+)?$", re.IGNORECASE)
+IN_OR_TO_ONE = re.compile(  # "one in four", "thirty to seventy": a number beside the rain, whatever it is a chance of
+    r"\b(?:[a-z]+|\d+) (?:chances? )?(?:in|out of) (?:an? |the |every )?(?:two|three|four|five|six|seven|eight|nine|ten|twenty|"
+    r"hundred|\d+)\b|\b(?:two|three|four|five|six|seven|eight|nine|ten|[a-z]+ty|\d+) to (?:one|two|three|[a-z]+ty|\d+)\b",
+    re.IGNORECASE,
+)
+NO_CHANCE = re.compile(
+    r"\b(?:chances?|odds)(?: of (?:it|that|rain|snow|a shower))? (?:is|are|stands? at) (?:nil|nothing|none|naught|nought)\b|"
+    r"\bno (?:chance|possibility)(?: at all| what(?:so)?ever)?(?=\s*(?:$|[,;.!]))",
+    re.IGNORECASE,
+)
 FREEZING = re.compile(r"\b(?P<side>below|under|above) freezing\b", re.IGNORECASE)
 
 _NO_DECADE = r"(?!\s*-?\s*(?:to\s+\w+\s+)?(?:\d0['’]?s|teens|twent|thirties|forties|fift|sixties|sevent|eight|ninet))"
@@ -76,15 +124,17 @@ _HIGH = any_of(
 _LOW = any_of(
     rf"lows?{_NO_DECADE}", r"bottom\w*", "dips?", "dipping", r"drop\w*", "falls?", "falling", r"sink\w*", "min(?:imum)?",
     "overnight", "by night", "at night", "nightfall", "after dark", "cool(?:s|ing)?(?: off| down)? to", "before dawn",
-    "by dawn", "down to",
+    "by dawn",
 )  # fmt: skip
 ROLE = re.compile(rf"\b(?:(?P<high>{_HIGH})|(?P<low>{_LOW}))\b", re.IGNORECASE)
 ROLE_BEFORE = re.compile(
     rf"\b(?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?:\s+(?:of|near|at|around|about|is|to|a|just|only))*\s*$", re.IGNORECASE
 )
 ROLE_AFTER = re.compile(
-    r"^\s*(?:for|as|is|at)?\s*(?:the|a|its)?\s*"
-    r"(?:(?P<high>highs?|by day|daytime)|(?P<low>lows?|by night|overnight|at night))\b",
+    r"^\s*(?:for|as|is|at|in)?\s*(?:the|a|its)?\s*"
+    r"(?:(?P<high>highs?|by day|daytime|top\b(?! of)|best|most|warmest|highest|by (?:afternoon|midday|noon))|"
+    r"(?P<low>lows?|by night|overnight|at night|bottom|foot|worst|least|coldest|coolest|lowest|"
+    r"(?:by|before|towards?) (?:dawn|daybreak|sunrise|sunup|morning|breakfast)|after dark))\b",
     re.IGNORECASE,
 )
 # what a number without a unit may follow, with at most five words between
@@ -100,6 +150,7 @@ VERB_ANCHOR = re.compile(
     r"(?:\s+(?:about|around|near|nearly|only|just|roughly))?\s+$",
     re.IGNORECASE,
 )
+PART_OF_A_NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")  # "in Ten Sleep"
 COUNTS_NOTHING = re.compile(r"\s*(?:[.,;!]|$|(?:in|on|at|by|and|with|under|tomorrow|today|tonight)\b)", re.IGNORECASE)
 HUMIDITY = words("humidity")
 LIKELIHOOD = words("chances?", "odds", "probability", "likelihood")
@@ -110,12 +161,21 @@ _NO_MEANS_YES = any_of(
     "doubt", "question", r"mistak\w*", "denying", "wonder", "less", "more than", "end", "fewer", "sooner", "longer"
 )
 NEGATOR = re.compile(
-    rf"\b(?:no(?!\s+{_NO_MEANS_YES})|not(?! (?:only|just|merely))|never|nary|without|nor|neither|hardly|scarcely|none|"
-    r"nothing|free of|devoid of|lack of|zero)\b|n['’]t\b(?! (?:forget|let|be surprised|wonder))",
+    rf"\b(?:no(?!\s+{_NO_MEANS_YES})|(?<!than )(?<!as )(?<!or )(?<!if )"
+    r"not(?! (?:only|just|merely|with|when|while|until|till|unless))|never(?! mind)|nary|without|nor|"
+    r"neither|hardly|scarcely|none|nobody|no one|nothing|free of|devoid of|lack of|"
+    r"(?<!below )(?<!above )(?<!under )zero(?! (?:celsius|fahrenheit|degrees)))\b|"
+    r"n['’]t\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret))",
     re.IGNORECASE,
 )
 NEGATED_AFTER = re.compile(
-    r"^\s+(?:(?:is|are|will|shall|does|do|looks?|seems?)\s+(?:not|nowhere|out of)|(?:is|are|wo|does|do|ai)n['’]t)\b",
+    r"^\s+(?:(?:is|are|looks?|seems?)\s+(?:not|nowhere|out of)|(?:is|are|ai)n['’]t)\b|"
+    r"^\s+(?:(?:will|shall|does|do)\s+not|(?:wo|does|do)n['’]t)\s+(?:\w+ )?(?:be|come|arrive|fall|show|appear|reach|visit|"
+    r"happen|materiali[sz]e|figure|trouble|bother|look|seem|hit|touch|get|make|spoil|last|stay|threaten)\b|"
+    r"^\s+(?:(?:will|shall|is|are|has|have|['’]s) )+(?:be |been |all )*(?:gone|over|done with|past|passed|"
+    r"moved (?:on|off|out|away)|ended|stopped|"
+    r"quit|stop|end|pass|cleared|clear (?:off|out)|blown (?:off|out|over))\b|"
+    r"^\s+(?:is|was|are|were|will be|remains?|stays?) (?:\w+ly )?(?:absent|unavailable|missing|hidden|away|elsewhere)\b",
     re.IGNORECASE,
 )
 OF_STAYING_DRY = re.compile(
@@ -154,7 +214,8 @@ DAY = words(
     *WEEKDAYS, r"\d{4}-\d\d-\d\d", rf"{any_of(*MONTHS)}\s+\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s+\d{{4}})?",
 )  # fmt: skip
 _NAME = r"(?:(?:St|Mt|Ft)\.?\s)?[A-Z][a-zà-ÿ]+(?:[ -][A-Z][a-zà-ÿ]+){0,2}"
-REGION = r"(?:,\s*(?:[A-Z]{2}\b|[A-Z][a-z]+(?:\s[A-Z][a-z]+)?))"
+_NO_REGION = any_of(*(day.capitalize() for day in WEEKDAYS), "Today", "Tonight", "Tomorrow", "Yes", "No", "I")
+REGION = rf"(?:,\s*(?!{_NO_REGION}\b)(?:[A-Z]{{2}}\b|[A-Z][a-z]+(?:\s[A-Z][a-z]+)?))"
 _PLACE_VERB = "will|gets?|sees?|has|is|can|should|faces|enjoys"
 _DAY_WORD = "on|this|today|tonight|tomorrow"
 PLACE = re.compile(
@@ -163,11 +224,31 @@ PLACE = re.compile(
     rf"^\s*(?P<opening>(?:(?:St|Mt|Ft)\.?\s|[A-Z][a-z]+\s)[A-Z][a-zà-ÿ]+)(?=:|\s+(?:{_PLACE_VERB}|{_DAY_WORD})\b)|"
     rf"(?<=[a-z,] )(?P<subject>{_NAME})(?=\s+(?:{_PLACE_VERB})\b)"
 )
+# one capitalised word that opens a sentence: a place only where weather follows close on its verb
+_DAYS_NAMED = rf"(?:\s+(?:(?:on|this) )?{any_of('today', 'tonight', 'tomorrow', *WEEKDAYS)})"
+LONE_OPENING = re.compile(
+    rf"^\s*[\"“]?(?P<town>[A-Z][a-zà-ÿ]{{2,}})(?i:{_DAYS_NAMED}:|{_DAYS_NAMED}?"
+    r"\s+(?:(?:will|shall|is going to|is to) (?:have|be|get|see|stay|go)|gets?|sees?|has|is|stays|stands at|drops to|"
+    r"climbs to|tops out at|reaches)\b)\s*"
+)
+LONE_OPENING_REACH = 24  # characters from the verb to the first word of weather: "a light ", "mostly "
+WITH_ARTICLE = re.compile(r"\b(?:the|an?|my|our|your|every|this|that)\s+(?-i:[A-Z]\S+\s+)*$", re.IGNORECASE)
+DEMONYM = re.compile(r"(?:American|European|[A-Z][a-z]+(?:ish|ese|ian|ean)|French|Dutch)$")
 NO_PLACE = frozenset({
     *(day.capitalize() for day in WEEKDAYS), *(month.capitalize() for month in MONTHS), "Fahrenheit", "Celsius", "God",
     "Heaven", "Lord", "Providence", "Nature", "Mother", "Mark", "Twain", "Mr", "Mrs", "Dr", "Sam", "Tom", "Huck", "Franklin",
     "Poor", "Noah", "Congress", "Christmas", "Easter", "I", "The", "It", "That", "This", "Tonight", "Tomorrow", "Today",
     "Rain", "Sun", "Snow", "Wind", "Winds", "High", "Highs", "Low", "Lows", "Weather", "Expect", "Well", "Yes", "No",
+    "Nothing", "Nobody", "Everything", "Everybody", "Anything", "Something", "Someone", "Anyone", "Everyone", "None", "All",
+    "There", "Here", "What", "Which", "Who", "Whoever", "He", "She", "We", "You", "They", "These", "Those", "My", "Your",
+    "His", "Her", "Our", "Their", "One", "Each", "Both", "Half", "Most", "Some", "Any", "Many", "Much", "Morning", "Mornings",
+    "Afternoon", "Afternoons", "Evening", "Evenings", "Night", "Nights", "Nightfall", "Noon", "Midday", "Midnight", "Dawn",
+    "Daybreak", "Sunrise", "Sunset", "Dusk", "Day", "Days", "Daylight", "Weekend", "Week", "Summer", "Winter", "Spring",
+    "Autumn", "Fall", "Skies", "Sky", "Air", "Heat", "Cold", "Chill", "Frost", "Ice", "Thunder", "Lightning",
+    "Humidity", "Temperature", "Temperatures", "Mercury", "Thermometer", "Barometer", "Gusts", "Breeze", "Breezes", "Chance",
+    "Chances", "Odds", "Visibility", "Outlook", "Prediction", "Bureau", "Conditions", "Condition", "Otherwise", "Elsewhere",
+    "Afterward", "Afterwards", "Then", "Now", "Later", "Overnight", "Folks", "Farmers", "Citizens", "Officials", "Authorities",
+    "Residents", "Patience", "Fortune", "Time", "Mankind", "Man", "People", "Friend", "Sir", "Madam", "Umbrella", "Umbrellas",
     "North", "South", "East", "West", "Northwest", "Northeast", "Southwest", "Southeast", "Mississippi", "Forecast",
 })  # fmt: skip
 
@@ -177,6 +258,8 @@ ANECDOTE = words(
     "I (?:once|remember|recall|recollect|knew|never saw|saw|was born|have seen|have known)", "once (?:saw|knew|heard|upon)",
     "remember(?:s|ed)? (?:when|the)", "when I was", "in my (?:day|youth|boyhood|piloting|younger)", "as a boy", "years ago",
     "back in", "used to", "last (?:year|winter|summer|week|spring|fall|month)", "there was (?:a|once)",
+    r"I (?:took|went|was|bought|paid|lost|came|crossed|walked|sat|stood|slept|met|carried|lived|spent|rode|mined|ran|waited|"
+    r"wore|ate|drank|tried|preached|lectured|froze|worked|married|buried) (?!you\b)[^,;:]*",
     r"in (?:the (?:winter|summer|spring|fall) of )?(?:18|19)\d\d", r"in ['’]\d\d", "knew a (?:man|fellow|woman|pilot)",
     "my (?:uncle|aunt|father|mother|brother)", "the time (?:when|that|we|I)",
 )  # fmt: skip
@@ -189,6 +272,18 @@ FORECAST = re.compile(
     r"\b(?:will|won['’]t|going to|expect\w*|forecast|tomorrow|tonight|today|this (?:weekend|evening)|calls for)\b|['’]ll\b",
     re.IGNORECASE,
 )
+# what parts one figure's place and day from the next one's
+PARTS = re.compile(r"[,;:—]|--|\b(?:and|but|while|whereas|then)\b", re.IGNORECASE)
+# "a preacher's Monday", "any Tuesday": no day of the calendar
+ANY_DAY = re.compile(r"(?:['’]s|s['’]|\b(?:an?|any|every|last|another|some|like))\s+$", re.IGNORECASE)
+COMPARED_DAY = re.compile(r"\b(?:than|unlike|like|from|since|after|as|not)\s+(?:on\s+)?$", re.IGNORECASE)
+NO_PROMISE = re.compile(
+    r"\bmay\b[^.;:!?]*\bmay not\b|\b(?:nobody|no one|none|not|n['’]t|never)\s+(?:\w+\s+)?"
+    r"(?:promis|guarante|swear|vouch|warrant)\w*|"
+    r"\b(?:nobody|no one|none)\s+(?:\w+\s+)?(?:know|measur|report|say|said|saw|ask)\w*",
+    re.IGNORECASE,
+)
+FOR_ALL_THE = re.compile(r"\b(?:see|find|tell|make out|know)\b[^,;.]*\bfor (?:the |all the )?$", re.IGNORECASE)
 _ARTICLE = "(?:a|an|the|any|my|your|his|her)"
 SIMILE = re.compile(
     rf"\b(?!dry as (?:a bone|dust))"
@@ -196,12 +291,14 @@ SIMILE = re.compile(
     re.IGNORECASE,
 )
 HYPOTHESIS = re.compile(
-    r"\b(?:if|unless|suppos(?:e|ing)|imagine|were it|should it|in case|lest|whether|would|wish|ought to have|could have)\b|"
-    r"['’]d (?:be|have|rather|like)\b",
+    r"\b(?:if|unless|suppos(?:e|ing)|imagine|were it|should it|in case|lest|whether|would|wish|ought to have|"
+    r"could (?:have|tell|say|invent|give|sell|make|write|claim|promise|swear))\b|"
+    r"['’]d (?:be|have|of|rather|like)\b",
     re.IGNORECASE,
 )
 ADMISSION = words(
-    "(?:can|could)(?:not|n['’]t)", "unable", "(?:do|does|did)(?:n['’]t| not) (?:know|say|have)", "failed", r"declin\w+",
+    "(?<!it )(?<!there )(?:can|could)(?:not|n['’]t)", "unable",
+    "(?:do|does|did)(?:n['’]t| not) (?:know|say|have)", "failed", r"declin\w+",
     "won['’]t (?:guess|say|invent|venture)", "no (?:word|telling|idea|report|way of knowing|knowledge)", "refuse to",
     "would(?:n['’]t| not) (?:guess|venture)", "rather not",
 )  # fmt: skip

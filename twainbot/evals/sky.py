@@ -15,6 +15,7 @@ COVER = {
     "partly": (0.25, 0.75),
     "mostly_cloudy": (0.55, 0.95),
     "cloudy": (0.8, 1.0),
+    "sunshine": (0.0, 0.45),
     "sun": (0.0, 0.75),  # "some sun": anything that leaves a gap
     "clouds": (0.25, 1.0),  # "a few clouds": anything with cloud in it
 }
@@ -25,6 +26,7 @@ _BOUNDED = [
     ("storm", "thunder[- ]?(?:storms?|showers?|clouds?)|thunder(?:ing|y)?|lightning|storm(?:s|y)?"),
     ("sleet", "freezing (?:rain|drizzle)|sleet(?:ing|y)?|ice storms?|wintry mix"),
     ("hail", "hail(?:stones?|ing)?"),
+    ("rain", "(?:nary|not|never|hardly|scarcely|without) (?:a|one)(?: single| blessed)? drop(?! of)"),
     ("snow", "snow(?:s|y|ing|fall|storms?|flakes?| showers?)?|flurries|blizzards?"),
     (
         "rain",
@@ -39,6 +41,7 @@ _BOUNDED = [
     ("clear", r"clear(?:ing)?(?=\s+(?:sk(?:y|ies)|day|night|weather|conditions|and\b|as\b|all\b)|\s*(?:[.,;!]|$))"),
     ("clear", r"sunny|cloudless|blue sk(?:y|ies)|bright sun(?:shine)?"),
     ("clear", r"fair(?=\s+(?:weather|sk(?:y|ies)|day|and\b)|\s*(?:[.,;!]|$))"),
+    ("sunshine", "(?<!some )(?<!little )(?<!bit of )sunshine"),
     ("sun", "sun(?:shine|light)?"),
     ("clouds", "clouds?"),
     ("windy", "windy|blustery|gusty|gale[- ]force|gales?"),
@@ -50,8 +53,10 @@ _BOUNDED = [
 LEXICON = [(name, re.compile(rf"\b(?:{pattern})(?![\w'’-]*\w)", re.IGNORECASE)) for name, pattern in _BOUNDED]
 
 # Turns of speech that use these words and say nothing about weather
+_FOUL, _FAIR = "rain|wet|snow|foul|storm", "shine|sun(?:shine)?|dry|fair|clear"
 IDIOMS = re.compile(
     r"never rains but it pours|"
+    rf"(?:{_FOUL})(?: or |, | from )(?:{_FAIR})\b|(?:{_FAIR})(?: or | from )(?:{_FOUL})\b|"
     r"sunny (?:disposition|side|temper\w*|smile)|rain or shine|right as rain|rain ?check|under the weather|"
     r"(?:place|day|moment|spot|best) in the sun|under the sun|under a cloud|"
     r"storm(?:s|ed|ing)? (?:of|off|out|in a)\b|storm (?:drains?|cellars?|doors?|windows?)|"

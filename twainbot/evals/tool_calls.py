@@ -72,9 +72,10 @@ class CallRow:
         tools, prompt = record.get("tools") or [], str(record.get("prompt") or "")
         if "predicted" in record:
             return cls(list(record["predicted"]), expected, tools, prompt=prompt)
-        if not isinstance(record.get("reply"), str):
+        written = record["message"] if isinstance(record.get("message"), Mapping) else record.get("reply")
+        if not isinstance(written, (str, Mapping)):
             raise BadInput("A tool-call row needs `reply` (the model's text) or `predicted` (a list of calls).")
-        calls, errors = parse_calls(record["reply"])
+        calls, errors = parse_message(written, bare=record.get("bare") is True)
         return cls(calls, expected, tools, errors, prompt)
 
 
@@ -100,6 +101,7 @@ class CallSummary:
     unknown_tool_rate: float | None  # of predicted calls
     false_call_rate: float | None  # of negative rows
     argument_copied_from_prompt_rate: float | None  # of string arguments
+    schema_valid_rate: float | None = None  # of predicted calls, the lost ones included
 
 
 def parse_calls(reply: str) -> tuple[list[dict[str, Any]], list[FormatError]]:
@@ -121,6 +123,23 @@ def parse_calls(reply: str) -> tuple[list[dict[str, Any]], list[FormatError]]:
     elif not blocks and _looks_like_a_call(rest):
         errors.append(FormatError("untagged", rest[:200], lost=True))
     return calls, errors
+
+
+def parse_message(
+    message: Mapping[str, Any] | str, *, bare: bool = False
+) -> tuple[list[dict[str, Any]], list[FormatError]]:
+    """Calls of an OpenAI message (`tool_calls`, whose arguments are JSON text by contract), else those of its text.
+
+    `bare`: the model was asked for JSON without tags, so an object or a list of calls as the whole text is no fault.
+    """
+    if isinstance(message, str):
+        return _parse_bare(message) if bare else parse_calls(message)
+    written = message.get("tool_calls")
+    if not written:
+        return parse_message(str(message.get("content") or ""), bare=bare)
+    if not isinstance(written, list):
+        return [], [FormatError("not_an_object", str(written)[:200], lost=True)]
+    return _gathered([_read_openai(entry) for entry in written])
 
 
 def score(
@@ -173,7 +192,45 @@ def summarise(rows: Sequence[CallRow], *, today: date | None = None) -> CallSumm
         argument_copied_from_prompt_rate=_rate(
             sum(t.copied for t in tallies), sum(t.string_arguments for t in tallies)
         ),
+        schema_valid_rate=_rate(
+            sum(schema_valid(call, row.tools) for row in rows for call in row.predicted), predicted
+        ),
     )
+
+
+def summarise_by_kind(rows: Sequence[CallRow], *, today: date | None = None) -> dict[str, CallSummary]:
+    """The same figures for rows that want no call, one call, one of several tools offered, and several calls."""
+    kinds: dict[str, list[CallRow]] = {}
+    for row in rows:
+        kinds.setdefault(kind_of(row), []).append(row)
+    return {kind: summarise(found, today=today) for kind, found in sorted(kinds.items())}
+
+
+def kind_of(row: CallRow) -> str:
+    """`none`, `simple`, `multiple` (several tools offered) or `parallel` (several calls wanted)."""
+    if not row.expected:
+        return "none"
+    if len(row.expected) > 1:
+        return "parallel"
+    return "multiple" if len(row.tools) > 1 else "simple"
+
+
+def schema_valid(call: Call, tools: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the call names an offered tool, gives all it requires and nothing else, each of its type and enum."""
+    schema = _by_name(tools).get(str(call.get("name")))
+    if schema is None:
+        return False
+    parameters = schema.get("parameters") or {}
+    properties, arguments = parameters.get("properties") or {}, call.get("arguments") or {}
+    if any(name not in arguments for name in parameters.get("required") or []):
+        return False
+    return all(name in properties and _has_type(value, properties[name]) for name, value in arguments.items())
+
+
+def _has_type(value: Any, schema: Mapping[str, Any]) -> bool:
+    declared = _type_of(schema)
+    fits = declared is None or type(value) is declared or (declared is float and type(value) is int)
+    return fits and ("enum" not in schema or value in schema["enum"])
 
 
 def maximum_matching(links: Sequence[Sequence[int]]) -> dict[int, int]:
@@ -222,6 +279,38 @@ def _read_call(value: Any) -> tuple[dict[str, Any] | None, str | None]:
     if not isinstance(arguments, dict):
         return None, "no_arguments"
     return {"name": name, "arguments": arguments}, None
+
+
+def _read_openai(entry: Any) -> tuple[dict[str, Any] | None, FormatError | None]:
+    function = entry.get("function") if isinstance(entry, Mapping) else None
+    if not isinstance(function, Mapping):
+        return None, FormatError("not_an_object", str(entry)[:200], lost=True)
+    written = function.get("arguments")
+    arguments = _json_or_none(written) if isinstance(written, str) else written
+    if isinstance(written, str) and arguments is None:
+        return None, FormatError("invalid_json", written[:200], lost=True)
+    call, fault = _read_call({"name": function.get("name"), "arguments": arguments})
+    return call, FormatError(fault, str(entry)[:200], lost=call is None) if fault else None
+
+
+def _parse_bare(text: str) -> tuple[list[dict[str, Any]], list[FormatError]]:
+    """A text that is nothing but JSON, fenced or not; any other text is read for tags."""
+    fenced = _FENCE.match(text.strip())
+    value = _json_or_none(((fenced["body"] or fenced["tools"]) if fenced else text.strip()) or "")
+    if not isinstance(value, (dict, list)):
+        return parse_calls(text)
+    read = []
+    for entry in value if isinstance(value, list) else [value]:
+        llama = isinstance(entry, dict) and "parameters" in entry and "arguments" not in entry  # Llama's key
+        call, fault = _read_call({**entry, "arguments": entry["parameters"]} if llama else entry)
+        read.append((call, FormatError(fault, str(entry)[:200], lost=call is None) if fault else None))
+    return _gathered(read)
+
+
+def _gathered(
+    read: Sequence[tuple[dict[str, Any] | None, FormatError | None]],
+) -> tuple[list[dict[str, Any]], list[FormatError]]:
+    return [call for call, _ in read if call is not None], [fault for _, fault in read if fault is not None]
 
 
 def _json_or_none(text: str) -> Any:
@@ -278,13 +367,15 @@ def _accepts(sent: Any, accepted: Sequence[Any], schema: Mapping[str, Any]) -> b
     """One argument against its accepted values: exact type (an int may stand for a float), then the type's equality."""
     declared = _type_of(schema)
     value: Any = float(sent) if declared is float and type(sent) is int else sent
+    if schema.get("type") == "tuple" and isinstance(sent, tuple):
+        value = list(sent)
     gold_type = next((type(v) for v in accepted if v != ""), None)
     inner = _type_of(schema.get("items") or {}) if declared is list else None
     actual: type = type(value)
     if actual is not declared:
         return gold_type is actual and value in accepted
     if inner is not None and not _inner_types_fit(value, accepted, inner):
-        return gold_type is list and value in accepted
+        return False
     if gold_type is not None and gold_type is not declared:
         return value in accepted
     if declared is dict:

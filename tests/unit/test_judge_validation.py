@@ -1,0 +1,49 @@
+"""The labelled replies are as they were committed, and the recorded rates are those of the judge that ships."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import yaml
+
+from benchmarks import judge as benchmark
+from twainbot.evals.grounding import VALIDATION, Validation, corrected
+
+
+@pytest.mark.parametrize("name", ["development", "heldout"])
+def test_the_sets_are_those_whose_hash_was_committed_before_they_were_scored(name: str) -> None:
+    hashes = yaml.safe_load((benchmark.FOLDER / "hashes.yaml").read_text("utf-8"))
+    for file in (f"{name}.jsonl", f"{name}_contexts.yaml"):
+        assert hashlib.sha256((benchmark.FOLDER / file).read_bytes()).hexdigest() == hashes[file]
+
+
+def test_the_recorded_rates_are_those_of_the_judge_that_ships() -> None:
+    # a judge that has changed needs a new held-out set: this one has been read
+    found = benchmark.judged("heldout")
+    faithful, faulty = [one for one in found if not one.faulty], [one for one in found if one.faulty]
+    assert Validation(
+        sum(one.flagged for one in faithful), len(faithful), sum(one.flagged for one in faulty), len(faulty)
+    ) == VALIDATION  # fmt: skip
+    assert len(faithful) >= 300
+    assert len(faulty) >= 150
+
+
+def test_no_reply_stands_in_both_sets() -> None:
+    development, heldout = ({one.reply for one in benchmark.judged(name)} for name in ("development", "heldout"))
+    assert not development & heldout
+
+
+def test_a_rate_no_higher_than_the_judges_own_false_positives_corrects_to_nothing() -> None:
+    found = corrected(32, 302)
+    assert found is not None
+    assert found[0] == 0.0
+    assert found[1].high > 0
+
+
+def test_the_correction_takes_false_positives_off_and_missed_faults_on() -> None:
+    found = corrected(50, 100, Validation(10, 100, 90, 100))
+    assert found is not None
+    assert found[0] == pytest.approx((0.5 - 0.1) / (0.9 - 0.1))
+    assert found[1].low < found[0] < found[1].high
+    assert corrected(0, 0) is None
