@@ -27,8 +27,9 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     table = rows.read_table(STAGE, arguments.data)
     tokenizer = tokenizer_of(arguments.base)
     pad_id = describe(arguments.base).pad_id
-    train = rows.passages(rows.draw(rows.of_split(table, "train"), recipe.seed), tokenizer, settings.sequence_length)
-    held_out = rows.held_out(table, recipe.seed, settings.validation_rows)
+    chosen = rows.choose_passages(rows.of_split(table, "train"), recipe.seed, settings)
+    train = rows.passages(chosen, tokenizer, settings.sequence_length)
+    held_out = rows.held_out(table, recipe.seed, settings.validation_rows, settings)
     validation = rows.passages(held_out, tokenizer, settings.sequence_length)
     lines = engine.pack(train.rows, settings.sequence_length)
     checked = engine.pack(validation.rows, settings.sequence_length)

@@ -31,7 +31,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     chosen = rows.of_split(table, "train")
     chosen = rows.choose_dialogues(chosen, recipe.seed, settings.max_rows, settings.no_call_share, settings.weights)
     train = rows.dialogues(chosen, tokenizer, template, settings.sequence_length)
-    held_out = rows.held_out(table, recipe.seed, settings.validation_rows)
+    held_out = rows.held_out(table, recipe.seed, settings.validation_rows, settings)
     validation = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)
     lines = engine.pack(train.rows, settings.sequence_length)
     checked = engine.pack(validation.rows, settings.sequence_length)
