@@ -30,6 +30,7 @@ _CODE = (
     "attention",
     "preflight",
 )  # modules whose text changes what an adapter becomes
+_CODE_OF = {"preference": ("preference_loss",)}  # and those of one stage beside its script
 
 
 def parents(stage: str, recipe: Recipe, table: pl.DataFrame, base: Path, init_adapter: Path | None) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def compose(parents: dict[str, Any], planned: Plan, fitted: Fitted, metrics: dic
 def code_sha256(stage: str) -> str:
     """64 hex digits over the text of the modules that the stage's result depends on."""
     folder = Path(__file__).parent
-    texts = [(folder / f"{module}.py").read_bytes() for module in (*_CODE, stage)]
+    texts = [(folder / f"{module}.py").read_bytes() for module in (*_CODE, stage, *_CODE_OF.get(stage, ()))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 

@@ -49,6 +49,12 @@ class PairRow:
 
     chosen: TokenRow
     rejected: TokenRow
+    other: TokenRow | None = None  # the same prompt with the chosen reply to another one
+
+    @property
+    def sides(self) -> tuple[TokenRow, ...]:
+        """All that there are, chosen first."""
+        return (self.chosen, self.rejected, *([self.other] if self.other else []))
 
 
 @dataclass(frozen=True)
@@ -116,15 +122,20 @@ def dialogues(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, len
     return loaded
 
 
-def pairs(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int) -> Loaded:
-    """Preference pairs as token rows; a pair with a side longer than `length` tokens is left out and named."""
+def pairs(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int, sides: int = 2) -> Loaded:
+    """Preference pairs as token rows; a pair with a side longer than `length` tokens is left out and named.
+
+    A third side is the chosen reply of the row after, that of the first row for the last one.
+    """
     loaded = Loaded([])
-    for row in table.iter_rows(named=True):
-        sides = [_completed(row, row[side], tokenizer, template) for side in ("chosen", "rejected")]
-        if max(len(side.ids) for side in sides) > length:
+    others = [*table["chosen"][1:], *table["chosen"][:1]]
+    for row, other in zip(table.iter_rows(named=True), others, strict=True):
+        replies = (row["chosen"], row["rejected"], other)[:sides]
+        rendered = [_completed(row, reply, tokenizer, template) for reply in replies]
+        if max(len(side.ids) for side in rendered) > length:
             loaded.too_long.append(row["sample_id"])
         else:
-            loaded.rows.append(PairRow(*sides))
+            loaded.rows.append(PairRow(*rendered))
     return loaded
 
 
