@@ -9,7 +9,7 @@ import math
 import sys
 from typing import Any
 
-from training import engine, preflight, record, rows
+from training import engine, preflight, record, rows, start
 from training.base_model import describe
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -26,7 +26,8 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # data
     table = rows.read_table(STAGE, arguments.data)
     tokenizer = tokenizer_of(arguments.base)
-    pad_id = describe(arguments.base).pad_id
+    base_info = describe(arguments.base)
+    pad_id = base_info.pad_id
     chosen = rows.choose_passages(rows.of_split(table, "train"), recipe.seed, settings)
     train = rows.passages(chosen, tokenizer, settings.sequence_length)
     held_out = rows.held_out(table, recipe.seed, settings.validation_rows, settings)
@@ -41,7 +42,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
     base = engine.load_base(arguments.base, settings, recipe.seed)
-    model = engine.with_adapter(base, recipe.lora, settings, arguments.init_adapter)
+    model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
 
     # loop
     before = engine.mean_nll(model, checked, pad_id)
@@ -64,7 +65,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     }
     done = record.compose(parents, planned, fitted, metrics)
     report(f"{STAGE}: validation perplexity {metrics['validation_perplexity_after']:.2f} after")
-    return record.publish(model, arguments.out, done)
+    return record.publish(model, arguments.out, done, start.merged_before(recipe, arguments.init_adapter))
 
 
 if __name__ == "__main__":

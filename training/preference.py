@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import engine, preference_loss, preflight, record, retention, rows
+from training import engine, preference_loss, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import Preference, load_recipe
@@ -164,7 +164,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
     base = engine.load_base(arguments.base, settings, recipe.seed)
-    model = engine.with_adapter(base, recipe.lora, settings, arguments.init_adapter)
+    model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
     train_pairs = with_reference(model, folded, pad_id)
     checked = with_reference(model, [fold(pair) for pair in validation.rows], pad_id)
 
@@ -189,7 +189,8 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
         "validation_accuracy_after": after["accuracy"],
         **retention.earlier_losses(model, STAGE, recipe, arguments.data, tokenizer, template, pad_id),
     }
-    return record.publish(model, arguments.out, record.compose(parents, planned, fitted, metrics))
+    done = record.compose(parents, planned, fitted, metrics)
+    return record.publish(model, arguments.out, done, start.merged_before(recipe, arguments.init_adapter))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from training import engine, preflight, record, retention, rows
+from training import engine, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -44,7 +44,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
     base = engine.load_base(arguments.base, settings, recipe.seed)
-    model = engine.with_adapter(base, recipe.lora, settings, arguments.init_adapter)
+    model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
 
     # loop
     before = engine.mean_nll(model, checked, pad_id)
@@ -66,7 +66,8 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     }
     made = record.compose(parents, planned, fitted, metrics)
     sees = {"passes": planned.steps / planned.epoch_steps, "rows": [asdict(part) for part in rows.seen(chosen, train)]}
-    return record.publish(model, arguments.out, {**made, "seen": sees})
+    under = start.merged_before(recipe, arguments.init_adapter)
+    return record.publish(model, arguments.out, {**made, "seen": sees}, under)
 
 
 if __name__ == "__main__":
