@@ -136,11 +136,17 @@ def token_loss(turn_edge_weight: float = 1.0) -> LossOf:
 
     def loss_of(model: PeftModel, batch: Batch, trained_tokens: Any) -> Tensor:
         nll, positions = token_nll(model, batch)
-        trained = functional.pad(batch["labels"] != IGNORED, (0, 1))
-        edges = trained[:, positions] & ~(trained[:, positions - 1] & trained[:, positions + 1])
+        edges = turn_edges(batch["labels"])[:, positions]
         return (nll * torch.where(edges, turn_edge_weight, 1.0)).sum() / trained_tokens
 
     return loss_of
+
+
+def turn_edges(labels: Tensor) -> Tensor:
+    """Whether a token is the first or the last of a run of labelled ones, both (B, T)."""
+    trained = labels != IGNORED
+    before, after = functional.pad(trained[:, :-1], (1, 0)), functional.pad(trained[:, 1:], (0, 1))
+    return trained & ~(before & after)
 
 
 @torch.no_grad()
