@@ -24,7 +24,15 @@ _UNMIXABLE = {"use_dora": "DoRA", "use_rslora": "rank-stabilised scaling"}  # th
 
 
 def begin(base: Any, recipe: Recipe, settings: Stage, info: BaseInfo, before: Path | None) -> PeftModel:
-    """The base with the adapter to train. Raises BadInput where the adapter before is of another base or shape."""
+    """The base with the adapter to train. Raises BadInput where the adapter before is of another base or shape.
+
+    Also where the recipe is made for another base than the one at hand.
+    """
+    if recipe.base and recipe.base.name.split("/")[-1].lower() != info.name:
+        raise BadInput(
+            f"Recipe {recipe.profile}/{recipe.name} is made for {recipe.base.name}, and the base here is {info.name}. "
+            f"Set TWAINBOT_BASE_MODEL={recipe.base.name}, or point --base at its folder."
+        )
     if before is None:
         return engine.with_adapter(base, recipe.lora, settings, None)
     check_base(before, info)

@@ -150,6 +150,15 @@ def test_a_folder_without_an_adapter_is_refused(tmp_path):
     assert "Train the stage before" in refusal(Arguments(RECIPE, data, base(), tmp_path / "out", tmp_path / "empty"))
 
 
+def test_a_recipe_for_another_base_is_refused_with_the_variable_to_set(tmp_path):
+    recipe = recipe_with(tmp_path)
+    raw = yaml.safe_load(recipe.read_text())
+    recipe.write_text(yaml.safe_dump({**raw, "base": {"name": "openai/gpt-oss-20b"}}))
+    found = refusal(Arguments(recipe, write_data(tmp_path / "data"), base(), tmp_path / "out"))
+    assert "made for openai/gpt-oss-20b, and the base here is tiny-random" in found
+    assert "TWAINBOT_BASE_MODEL=openai/gpt-oss-20b" in found
+
+
 @pytest.mark.parametrize(("key", "name"), [("use_dora", "DoRA"), ("use_rslora", "rank-stabilised scaling")])
 def test_adapters_that_do_not_add_up_are_not_stacked(stacked, tmp_path, key, name):
     before = tmp_path / "odd"
