@@ -28,6 +28,12 @@ def begin(base: Any, recipe: Recipe, settings: Stage, info: BaseInfo, before: Pa
 
     Also where the recipe is made for another base than the one at hand.
     """
+    if recipe.mix:
+        parts = " ".join(f"--adapter {name}=DIR" for name in recipe.mix.adapters)
+        raise BadInput(
+            f"Recipe {recipe.profile}/{recipe.name} mixes adapters and trains none. "
+            f"Make it with python -m resources.merging RECIPE --base DIR {parts} --out DIR."
+        )
     if recipe.base and recipe.base.name.split("/")[-1].lower() != info.name:
         raise BadInput(
             f"Recipe {recipe.profile}/{recipe.name} is made for {recipe.base.name}, and the base here is {info.name}. "
