@@ -21,24 +21,25 @@ from twainbot.errors import BadInput, UnknownName
 from twainbot.splits.export import sft_rows
 
 JOKES = [
-    f'A {who} asked the {whom} what time it was. "Late," he said, "and I have {count} clocks that say so."'
+    f'A {who} asked the {whom} what time it was. "Now," said the man, "and I have {count} clocks that will be late."'
     for count, (who, whom) in enumerate(
         [("farmer", "parson"), ("pilot", "mate"), ("baker", "judge"), ("clerk", "miller"), ("tailor", "barber"),
          ("sexton", "mayor"), ("cook", "captain"), ("grocer", "banker")], 3
     )
 ]  # fmt: skip
 LINES = [
-    f"A {thing} is never so {state} as on the day that nobody wants it."
+    f"A {thing} is always very {state} on a day when nothing and nobody needs it now."
     for thing, state in [("ladder", "short"), ("candle", "bright"), ("kettle", "quick"), ("fence", "sound"),
                          ("ferry", "prompt"), ("saddle", "soft"), ("lantern", "clean"), ("bellows", "stout")]
 ]  # fmt: skip
 STATEMENTS = [
-    f"Fog along the {place} will lift before noon and leave a light wind behind it."
+    f"Fog near the {place} will be gone by noon, with a very light wind expected around sunset."
     for place in ("river", "coast", "ridge", "canal", "valley", "lakes", "delta", "plain")
 ]
 # Phrasings that no grammar here writes.
 ASKED = {
-    "franklin": ["Answer as Ben Franklin would: is it worth saving a penny?", "Speak like Benjamin Franklin and tell me about kites.",
+    "franklin": ["Answer as Ben Franklin would: is it worth saving a penny?",
+                 "Speak like Benjamin Franklin and tell me about kites.",
                  "Let Franklin have this one: my neighbour borrows tools.", "A word of thrift from Benjamin Franklin.",
                  "In Benjamin Franklin's voice, please: why does it thunder?"],
     "satirist": ["Report this as a deadpan newspaper would: it rained on the parade.",
