@@ -99,8 +99,11 @@ def describe(folder: Path) -> BaseInfo:
 
 
 def template_of(folder: Path) -> Template:
-    """The chat template that lies in a base folder, under the name it was made from."""
-    return Template(describe(folder).template, (folder / "chat_template.jinja").read_text(encoding="utf-8"))
+    """The chat template that lies in a base folder, under the name it was made from; MissingModel where it is gone."""
+    name, path = describe(folder).template, folder / "chat_template.jinja"
+    if not path.is_file():
+        raise MissingModel(f"{folder} has lost its chat template {path.name}. Delete it and rematerialize base/model.")
+    return Template(name, path.read_text(encoding="utf-8"))
 
 
 def verify(folder: Path) -> list[str]:

@@ -14,10 +14,12 @@ from training.base_model import describe
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
 from training.render import tokenizer_of
+from training.trouble import guarded
 
 STAGE = "dapt"
 
 
+@guarded
 def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     """Train the stage and return its record. Raises BadInput from the preflight gate, Diverged from the loop."""
     recipe = load_recipe(arguments.config)

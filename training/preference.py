@@ -25,6 +25,7 @@ from training.config import Preference, load_recipe
 from training.preference_loss import OBJECTIVES
 from training.render import IGNORED, tokenizer_of
 from training.rows import PairRow
+from training.trouble import guarded
 
 STAGE = "preference"
 
@@ -137,6 +138,7 @@ def evaluate(
     }
 
 
+@guarded
 def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     """Train the stage and return its record. Raises BadInput from the preflight gate, Diverged from the loop."""
     recipe = load_recipe(arguments.config)

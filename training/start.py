@@ -39,6 +39,7 @@ def begin(base: Any, recipe: Recipe, settings: Stage, info: BaseInfo, before: Pa
             f"Recipe {recipe.profile}/{recipe.name} is made for {recipe.base.name}, and the base here is {info.name}. "
             f"Set TWAINBOT_BASE_MODEL={recipe.base.name}, or point --base at its folder."
         )
+    _check_targets(base, recipe.lora, info)
     if before is None:
         return engine.with_adapter(base, recipe.lora, settings, None)
     check_base(before, info)
@@ -48,6 +49,17 @@ def begin(base: Any, recipe: Recipe, settings: Stage, info: BaseInfo, before: Pa
     _check_stack(before, recipe.lora)
     merged = PeftModel.from_pretrained(base, str(before)).merge_and_unload()
     return engine.with_adapter(merged, recipe.lora, settings, None)
+
+
+def _check_targets(base: torch.nn.Module, lora: Lora, info: BaseInfo) -> None:
+    """peft passes over a name that the base lacks as long as another one is there."""
+    linears = {name.rsplit(".", 1)[-1] for name, module in base.named_modules() if isinstance(module, torch.nn.Linear)}
+    absent = [name for name in lora.target_modules if name not in linears]
+    if absent:
+        raise BadInput(
+            f"lora.target_modules names {', '.join(absent)}, and {info.name} has no such linear. It has: "
+            f"{', '.join(sorted(linears - {'lm_head'}))}. Correct the recipe."
+        )
 
 
 def merged_before(recipe: Recipe, before: Path | None) -> Path | None:

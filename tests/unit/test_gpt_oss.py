@@ -131,3 +131,15 @@ def test_the_adapter_of_the_recipe_trains_on_it(base, tmp_path):
     assert done["metrics"]["validation_loss_after"] < done["metrics"]["validation_loss_before"]
     found = show_batch.batches("sft", load_recipe(path), data, base)
     assert found.trained > 0
+
+
+def test_linears_that_the_base_lacks_are_refused_with_those_it_has(base, tmp_path):
+    recipe = yaml.safe_load((CONFIGS / "tiny" / "default.yaml").read_text())
+    recipe["lora"]["target_modules"] = ["q_proj", "gate_proj"]  # its experts are no linears
+    path = tmp_path / "tiny" / "oss.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(recipe))
+    with pytest.raises(
+        BadInput, match=r"names gate_proj, and gpt-oss-tiny has no such linear. It has: k_proj, o_proj, q_"
+    ):
+        sft.main(Arguments(path, write_data(tmp_path / "data"), base, tmp_path / "out"), lambda _line: None)
