@@ -1,8 +1,25 @@
-"""Whether an adapter and its merged copy say the same: loads both, compares logits. What may differ is the contract's."""
+"""Adapters added up: into the weights of their base, or into one another. What may differ is the contract's.
+
+    python -m resources.merging RECIPE --base DIR --adapter twain=DIR --adapter franklin=DIR --out DIR
+
+Mixing is peft's `add_weighted_adapter` with `svd` or `cat` only: the other ways average the two factors apart.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twainbot.errors import BadInput, BadUse, TwainBotError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from training.config import Recipe
 
 PROBE = "The river was high, and the forecast was higher. What is the weather in Hannibal tomorrow?"
 
@@ -22,3 +39,127 @@ def merge_difference(base: Path, adapter: Path) -> float:
         apart = tuned(input_ids=ids).logits
         merged = tuned.merge_and_unload()(input_ids=ids).logits
     return float((apart - merged).abs().max())
+
+
+def mix(base: Path, adapters: Mapping[str, Path], out: Path, recipe: Recipe) -> dict[str, Any]:
+    """Add up the adapters with the weights of `recipe.mix`; `out` then holds adapter/ and record.json, as a stage's does.
+
+    adapters: recipe name to adapter folder, exactly those that the recipe names. Returns the record. Raises BadUse
+    for other names, BadInput for an adapter of another base, or where `cat` passes the rank that servers take.
+    """
+    from training import record, start
+    from training.base_model import describe
+
+    wanted, info = recipe.mix, describe(base)
+    if wanted is None or set(adapters) != set(wanted.adapters):
+        named, given = (", ".join(sorted(names)) or "none" for names in (wanted.adapters if wanted else (), adapters))
+        raise BadUse(f"Recipe {recipe.name} mixes {named}, and the adapters given are {given}. Give each by --adapter.")
+    names = sorted(adapters)
+    for name in names:
+        start.check_base(adapters[name], info)
+        start.check_plain(adapters[name])
+    rank = _rank(recipe, {name: start.adapter_config(adapters[name])["r"] for name in names})
+    weights = [wanted.adapters[name] for name in names]
+    model = _with_all(base, {name: adapters[name] for name in names})
+    model.add_weighted_adapter(
+        names, weights, "default", combination_type=wanted.combination, svd_rank=rank, svd_full_matrices=False
+    )
+    lost = lost_share(model, names, weights)
+    for name in names:
+        model.delete_adapter(name)
+    made = {
+        "stage": "mix",
+        "recipe": f"{recipe.profile}/{recipe.name}",
+        "base": info.name,
+        "base_revision": info.revision,
+        "tokenizer_sha256": info.files["tokenizer.json"],
+        "mix": wanted.model_dump(mode="json"),
+        "parents": {name: record.file_sha256(record.weights_of(adapters[name])) for name in names},
+        "rank": rank,
+        "lost_share": lost,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    return record.publish(model, out, made)
+
+
+def lost_share(model: Any, names: Sequence[str], weights: Sequence[float]) -> float:
+    """How much of the weighted sum the adapter `default` lacks: squared norms of all its linears, 0..1.
+
+    Computed on the factors: for a product B A the squared norm is the trace of (B'B)(AA').
+    """
+    import torch
+
+    whole, rest = 0.0, 0.0
+    for module in model.modules():
+        if not hasattr(module, "lora_A") or "default" not in module.lora_A:
+            continue
+        parts = [(name, weight) for name, weight in zip(names, weights, strict=True) if name in module.lora_A]
+        up = [module.lora_B[name].weight * weight * module.scaling[name] for name, weight in parts]
+        down = [module.lora_A[name].weight for name, _ in parts]
+        mixed_up = module.lora_B["default"].weight * -module.scaling["default"]
+        whole += _squared_norm(torch.cat(up, 1), torch.cat(down))
+        rest += _squared_norm(torch.cat([*up, mixed_up], 1), torch.cat([*down, module.lora_A["default"].weight]))
+    return max(0.0, rest / whole) if whole else 0.0
+
+
+def _squared_norm(up: Tensor, down: Tensor) -> float:
+    up, down = up.detach().double(), down.detach().double()
+    return float(((up.T @ up) * (down @ down.T)).sum())
+
+
+def _rank(recipe: Recipe, ranks: Mapping[str, int]) -> int:
+    """Of the mixture: the recipe's for svd, the sum for cat; BadInput where no server would load that."""
+    if recipe.mix is None or recipe.mix.combination == "svd":
+        return recipe.lora.r
+    total = sum(ranks.values())
+    if total > recipe.lora.max_lora_rank:
+        raise BadInput(
+            f"cat of {', '.join(f'{name} (r={rank})' for name, rank in ranks.items())} has rank {total}, above "
+            f"max_lora_rank={recipe.lora.max_lora_rank}. Use `combination: svd`, or train adapters of lower rank."
+        )
+    return total
+
+
+def _with_all(base: Path, adapters: Mapping[str, Path]) -> Any:
+    """The base in fp32 with every adapter under its name."""
+    import torch
+    from peft import PeftModel
+
+    from training import attention
+
+    first, *others = adapters
+    model = PeftModel.from_pretrained(attention.load(base, torch.float32), str(adapters[first]), adapter_name=first)
+    for name in others:
+        model.load_adapter(str(adapters[name]), adapter_name=name)
+    for config in model.peft_config.values():  # a folder here keeps peft from asking the Hub at the save
+        config.base_model_name_or_path = str(base)
+    return model.eval()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Mix on the command line: 0, 1 for adapters that cannot be mixed, 2 for bad use; the record goes to stdout."""
+    from training.config import load_recipe
+
+    given = parse(argv)
+    pairs = [text.partition("=") for text in given.adapter]
+    try:
+        adapters = {name: Path(folder) for name, _, folder in pairs}
+        print(json.dumps(mix(given.base, adapters, given.out, load_recipe(given.config)), indent=2))
+    except TwainBotError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, BadUse) else 1
+    return 0
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line's config, base, adapter (a list of RECIPE=DIR) and out; exits with 2 for a bad one."""
+    parser = argparse.ArgumentParser(prog="python -m resources.merging")
+    parser.add_argument("config", type=Path, help="recipe with a `mix` section")
+    parser.add_argument("--base", type=Path, required=True, help="base model folder")
+    parser.add_argument("--adapter", action="append", default=[], metavar="RECIPE=DIR", help="once per recipe mixed")
+    parser.add_argument("--out", type=Path, required=True, help="folder that gets adapter/ and record.json")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

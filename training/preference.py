@@ -1,10 +1,10 @@
-"""Direct preference optimisation (Rafailov et al. 2023): chosen replies gain on rejected ones, measured against a reference.
+"""Preference optimisation: chosen replies gain on rejected ones, by DPO, ORPO or KTO as the recipe says.
 
     python -m training.preference training/configs/sample/default.yaml --data DIR --base DIR --out DIR --init-adapter DIR
 
-The reference is the policy that the stage starts from, so the first loss is ln 2. Its log-probabilities do not change
-and are computed once, and prompt tokens once for both replies: this is why it runs on engine.py and not on TRL, which does
-either anew.
+The reference of DPO and KTO is the policy that the stage starts from, so DPO's first loss is ln 2. Its log-probabilities
+do not change and are computed once, and prompt tokens once for all replies: this is why it runs on engine.py and not on
+TRL, which does either anew. What a pair costs stands in preference_loss.py.
 """
 
 from __future__ import annotations
@@ -17,33 +17,35 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from training import engine, preflight, record, retention, rows
+from training import engine, preference_loss, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
-from training.config import load_recipe
+from training.config import Preference, load_recipe
+from training.preference_loss import OBJECTIVES
 from training.render import IGNORED, tokenizer_of
 from training.rows import PairRow
+from training.trouble import guarded
 
 STAGE = "preference"
 
-
-PREFIX, CHOSEN, REJECTED, PADDING = range(4)  # segments of a folded pair
+# segments of a folded pair: what its sides share, and the sides; SIDES[n] is column n of preference_loss.py
+PREFIX, CHOSEN, REJECTED, OTHER, PADDING = range(5)
+SIDES = (CHOSEN, REJECTED, OTHER)
 
 
 @dataclass(frozen=True)
 class FoldedPair:
-    """A pair as one row: the tokens that both sides share once, then how each side goes on.
+    """A pair as one row: the tokens that its sides share once, then how each side goes on.
 
-    Both continuations begin with the last shared token, so that their first own token is predicted from it.
+    All continuations begin with the last shared token, so that their first own token is predicted from it.
     """
 
     ids: list[int]
     labels: list[int]
     positions: list[int]
-    segments: list[int]  # PREFIX, CHOSEN or REJECTED for each token
-    reference: tuple[float, float] = (0.0, 0.0)  # the reference's summed log-probabilities of chosen and rejected
+    segments: list[int]  # PREFIX, CHOSEN, REJECTED or OTHER for each token
+    reference: tuple[float, ...]  # the reference's summed log-probabilities of each side, 0 before it is scored
 
     @property
     def trained(self) -> int:
@@ -53,19 +55,21 @@ class FoldedPair:
 
 def fold(pair: PairRow) -> FoldedPair:
     """The pair as one row: for short replies to long prompts little more than half of the tokens."""
-    both = zip(pair.chosen.ids, pair.rejected.ids, pair.chosen.labels, strict=False)
-    shared = sum(1 for _ in takewhile(lambda item: item[0] == item[1] and item[2] == IGNORED, both)) - 1
-    sides = (pair.chosen, pair.rejected)
+    sides = pair.sides
+    together = zip(pair.chosen.labels, *(side.ids for side in sides), strict=False)
+    shared = sum(1 for _ in takewhile(lambda item: item[0] == IGNORED and len(set(item[1:])) == 1, together)) - 1
     return FoldedPair(
         ids=pair.chosen.ids[:shared] + [token for side in sides for token in side.ids[shared:]],
         labels=[IGNORED] * shared + [label for side in sides for label in [IGNORED, *side.labels[shared + 1 :]]],
         positions=[*range(shared), *(place for side in sides for place in range(shared, len(side.ids)))],
-        segments=[PREFIX] * shared + [name for name, side in enumerate(sides, CHOSEN) for _ in side.ids[shared:]],
+        segments=[PREFIX] * shared
+        + [name for name, side in zip(SIDES, sides, strict=False) for _ in side.ids[shared:]],
+        reference=(0.0,) * len(sides),
     )
 
 
 def collate(pairs: Sequence[FoldedPair], pad_id: int) -> engine.Batch:
-    """`input_ids`, `labels`, `position_ids`, `segments` (B, T), `attention_mask` (B, 1, T, T) and `reference` (B, 2).
+    """`input_ids`, `labels`, `position_ids`, `segments` (B, T), `attention_mask` (B, 1, T, T) and `reference` (B, sides).
 
     A token sees those before it in its own segment and in the prefix. This mask is whole, unlike one of padding only.
     """
@@ -86,22 +90,19 @@ def collate(pairs: Sequence[FoldedPair], pad_id: int) -> engine.Batch:
     }
 
 
-def reply_logps(model: torch.nn.Module, batch: engine.Batch) -> Tensor:
-    """Summed log-probabilities (B, 2) of the chosen and the rejected reply of each pair."""
+def reply_logps(model: torch.nn.Module, batch: engine.Batch) -> tuple[Tensor, Tensor]:
+    """Summed log-probabilities of each pair's replies and their numbers of tokens, both (B, sides)."""
     nll, positions = engine.token_nll(model, batch)
-    segments = batch["segments"][:, positions]
-    return -torch.stack([(nll * (segments == side)).sum(dim=1) for side in (CHOSEN, REJECTED)], dim=1)
+    segments, trained = batch["segments"][:, positions], batch["labels"][:, positions] != IGNORED
+    sides = SIDES[: batch["reference"].shape[1]]
+    logps = -torch.stack([(nll * (segments == side)).sum(dim=1) for side in sides], dim=1)
+    return logps, torch.stack([(trained & (segments == side)).sum(dim=1) for side in sides], dim=1)
 
 
-def margins(model: torch.nn.Module, batch: engine.Batch, beta: float) -> Tensor:
-    """Reward margins (B,): beta times how much more than the reference the model prefers the chosen reply."""
-    gained = reply_logps(model, batch) - batch["reference"]
-    return beta * (gained[:, 0] - gained[:, 1])
-
-
-def dpo_loss(margin: Tensor) -> Tensor:
-    """-log sigmoid of the margins, averaged: ln 2 where the model equals its reference."""
-    return -functional.logsigmoid(margin).mean()
+def loss(model: torch.nn.Module, batch: engine.Batch, settings: Preference) -> Tensor:
+    """The recipe's objective, averaged over the batch's pairs."""
+    logps, counts = reply_logps(model, batch)
+    return OBJECTIVES[settings.objective].loss(logps, batch["reference"], counts, settings.beta).mean()
 
 
 @torch.no_grad()
@@ -110,24 +111,34 @@ def with_reference(model: torch.nn.Module, pairs: Sequence[FoldedPair], pad_id: 
     model.eval()
     scored = []
     for pair in pairs:
-        chosen, rejected = reply_logps(model, engine.on_device(collate([pair], pad_id), model))[0].tolist()
-        scored.append(replace(pair, reference=(chosen, rejected)))
+        logps, _ = reply_logps(model, engine.on_device(collate([pair], pad_id), model))
+        scored.append(replace(pair, reference=tuple(logps[0].tolist())))
     return scored
 
 
 @torch.no_grad()
-def evaluate(model: torch.nn.Module, pairs: Sequence[FoldedPair], beta: float, pad_id: int) -> dict[str, float]:
-    """Mean loss, mean margin and the share of pairs (0..1) whose chosen reply gained on the rejected one."""
+def evaluate(
+    model: torch.nn.Module, pairs: Sequence[FoldedPair], settings: Preference, pad_id: int
+) -> dict[str, float]:
+    """Mean loss; mean margin, in nats times beta, and share of pairs (0..1) by which chosen gained on rejected replies.
+
+    Gains count from the policy that the stage starts from, also where the objective itself has no reference.
+    """
     model.eval()
     batches = [engine.on_device(collate([pair], pad_id), model) for pair in pairs]
-    found = torch.cat([margins(model, batch, beta) for batch in batches])
+    scored = [reply_logps(model, batch) for batch in batches]
+    logps, counts = torch.cat([found for found, _ in scored]), torch.cat([found for _, found in scored])
+    reference = torch.cat([batch["reference"] for batch in batches])
+    gained = settings.beta * (logps - reference)
+    margin = gained[:, preference_loss.CHOSEN] - gained[:, preference_loss.REJECTED]
     return {
-        "loss": float(dpo_loss(found)),
-        "margin": float(found.mean()),
-        "accuracy": float((found > 0).float().mean()),
+        "loss": float(OBJECTIVES[settings.objective].loss(logps, reference, counts, settings.beta).mean()),
+        "margin": float(margin.mean()),
+        "accuracy": float((margin > 0).float().mean()),
     }
 
 
+@guarded
 def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     """Train the stage and return its record. Raises BadInput from the preflight gate, Diverged from the loop."""
     recipe = load_recipe(arguments.config)
@@ -140,45 +151,48 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     pad_id = base_info.pad_id
     drawn = rows.draw(rows.of_split(table, "train"), recipe.seed)
     drawn = drawn.head(settings.max_rows or drawn.height)
-    train = rows.pairs(drawn, tokenizer, template, settings.sequence_length)
+    sides = OBJECTIVES[settings.objective].sides
+    train = rows.pairs(drawn, tokenizer, template, settings.sequence_length, sides)
     held_out = rows.held_out(table, recipe.seed, settings.validation_rows)
-    validation = rows.pairs(held_out, tokenizer, template, settings.sequence_length)
-    sides = [side for pair in train.rows for side in (pair.chosen, pair.rejected)]
+    validation = rows.pairs(held_out, tokenizer, template, settings.sequence_length, sides)
+    replies = [side for pair in train.rows for side in pair.sides]
     folded = [fold(pair) for pair in train.rows]
     planned = preflight.plan(settings, train, folded, len(folded))
     preflight.check(planned, settings, train)
-    preflight.check_end_of_turn(sides, base_info.eos_id)
+    preflight.check_end_of_turn(replies, base_info.eos_id)
     preflight.check_validation(validation.rows)
 
     # model and reference
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
     base = engine.load_base(arguments.base, settings, recipe.seed)
-    model = engine.with_adapter(base, recipe.lora, settings, arguments.init_adapter)
+    model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
     train_pairs = with_reference(model, folded, pad_id)
     checked = with_reference(model, [fold(pair) for pair in validation.rows], pad_id)
 
     # loop
-    report(f"{STAGE}: {planned.steps} steps on {planned.rows} pairs, reference scored")
+    before = evaluate(model, checked, settings, pad_id)
+    report(f"{STAGE}: {planned.steps} steps of {settings.objective} on {planned.rows} pairs, reference scored")
     objective = engine.Objective(
         collate=lambda batch: collate(batch, pad_id),
-        loss_of=lambda policy, batch, _: dpo_loss(margins(policy, batch, settings.beta)),
+        loss_of=lambda policy, batch, _: loss(policy, batch, settings),
         scaled=False,
-        score=lambda: evaluate(model, checked, settings.beta, pad_id)["loss"],
+        score=lambda: evaluate(model, checked, settings, pad_id)["loss"],
     )
     this_run = engine.Run(STAGE, recipe.seed, work, report)
     fitted = engine.fit(model, train_pairs, settings, planned, objective, this_run)
 
     # record
-    after = evaluate(model, checked, settings.beta, pad_id)
+    after = evaluate(model, checked, settings, pad_id)
     metrics = {
-        "validation_loss_before": float(dpo_loss(torch.zeros(1))),
+        "validation_loss_before": before["loss"],
         "validation_loss_after": after["loss"],
         "validation_margin_after": after["margin"],
         "validation_accuracy_after": after["accuracy"],
         **retention.earlier_losses(model, STAGE, recipe, arguments.data, tokenizer, template, pad_id),
     }
-    return record.publish(model, arguments.out, record.compose(parents, planned, fitted, metrics))
+    done = record.compose(parents, planned, fitted, metrics)
+    return record.publish(model, arguments.out, done, start.merged_before(recipe, arguments.init_adapter))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from training import start
 from training.base_model import describe, file_sha256
 from training.config import Recipe, digest
 from training.engine import Fitted
@@ -29,7 +30,9 @@ _CODE = (
     "engine",
     "attention",
     "preflight",
+    "start",
 )  # modules whose text changes what an adapter becomes
+_CODE_OF = {"preference": ("preference_loss",)}  # and those of one stage beside its script
 
 
 def parents(stage: str, recipe: Recipe, table: pl.DataFrame, base: Path, init_adapter: Path | None) -> dict[str, Any]:
@@ -48,6 +51,7 @@ def parents(stage: str, recipe: Recipe, table: pl.DataFrame, base: Path, init_ad
         "tokenizer_sha256": info.files["tokenizer.json"],
         "template": info.template,
         "template_sha256": info.template_sha256,
+        "strategy": recipe.strategy if init_adapter else None,
         "init_adapter_sha256": file_sha256(weights_of(init_adapter)) if init_adapter else None,
     }
     return {**found, "fingerprint": digest(found)}
@@ -67,7 +71,7 @@ def compose(parents: dict[str, Any], planned: Plan, fitted: Fitted, metrics: dic
 def code_sha256(stage: str) -> str:
     """64 hex digits over the text of the modules that the stage's result depends on."""
     folder = Path(__file__).parent
-    texts = [(folder / f"{module}.py").read_bytes() for module in (*_CODE, stage)]
+    texts = [(folder / f"{module}.py").read_bytes() for module in (*_CODE, stage, *_CODE_OF.get(stage, ()))]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
@@ -92,9 +96,10 @@ def weights_of(adapter: Path) -> Path:
     return path
 
 
-def publish(model: Any, out: Path, record: dict[str, Any]) -> dict[str, Any]:
+def publish(model: Any, out: Path, record: dict[str, Any], under: Path | None = None) -> dict[str, Any]:
     """Write `out/adapter/`, then `out/record.json` with the weights' sha256; checkpoints are removed. Returns the record.
 
+    `under`: an adapter that was merged into the weights before training; what is published is both together.
     The adapter is written beside and renamed. A kill in between leaves a record that does not fit, which `read`
     refuses, or none; training again repairs it.
     """
@@ -102,6 +107,8 @@ def publish(model: Any, out: Path, record: dict[str, Any]) -> dict[str, Any]:
     for leftover in (beside, old):
         shutil.rmtree(leftover, ignore_errors=True)
     model.save_pretrained(str(beside))
+    if under:
+        start.stack(under, beside)
     (beside / "README.md").unlink(missing_ok=True)  # peft's empty card; the release writes the real one
     _name_base(beside / "adapter_config.json", record)
     if adapter.exists():

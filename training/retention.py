@@ -26,7 +26,7 @@ def earlier_losses(
         if not (data_dir / rows.TABLES[earlier][0]).is_file():
             continue
         settings = recipe.stage(earlier)
-        held_out = rows.held_out(rows.read_table(earlier, data_dir), recipe.seed, settings.validation_rows)
+        held_out = rows.held_out(rows.read_table(earlier, data_dir), recipe.seed, settings.validation_rows, settings)
         if earlier == "dapt":
             loaded = rows.passages(held_out, tokenizer, settings.sequence_length)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import polars as pl
 from tokenizers import Tokenizer
 
-from training.config import Weights
+from training.config import Dapt, Stage, Weights
 from training.render import IGNORED, Template, render
 from twainbot import records
 from twainbot.dialogues.tools import TOOLS
@@ -48,6 +49,12 @@ class PairRow:
 
     chosen: TokenRow
     rejected: TokenRow
+    other: TokenRow | None = None  # the same prompt with the chosen reply to another one
+
+    @property
+    def sides(self) -> tuple[TokenRow, ...]:
+        """All that there are, chosen first."""
+        return (self.chosen, self.rejected, *([self.other] if self.other else []))
 
 
 @dataclass(frozen=True)
@@ -78,10 +85,19 @@ def of_split(table: pl.DataFrame, split: str) -> pl.DataFrame:
     return table.filter(pl.col("split") == split)
 
 
-def held_out(table: pl.DataFrame, seed: int, limit: int | None) -> pl.DataFrame:
-    """Validation rows, drawn by hash: `limit` of them, or all."""
+def held_out(table: pl.DataFrame, seed: int, limit: int | None, settings: Stage | None = None) -> pl.DataFrame:
+    """Validation rows, drawn by hash: `limit` of them, or all; none of a name whose weight in the settings is 0."""
     rows = draw(of_split(table, "validation"), seed)
+    for column, shares in (settings.shares if settings else {}).items():
+        never = [name for name, share in shares.items() if share == 0]
+        rows = rows.filter(~pl.col(column).is_in(never).fill_null(False))
     return rows if limit is None else rows.head(limit)
+
+
+def choose_passages(table: pl.DataFrame, seed: int, settings: Dapt) -> pl.DataFrame:
+    """The passages that their styles' shares let pass, each by its own hash, in drawn order."""
+    shares = [settings.styles.get(style, 1.0) for style in table["style"]]
+    return draw(_passing(table, seed, shares), seed)
 
 
 def passages(table: pl.DataFrame, tokenizer: Tokenizer, length: int) -> Loaded:
@@ -106,15 +122,20 @@ def dialogues(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, len
     return loaded
 
 
-def pairs(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int) -> Loaded:
-    """Preference pairs as token rows; a pair with a side longer than `length` tokens is left out and named."""
+def pairs(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int, sides: int = 2) -> Loaded:
+    """Preference pairs as token rows; a pair with a side longer than `length` tokens is left out and named.
+
+    A third side is the chosen reply of the row after, that of the first row for the last one.
+    """
     loaded = Loaded([])
-    for row in table.iter_rows(named=True):
-        sides = [_completed(row, row[side], tokenizer, template) for side in ("chosen", "rejected")]
-        if max(len(side.ids) for side in sides) > length:
+    others = [*table["chosen"][1:], *table["chosen"][:1]]
+    for row, other in zip(table.iter_rows(named=True), others, strict=True):
+        replies = (row["chosen"], row["rejected"], other)[:sides]
+        rendered = [_completed(row, reply, tokenizer, template) for reply in replies]
+        if max(len(side.ids) for side in rendered) > length:
             loaded.too_long.append(row["sample_id"])
         else:
-            loaded.rows.append(PairRow(*sides))
+            loaded.rows.append(PairRow(*rendered))
     return loaded
 
 
@@ -167,8 +188,13 @@ def thinned(table: pl.DataFrame, seed: int, weights: Weights | None) -> pl.DataF
             raise BadInput(
                 f"sft.weights.{column} names {unknown}, and the dialogues have: {known}. Correct the recipe."
             )
-    rows = table.select("sample_id", "persona", "kind", "scenario").iter_rows()
-    passes = [_chance(f"{seed}:weight:{sample_id}") < weights.of(*named) for sample_id, *named in rows]
+    return _passing(table, seed, [weights.of(*names) for names in table.select(*weights.names).iter_rows()])
+
+
+def _passing(table: pl.DataFrame, seed: int, shares: Sequence[float]) -> pl.DataFrame:
+    """Of the rows of one share about so many, each by its own hash: a share changed moves only the rows that have it."""
+    chances = [_chance(f"{seed}:weight:{sample}") for sample in table["sample_id"]]
+    passes = [chance < share for chance, share in zip(chances, shares, strict=True)]
     return table.filter(pl.Series(passes, dtype=pl.Boolean))
 
 

@@ -9,15 +9,17 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from training import engine, preflight, record, retention, rows
+from training import engine, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
 from training.render import tokenizer_of
+from training.trouble import guarded
 
 STAGE = "sft"
 
 
+@guarded
 def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     """Train the stage and return its record. Raises BadInput from the preflight gate, Diverged from the loop."""
     recipe = load_recipe(arguments.config)
@@ -31,7 +33,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     chosen = rows.of_split(table, "train")
     chosen = rows.choose_dialogues(chosen, recipe.seed, settings.max_rows, settings.no_call_share, settings.weights)
     train = rows.dialogues(chosen, tokenizer, template, settings.sequence_length)
-    held_out = rows.held_out(table, recipe.seed, settings.validation_rows)
+    held_out = rows.held_out(table, recipe.seed, settings.validation_rows, settings)
     validation = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)
     lines = engine.pack(train.rows, settings.sequence_length)
     checked = engine.pack(validation.rows, settings.sequence_length)
@@ -44,7 +46,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
     base = engine.load_base(arguments.base, settings, recipe.seed)
-    model = engine.with_adapter(base, recipe.lora, settings, arguments.init_adapter)
+    model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
 
     # loop
     before = engine.mean_nll(model, checked, pad_id)
@@ -66,7 +68,8 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     }
     made = record.compose(parents, planned, fitted, metrics)
     sees = {"passes": planned.steps / planned.epoch_steps, "rows": [asdict(part) for part in rows.seen(chosen, train)]}
-    return record.publish(model, arguments.out, {**made, "seen": sees})
+    under = start.merged_before(recipe, arguments.init_adapter)
+    return record.publish(model, arguments.out, {**made, "seen": sees}, under)
 
 
 if __name__ == "__main__":

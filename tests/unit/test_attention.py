@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_training import base
-from transformers import GptOssConfig, LlamaConfig, Qwen2Config
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, GptOssConfig, LlamaConfig, Qwen2Config
 
 from training import attention
 
@@ -64,6 +64,26 @@ def test_rows_begin_where_positions_do_not_go_up_by_one():
 
 def test_models_whose_layers_do_not_all_see_everything_keep_their_own_attention(monkeypatch):
     assert attention.implementation(LlamaConfig()) == attention.implementation(Qwen2Config()) == attention.NAME
-    assert attention.implementation(GptOssConfig()) == "sdpa"
+    assert attention.implementation(Gemma3TextConfig()) == "sdpa"
+    assert attention.implementation(GptOssConfig()) == "eager"  # its sinks are in no kernel of SDPA
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert attention.implementation(LlamaConfig()) == "sdpa"
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "qwen2"])
+def test_packed_rows_have_the_logits_that_they_have_alone_in_other_architectures_too(kind):
+    sizes = {"vocab_size": 200, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "num_hidden_layers": 2}  # fmt: skip
+    if kind == "gemma3":  # one layer with a window of 8 and one that sees everything
+        layers = ["sliding_attention", "full_attention"]
+        config = Gemma3TextConfig(**sizes, head_dim=8, sliding_window=8, layer_types=layers)
+    else:
+        config = Qwen2Config(**sizes)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention.implementation(config)).eval()
+    parts = [ids(1, size) for size in (12, 5, 20)]
+    positions = torch.cat([torch.arange(part.shape[1]) for part in parts])[None]
+    with torch.no_grad():
+        packed = model(input_ids=torch.cat(parts, dim=1), position_ids=positions, use_cache=False).logits
+        alone = torch.cat([model(input_ids=part, use_cache=False).logits for part in parts], dim=1)
+    assert (packed - alone).abs().max() < 1e-5

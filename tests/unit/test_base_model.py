@@ -90,6 +90,13 @@ def test_a_local_folder_is_copied_under_its_content_hash(tmp_path):
     assert describe(made).note == "Copied from a local folder."
 
 
+def test_a_base_that_lost_its_template_names_the_repair(tmp_path):
+    shutil.copytree(base(), tmp_path / "bare")
+    (tmp_path / "bare" / "chat_template.jinja").unlink()
+    with pytest.raises(MissingModel, match=r"lost its chat template chat_template\.jinja.* rematerialize base/model"):
+        template_of(tmp_path / "bare")
+
+
 def test_a_local_folder_without_weights_names_what_is_expected(tmp_path):
     with pytest.raises(MissingModel, match="TWAINBOT_BASE_MODEL"):
         prepare(str(tmp_path), tmp_path / "models")

@@ -137,7 +137,7 @@ def test_a_message_without_a_role_is_refused():
 
 
 def test_an_unknown_template_lists_the_known_ones(tmp_path):
-    with pytest.raises(UnknownName, match="hermes, smollm2"):
+    with pytest.raises(UnknownName, match="harmony, hermes, smollm2"):
         load_template("alpaca")
     with pytest.raises(MissingModel, match=r"tokenizer\.json"):
         tokenizer_of(tmp_path)

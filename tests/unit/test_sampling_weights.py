@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from training import rows
-from training.config import Sft, Weights
+from training.config import Dapt, Sft, Weights
 from training.render import IGNORED
 from training.rows import Loaded, Seen, TokenRow
 from twainbot.errors import BadInput
@@ -106,3 +106,46 @@ def test_what_is_seen_is_counted_by_name_after_the_too_long_are_out():
         Seen("scenario", "joke", 1, 2, 1, 1 / 4),
         Seen("scenario", "single", 1, 4, 3, 3 / 4),
     ]
+
+
+# passages, and who judges
+
+
+def passages(**counts: int) -> pl.DataFrame:
+    """So many passages of each style, every fifth for validation."""
+    styles = [style for style, count in counts.items() for _ in range(count)]
+    names = [f"p{number:04d}" for number in range(len(styles))]
+    splits = ["validation" if number % 5 == 0 else "train" for number in range(len(styles))]
+    return pl.DataFrame({"sample_id": names, "style": styles, "split": splits})
+
+
+def dapt_of(styles: dict[str, float]) -> Dapt:
+    return Dapt(
+        learning_rate=1e-3, sequence_length=16, micro_batch=1, effective_batch=1, checkpoint_steps=1, minimum_steps=1,
+        styles=styles,
+    )  # fmt: skip
+
+
+def test_a_style_of_share_nothing_is_neither_read_nor_does_it_judge():
+    table, settings = passages(twain=100, franklin=100, joke=200), dapt_of({"franklin": 0.0, "joke": 0.25})
+    chosen = dict(rows.choose_passages(table, 7, settings)["style"].value_counts().iter_rows())
+    assert chosen["twain"] == 100
+    assert "franklin" not in chosen
+    assert 30 <= chosen["joke"] <= 70  # 50 expected, 6 standard deviation
+    judging = dict(rows.held_out(table, 7, None, settings)["style"].value_counts().iter_rows())
+    assert judging == {"twain": 20, "joke": 40}  # a fifth of each, a quarter of a style is still that style
+
+
+def test_without_shares_all_passages_are_read_in_the_order_of_the_draw():
+    table = passages(twain=10, joke=10)
+    assert rows.choose_passages(table, 7, dapt_of({})).equals(rows.draw(table, 7))
+    assert rows.held_out(table, 7, 3, dapt_of({})).equals(rows.held_out(table, 7, 3))
+
+
+def test_a_persona_that_never_trains_does_not_judge_dialogues():
+    table = HOUSE.with_columns(split=pl.lit("validation"))
+    settings = Sft(
+        learning_rate=1e-3, sequence_length=16, micro_batch=1, effective_batch=1, checkpoint_steps=1, minimum_steps=1,
+        weights=Weights(persona={"twain": 0.0}),
+    )  # fmt: skip
+    assert personas(rows.held_out(table, 7, None, settings)) == {"franklin": 300}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from resources import merging
 from training import command, config
 from twainbot.errors import BadConfig, UnknownName
 
@@ -38,8 +40,91 @@ def test_every_recipe_in_every_folder_validates(path):
 def test_every_recipe_starts_with_a_command_that_its_script_understands(path, root):
     words = path.read_text().splitlines()[0].removeprefix("# ").split()
     assert words[:2] == ["python", "-m"]
-    arguments = command.parse(words[2].removeprefix("training."), words[3:])
+    mix = config.load_recipe(path).mix
+    assert words[2] in (["resources.merging"] if mix else [f"training.{stage}" for stage in config.STAGES])
+    arguments = merging.parse(words[3:]) if mix else command.parse(words[2].removeprefix("training."), words[3:])
     assert root / arguments.config == path
+
+
+def test_no_recipe_lies_where_these_tests_do_not_look():
+    assert sorted(config.CONFIGS.rglob("*.y*ml")) == RECIPES
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_tells_what_its_values_lead_to(path):
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    said = {line.split(":")[0].strip() for line in lines if "#" in line}
+    keys = {line.split(":")[0].strip() for line in lines if ":" in line}
+    weighty = {
+        "learning_rate",
+        "epochs",
+        "r",
+        "dropout",
+        "strategy",
+        "beta",
+        "styles",
+        "persona",
+        "adapters",
+        "combination",
+    }
+    assert path.parent.name == "tiny" or not (keys - said) & weighty
+
+
+@pytest.mark.parametrize("profile", ["sample", "laptop", "full"])
+def test_each_persona_has_a_recipe_that_reads_its_own_rows_and_not_the_others(profile):
+    styles = {"twain": "twain", "franklin": "franklin", "satirist": "satire"}
+    for persona, style in styles.items():
+        recipe = config.load_recipe(config.recipe_path(profile, persona))
+        assert {name for name, share in recipe.dapt.styles.items() if share == 0} == set(styles.values()) - {style}
+        assert recipe.sft.weights.persona == dict.fromkeys(set(styles) - {persona}, 0.0)
+        assert recipe.lora == config.load_recipe(config.recipe_path(profile, "default")).lora
+
+
+def test_a_mixture_names_recipes_of_its_own_profile():
+    for path in RECIPES:
+        mix = config.load_recipe(path).mix
+        for name in mix.adapters if mix else ():
+            assert config.recipe_path(path.parent.name, name).is_file()
+
+
+def test_the_qwen_recipe_is_the_briefs_to_the_letter_and_pins_its_base():
+    recipe = config.load_recipe(config.recipe_path("full", "qwen2.5-coder-1.5b-instruct"))
+    assert recipe.base.name == "Qwen/Qwen2.5-Coder-1.5B-Instruct"
+    assert (recipe.lora.r, recipe.lora.alpha, recipe.lora.dropout) == (16, 32, 0.05)
+    assert recipe.lora.target_modules == ("q_proj", "k_proj", "v_proj", "o_proj")
+    assert (recipe.dapt.learning_rate, recipe.sft.learning_rate) == (2e-4, 1e-4)
+    assert recipe.dapt.epochs in (1, 2)
+    assert recipe.sft.epochs in (2, 3)
+    for stage in (recipe.dapt, recipe.sft):
+        assert (stage.sequence_length, stage.effective_batch, stage.precision) == (1024, 128, "bf16")
+
+
+def test_a_recipe_says_only_what_differs_from_the_one_that_it_extends(tmp_path):
+    default, twain = (config.load_recipe(config.recipe_path("sample", name)) for name in ("default", "twain"))
+    assert twain.preference == default.preference
+    assert twain.sft.learning_rate == default.sft.learning_rate
+    assert twain.stage_hash("preference") == default.stage_hash("preference")
+    assert twain.stage_hash("dapt") != default.stage_hash("dapt")
+
+
+def test_a_recipe_extends_one_file_that_stands_alone(tmp_path):
+    folder = tmp_path / "sample"
+    folder.mkdir()
+    shutil.copy(SAMPLE, folder)
+    (folder / "one.yaml").write_text("extends: default\nlora: {r: 8}\n")
+    (folder / "two.yaml").write_text("extends: one\n")
+    (folder / "none.yaml").write_text("extends: nowhere\n")
+    one = config.load_recipe(folder / "one.yaml")
+    assert (one.lora.r, one.lora.alpha) == (8, 32)
+    with pytest.raises(BadConfig, match=r"two\.yaml extends one, which extends another. Extend default instead"):
+        config.load_recipe(folder / "two.yaml")
+    with pytest.raises(BadConfig, match=r"No recipe at .*nowhere\.yaml"):
+        config.load_recipe(folder / "none.yaml")
+
+
+def test_a_style_that_no_passage_has_is_refused_with_those_there_are(tmp_path):
+    with pytest.raises(BadConfig, match=r"dapt.styles: no passage is of style twian; styles are twain, franklin"):
+        config.load_recipe(recipe_with(tmp_path, "dapt", styles={"twian": 0.5}))
 
 
 def test_the_full_recipe_is_the_one_that_the_brief_asks_for():
