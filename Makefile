@@ -8,6 +8,9 @@ PORT ?= 3000
 # Where a CPU build of torch is wanted: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 TORCH_INDEX_URL ?=
 BIN := $(VENV)/bin
+# What bench-curation counts tokens with and reads: the sample's base and, where they are, real books.
+TOKENIZER ?= $(firstword $(wildcard $(TWAINBOT_HOME)/models/smollm2-*/tokenizer.json))
+BOOKS ?= $(wildcard $(TWAINBOT_SHARED_DATA)/gutenberg)
 READY := $(VENV)/.ready
 
 # Both homes absolute: Dagster resolves relative folders against the current directory.
@@ -60,7 +63,8 @@ bench: $(READY) ## Side-by-side measurements
 
 bench-curation: $(READY) ## Near-duplicates, chunking and screening beside their peers (PEERS=folder of the peers)
 	@$(BIN)/python benchmarks/curation.py $(if $(PEERS),--peers $(PEERS))
-	@test ! -f benchmarks/curation_text.py || $(BIN)/python benchmarks/curation_text.py
+	@test -n "$(TOKENIZER)" || { echo "No tokenizer yet. Run make run first, or set TOKENIZER to a tokenizer.json."; exit 2; }
+	@$(BIN)/python benchmarks/curation_text.py $(TOKENIZER) $(BOOKS)
 
 bench-dialogues: $(READY) ## The offline grammar held to its bars; after `make run`
 	@$(BIN)/python benchmarks/dialogues.py --home $(TWAINBOT_HOME) --profile $(PROFILE)

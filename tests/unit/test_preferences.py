@@ -17,14 +17,17 @@ from twainbot.dialogues.tools import FORECAST_TOOL
 from twainbot.evals.tool_calls import parse_calls, score
 from twainbot.records import PREFERENCE
 
-EXPECTED = {  # flaw -> a problem that the gate must name
-    "wrong_number": "ungrounded_number",
-    "invented_alert": "invented_alert",
-    "swapped_high_low": "wrong_role",
-    "flat_voice": "flat_voice",
-    "forecast_despite_failure": "forecast_despite_failure",
-    "no_call": "no_call",
-    "needless_call": "argument_not_said",
+EXPECTED = {  # flaw -> problems, one of which the gate must name
+    "wrong_number": {
+        "ungrounded_number",
+        "ungrounded_claim",
+    },  # a figure that stands elsewhere in the result is a false claim
+    "invented_alert": {"invented_alert"},
+    "swapped_high_low": {"wrong_role"},
+    "flat_voice": {"flat_voice"},
+    "forecast_despite_failure": {"forecast_despite_failure"},
+    "no_call": {"no_call"},
+    "needless_call": {"argument_not_said"},
 }
 CHECKED = {  # flaw of a call -> what the checker of tool calls says of it
     "broken_json": "0 calls where 1 are right",
@@ -61,7 +64,7 @@ def test_the_gate_rejects_each_planted_flaw_and_passes_each_chosen_reply(seed):
             found = [
                 problem.partition(":")[0] for problem in quality.problems(ending(pair, pair["rejected"]), FORECAST_TOOL)
             ]
-            assert EXPECTED[pair["flaw"]] in found, (pair["flaw"], pair["rejected"])
+            assert EXPECTED[pair["flaw"]] & set(found), (pair["flaw"], pair["rejected"])
         if not parse_calls(pair["chosen"])[0]:
             assert quality.problems(ending(pair, pair["chosen"]), FORECAST_TOOL) == []
 
