@@ -83,6 +83,7 @@ def all_rows(lake: Lake, stage: str) -> pl.DataFrame:
     return pl.concat([lake.scan_all(f"{stage}/{source}").collect() for source in UNITS_READ], how="diagonal_relaxed")
 
 
+@pytest.mark.slow
 def test_planted_copies_and_the_planted_problem_are_found_and_everything_is_committed(graph):
     done = graph.materialize(dedupe.EDGES, dedupe.CLUSTERS, curated.PASSAGES, curated.REJECTS)
     assert done.success

@@ -119,6 +119,7 @@ def test_a_lone_row_has_the_logits_of_the_models_own_masks(base):
         assert (ours - alone(model, row)).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_the_adapter_of_the_recipe_trains_on_it(base, tmp_path):
     recipe = yaml.safe_load((CONFIGS / "tiny" / "default.yaml").read_text())
     recipe["lora"]["target_modules"] = list(load_recipe(CONFIGS / "full" / "gpt-oss-20b.yaml").lora.target_modules)

@@ -50,6 +50,7 @@ def starved(work, stage, room: int, said: list[str], *, after: int = 2):
     return model, engine.fit(model, lines, stage, planned, objective, engine.Run("sft", 3, work, said.append))
 
 
+@pytest.mark.slow
 def test_where_memory_runs_out_half_as_many_rows_at_once_end_in_the_same_weights(tmp_path):
     stage = STAGE.model_copy(update={"micro_batch": 2, "effective_batch": 2, "checkpoint_steps": 50})
     said: list[str] = []
@@ -62,6 +63,7 @@ def test_where_memory_runs_out_half_as_many_rows_at_once_end_in_the_same_weights
     assert (adapter_weights(model) - adapter_weights(plain)).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_memory_that_is_still_too_little_stops_without_a_third_try(tmp_path):
     stage = STAGE.model_copy(update={"micro_batch": 4, "effective_batch": 4})
     said: list[str] = []
@@ -123,6 +125,7 @@ def test_a_full_disk_is_known_in_every_form(error):
     assert not trouble.out_of_memory(error)
 
 
+@pytest.mark.slow
 def test_a_disk_full_at_a_checkpoint_leaves_the_one_before_and_a_rerun_ends_in_the_same_weights(tmp_path, monkeypatch):
     data, whole = write_data(tmp_path / "data"), torch.save
 
@@ -144,6 +147,7 @@ def test_a_disk_full_at_a_checkpoint_leaves_the_one_before_and_a_rerun_ends_in_t
     assert resumed["adapter_sha256"] == unbroken["adapter_sha256"]
 
 
+@pytest.mark.slow
 def test_a_disk_full_while_publishing_keeps_the_adapter_before(tmp_path, monkeypatch):
     data = write_data(tmp_path / "data")
     arguments = Arguments(TINY, data, base(), tmp_path / "out")
@@ -162,6 +166,7 @@ def test_a_disk_full_while_publishing_keeps_the_adapter_before(tmp_path, monkeyp
 # two at once
 
 
+@pytest.mark.slow
 def test_a_second_training_in_the_same_folder_is_refused_and_the_first_goes_on(tmp_path):
     data = write_data(tmp_path / "data")
     arguments = Arguments(TINY, data, base(), tmp_path / "out")
