@@ -680,3 +680,9 @@ def test_decades_cover_their_part():
         "60s": (60, 69),
         "teens": (13, 19),
     }
+
+
+def test_a_state_that_opens_a_sentence_is_no_wind_direction():
+    told = {"state": "SC", "alerts": ["Wind Advisory"]}
+    found = grounding.judge("South Carolina has a Wind Advisory in force.", [told])
+    assert {claim.kind: claim.verdict for claim in found} == {"place": "supported", "alert": "supported"}

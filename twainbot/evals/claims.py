@@ -13,6 +13,7 @@ from typing import Any
 
 from twainbot.evals import phrases
 from twainbot.evals.numerals import Numeral, numerals
+from twainbot.evals.places_dates import STATE_NAMES
 from twainbot.evals.sky import IDIOMS, LEXICON
 
 Span = tuple[int, int]
@@ -402,6 +403,9 @@ def _directions(sentence: _Sentence) -> list[Assertion]:
     for m in phrases.DIRECTION.finditer(sentence.text):
         degrees = compass_degrees(m["word"] or m["code"])
         if degrees is None or not phrases.WIND.search(sentence.clause(*m.span())):
+            continue
+        after = re.match(r"\s+([A-Z][a-z]+)", sentence.text[m.end() :])
+        if after and f"{m[0]} {after[1]}".lower() in STATE_NAMES:
             continue
         if m["code"] or m["word"][0].islower() or not sentence.text[: m.start()].strip():
             found.append(_assertion(sentence, *m.span(), "wind_direction", degrees, unit="degrees"))
