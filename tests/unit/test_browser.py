@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -117,9 +118,20 @@ def browsers_left() -> list[str]:
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if "twainbot-browser-" in line:
+        if str(Path(tempfile.gettempdir()) / "twainbot-browser-") in line:
             found.append(line)
     return found
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_folder(monkeypatch):
+    """Browsers of this test alone have their profiles here: another worker may show a page at the same time.
+
+    The path is short, as a browser's socket lies below it.
+    """
+    with tempfile.TemporaryDirectory(prefix="tb-") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.mark.ui
