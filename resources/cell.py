@@ -217,7 +217,7 @@ def begin(job: Job, tell: int, waits: int) -> None:
 
 
 def build_root() -> None:
-    """A file system of the interpreter and its libraries, read-only, and an empty /work of 8 MB."""
+    """A file system of the interpreter and its libraries, read-only, and an empty /room of 8 MB."""
     held = [(path, os.open(path, os.O_PATH)) for path in bound()]
     new = os.path.realpath(sys.base_prefix)  # any folder that surely exists: it is covered here, and bound again below
     with open(__file__, encoding="utf-8") as file:
@@ -230,17 +230,17 @@ def build_root() -> None:
         if os.path.islink(f"/{name}"):
             os.symlink(os.readlink(f"/{name}"), f"{new}/{name}")
     write(f"{new}/cell.py", own)
-    os.mkdir(f"{new}/work")
+    os.mkdir(f"{new}/room")
     read_only = struct.pack("QQQQ", 1 | 2 | 4, 0, 0, 0)  # no writes, no set-user-id, no devices
     checked("a mount cannot be made read-only", libc().syscall(442, -100, new.encode(), 0x8000, read_only, 32))
     mounted(
-        "tmpfs", f"{new}/work", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"size={SCRATCH},nr_inodes=256,mode=1777"
+        "tmpfs", f"{new}/room", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"size={SCRATCH},nr_inodes=256,mode=1777"
     )
     os.chdir(new)
     number = next(row[MACHINES[os.uname().machine][0]] for row in DENIED if row[0] == "pivot_root")
     checked("the root cannot be changed", libc().syscall(number, b".", b"."))
     checked("the old root cannot be left", libc().umount2(b".", 2))
-    os.chdir("/work")
+    os.chdir("/room")
     checked("the host's name cannot be hidden", libc().sethostname(b"sandbox", 7))
 
 
@@ -316,7 +316,7 @@ def become_solution(take: int, give: int, token: str) -> None:
     for number, wanted in [(fcntl.fcntl(take, fcntl.F_DUPFD, 10), 3), (fcntl.fcntl(give, fcntl.F_DUPFD, 10), 4)]:
         os.dup2(number, wanted)
         os.close(number)
-    environment = {"LANG": "C.UTF-8", "HOME": "/work", "TMPDIR": "/work", "PYTHONHASHSEED": "0"}
+    environment = {"LANG": "C.UTF-8", "HOME": "/room", "TMPDIR": "/room", "PYTHONHASHSEED": "0"}
     command_line = [interpreter(), "-P", "-s", "-S", "-B", "/cell.py", "solve", token]
     os.execve(command_line[0], command_line, environment)  # noqa: S606  (no shell is wanted)
 

@@ -92,7 +92,7 @@ def big_file(host: Host) -> str:
     """Fill the disk: one large file, and many."""
     written = 0
     for number in range(64):
-        with suppress(OSError), open(f"/work/{number}", "wb", buffering=0) as file:
+        with suppress(OSError), open(f"/room/{number}", "wb", buffering=0) as file:
             for _ in range(64):
                 written += file.write(bytes(1 << 20))
     return CONTAINED if written <= 16 << 20 else f"wrote {written} bytes"
@@ -193,7 +193,7 @@ def trace_others(host: Host) -> str:
 
 def leftovers(host: Host) -> str:
     """Leave files where others may find them."""
-    for place in ("/dev/shm", "/tmp", "/var/tmp", "/work", host["temporary"]):
+    for place in ("/dev/shm", "/tmp", "/var/tmp", "/room", host["temporary"]):
         with suppress(OSError), open(f"{place}/{host['token']}", "wb") as file:
             file.write(b"x")
     return CONTAINED
@@ -201,17 +201,17 @@ def leftovers(host: Host) -> str:
 
 def symlinks(host: Host) -> str:
     """Go out through links, parents and a root of its own."""
-    os.symlink(host["folder"], "/work/link")
+    os.symlink(host["folder"], "/room/link")
     with suppress(OSError):
-        os.link("/cell.py", "/work/hard")
+        os.link("/cell.py", "/room/hard")
         return "a hard link to a file outside"
     with suppress(OSError):
-        os.chroot("/work")
+        os.chroot("/room")
         return "a root of its own"
-    for path in ("/work/link/secret", f"/work/{'../' * 12}{host['secret']}"):
+    for path in ("/room/link/secret", f"/room/{'../' * 12}{host['secret']}"):
         if os.path.exists(path):
             return f"found {path}"
-    with suppress(OSError), open("/work/link/new", "wb"):
+    with suppress(OSError), open("/room/link/new", "wb"):
         return "wrote through a link"
     return CONTAINED
 
@@ -267,13 +267,13 @@ def gain_rights(host: Host) -> str:
     new_user = 0x10000000
     tries: dict[str, Callable[[], Any]] = {
         "setuid": lambda: os.setuid(0), "setgid": lambda: os.setgid(0), "setgroups": lambda: os.setgroups([0]),
-        "hostname": lambda: socket.sethostname("mine"), "device": lambda: os.mknod("/work/device", 0o20666, 259),
+        "hostname": lambda: socket.sethostname("mine"), "device": lambda: os.mknod("/room/device", 0o20666, 259),
     }  # fmt: skip
     for name, attempt in tries.items():
         with suppress(OSError):
             attempt()
             return f"{name} was allowed"
-    if library.unshare(new_user) == 0 or library.mount(b"none", b"/work", b"tmpfs", 0, None) == 0:
+    if library.unshare(new_user) == 0 or library.mount(b"none", b"/room", b"tmpfs", 0, None) == 0:
         return "a namespace or a mount of its own"
     if library.mount(b"none", b"/", None, 32 | 4096, None) == 0:
         return "a root that can be written"

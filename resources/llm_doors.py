@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,7 +59,7 @@ class Dialect:
         return replace(self, form=forms[self.form]) if self.form in forms else None
 
 
-class SdkDoor:
+class SdkDoor(ABC):
     """What the two doors share: asking with what the endpoint understands, and telling no secrets."""
 
     name = error = ""  # the SDK's package, and its base of all exceptions
@@ -95,18 +96,21 @@ class SdkDoor:
             said = self.clean(" ".join(str(found).split()))[:80]
         raise TryLater(f"{self.where} answered with something that is no completion: {said!r}.")
 
+    @abstractmethod
     def body(self, request: Request, dialect: Dialect | None = None) -> dict[str, Any]:
         """The request as JSON."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answer(self, plain: Mapping[str, Any], request: Request | None) -> Answer:
-        raise NotImplementedError
+        """The service's object as an answer."""
 
+    @abstractmethod
     def _client(self, library: Any) -> Any:
-        raise NotImplementedError
+        """The SDK's client, without retries of its own."""
 
+    @abstractmethod
     def _send(self, body: Mapping[str, Any]) -> Any:
-        raise NotImplementedError
+        """Post the request."""
 
     def guarded(self, ask: Callable[[], Any]) -> Any:
         """What the call gives; NotTaken is handed back, other faults are raised.
