@@ -39,7 +39,6 @@ WORDED = [keys.source("prompts"), keys.source("generator_prompts"), keys.setting
     deps=[
         keys.settings("dialogues"),
         keys.source("prompts"),
-        keys.source("units"),
         dg.AssetDep(keys.key("corpora/weather"), partition_mapping=dg.AllPartitionMapping()),
     ],
     check_specs=specs(SEEDS, gates.SEEDS, BATCHES),

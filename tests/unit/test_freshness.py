@@ -1,10 +1,11 @@
-"""What the latest execution of a check says about its asset."""
+"""What the latest execution of a check says about its asset, and what makes frozen seeds stale."""
 
 import dagster as dg
 import pytest
 from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, DagsterEventType
 
-from twainbot_assets.freshness import Freshness, Item
+from twainbot_assets import dialogues, keys
+from twainbot_assets.freshness import LINEAGE_ONLY, Freshness, Item
 
 NAME = "is_sound"
 
@@ -56,3 +57,9 @@ def test_a_check_whose_run_was_killed_before_it_ended_makes_its_asset_stale(defs
         assert Freshness(defs, instance).failed_checks(Item("table")) == []  # at work, as far as anyone knows
         instance.report_run_failed(run)
         assert Freshness(defs, instance).failed_checks(Item("table")) == [f"its check {NAME} never ended"]
+
+
+def test_neither_a_new_text_nor_a_new_unit_makes_frozen_seeds_stale():
+    read = dialogues.seeds.asset_deps[dialogues.SEEDS]
+    stale_by = {keys.table(key) for key in read if (dialogues.SEEDS, key) not in LINEAGE_ONLY}
+    assert stale_by == {"sources/settings_dialogues", "sources/prompts"}
