@@ -381,6 +381,12 @@ def test_a_call_is_held_to_the_schema_that_its_row_offers():
     assert quality.problems({**sound, "tools": json.dumps([FORECAST_TOOL])}) == ["unknown_tool: get_days"]
 
 
+def test_a_call_with_an_argument_of_a_tool_that_names_none_is_a_fault_and_no_crash():
+    bare = {"type": "function", "function": {"name": "get_days", "parameters": {"type": "object"}}}
+    made = {**days_row(days_call(city="Elko"), "Elko on Friday, please."), "tools": json.dumps([bare])}
+    assert quality.problems(made) == ["arguments: city is not in the schema"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind"),
     [

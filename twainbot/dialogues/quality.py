@@ -192,9 +192,9 @@ def _call_problems(turns: Sequence[Row], at: int, offered: Mapping[str, _Schema]
     words = [turn["content"] for turn in turns[:at] if turn["role"] == "user"]
     results = [turn["content"] for turn in turns[:at] if turn["role"] == "tool"]
     today = said.stated_today(turns)
+    properties = schema.parameters.get("properties") or {}
     for name, value in arguments.items():
-        parameter = schema.parameters["properties"].get(name, {})
-        if not said.is_said(value, parameter, words, results, today):
+        if not said.is_said(value, properties.get(name, {}), words, results, today):
             yield f"argument_not_said: {name}={value!r} is not in the user's words"
 
 
