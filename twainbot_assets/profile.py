@@ -291,13 +291,15 @@ def overridden(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name_model(dialogues: Any, model: str | None) -> None:
-    """TWAINBOT_LLM_MODEL replaces the generator's model, and is the judge's where the profile names none."""
+    """TWAINBOT_LLM_MODEL replaces the generator's model, and is that of a judging service for which the profile names none."""
     if not model or not isinstance(dialogues, dict):
         return
-    for role in ("generator", "judge"):
-        door = dialogues.get(role)
-        if isinstance(door, dict) and door.get("backend", GRAMMAR) != GRAMMAR:
-            door["model"] = model if role == "generator" else door.get("model") or model
+    generator, judge = dialogues.get("generator"), dialogues.get("judge")
+    if isinstance(generator, dict) and generator.get("backend", GRAMMAR) != GRAMMAR:
+        generator["model"] = model
+    # a local judge without a model is the profile's own base
+    if isinstance(judge, dict) and judge.get("backend", GRAMMAR) not in (GRAMMAR, LOCAL):
+        judge["model"] = judge.get("model") or model
 
 
 def replaced_feeds(feeds: list[dict[str, Any]], named: str) -> list[dict[str, Any]]:

@@ -152,6 +152,13 @@ def test_the_environment_names_the_generators_model_and_the_judges_where_it_has_
     assert parse(raw(), PATH).dialogues.generator.model == "", "a door that is shut stays shut"
 
 
+def test_a_local_judge_without_a_model_stays_the_profiles_own_base_whatever_model_the_environment_names(monkeypatch):
+    monkeypatch.setenv("TWAINBOT_LLM_MODEL", "m2")
+    dialogues = yaml.safe_load(generating())["dialogues"]
+    chosen = parse(raw(dialogues={**dialogues, "judge": {"backend": "local"}}), PATH).dialogues
+    assert (chosen.generator.model, chosen.judge.model) == ("m2", "")
+
+
 def test_a_generators_settings_make_no_seed_stale_and_its_budget_makes_nothing_stale(monkeypatch):
     monkeypatch.setenv("TWAINBOT_LLM_MODEL", "m2")
     plain, model, dear = (
