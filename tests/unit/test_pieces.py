@@ -204,6 +204,14 @@ def test_an_observation_survives_the_seed():
     assert pieces.thawed(json.loads(json.dumps(pieces.frozen(seen(3))))) == seen(3)
 
 
+def test_no_piece_is_about_a_town_that_the_evaluation_keeps():
+    wanted = seeds.DialogueSettings(tool_calls=0, contrastive=0, style_transfer=12, bulletin_share=1.0)
+    kept, free = seen(0, town="Bowling Green"), seen(1, town="Quarry")
+    made = seeds.make_seeds(PASSAGES, "b0", wanted, 3, [kept, free])
+    told_of = {json.loads(text)["seen"]["town"] for text in made["payload"] if '"seen"' in text}
+    assert told_of == {"Quarry"}
+
+
 def test_bulletins_and_retellings_take_turns_by_the_share_asked_for():
     forms = Counter(row["style_tags"][2] for row in written(20, bulletin_share=0.75).to_dicts())
     assert forms["bulletin"] == 15  # 0.75 x 20; the five others are 2 lines of which each may serve three times

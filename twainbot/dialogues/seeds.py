@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from twainbot.dialogues import pieces, prompts, situations, transfer
+from twainbot.dialogues import pieces, prompts, situations, transfer, weather
 from twainbot.dialogues.observations import Observation
 from twainbot.dialogues.preferences import FLAWS
 from twainbot.dialogues.situations import pick as _pick
@@ -61,18 +61,19 @@ def make_seeds(
     """The batch's SEED rows, sorted by id `<batch>/<kind>/<nnnn>`; equal inputs give equal rows.
 
     Passages need chunk_id, style and text; `observations` are what curated bulletins said. Without either there are no
-    style_transfer seeds; no passage and no observation is used twice before each was used once. A dialogue that stands
-    on an observation has its chunk among its chunk_ids.
+    style_transfer seeds; no passage and no observation is used twice before each was used once. Towns that the evaluation
+    keeps for itself are left out. A dialogue that stands on an observation has its chunk among its chunk_ids.
     """
     missing = {"chunk_id", "style", "text"} - set(passages.columns)
     if missing:
         raise BadInput(f"Passages lack the columns {sorted(missing)}. Materialize curated/passages first.")
     if not re.fullmatch(r"[\w-]+", batch):
         raise BadUse(f"Batch name {batch!r} must be letters, digits, '-' or '_', such as b000.")
-    seen = [observation for observation in observations if situations.is_usable(observation)]
+    ours = [observation for observation in observations if not weather.is_reserved(observation.town, observation.state)]
+    seen = [observation for observation in ours if situations.is_usable(observation)]
     rows = [
         *_rows(batch, "tool_calls", settings.tool_calls, seed, lambda rng, _: _talk_seed(rng, settings, seen)),
-        *_style_rows(passages, observations, batch, settings, seed),
+        *_style_rows(passages, ours, batch, settings, seed),
         *_rows(batch, "contrastive", settings.contrastive, seed, _contrastive_seed),
     ]
     return frame(rows, SEED).sort("seed_id")
