@@ -43,11 +43,11 @@ def labelled_synthetic(rows: pl.DataFrame) -> Finding:
 
 def varied(rows: pl.DataFrame) -> Finding:
     """Share of replies with an opening of their own."""
-    from twainbot.dialogues.quality import variety
+    from twainbot.dialogues.quality import replies, unique_openings
 
     if rows.is_empty():
         return Finding(True, "no dialogues to compare", 0.0)
-    found = variety(rows)["unique_openings"]
+    found = unique_openings([reply for row in rows.to_dicts() for reply in replies(row)])
     bound = thresholds.MIN_DISTINCT_OPENINGS
     return Finding(found >= bound, f"{found:.0%} of replies open in their own words", found, bound)
 
@@ -82,11 +82,9 @@ def replies_like_peoples(rows: pl.DataFrame) -> Finding:
 
 def questions_like_peoples(rows: pl.DataFrame) -> Finding:
     """Variety of the user turns against as many questions by people. A line given to be retold is no question."""
-    import polars as pl
+    from twainbot.dialogues.quality import questions
 
-    asked = rows.filter(pl.col("kind") != "style_transfer").to_dicts()
-    turns = [turn["content"] for row in asked for turn in row["turns"] if turn["role"] == "user"]
-    return _against_people(turns, thresholds.HUMAN_QUESTIONS)
+    return _against_people([text for row in rows.to_dicts() for text in questions(row)], thresholds.HUMAN_QUESTIONS)
 
 
 def _against_people(texts: list[str], people: dict[int, tuple[float, float]]) -> Finding:

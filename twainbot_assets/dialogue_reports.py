@@ -89,19 +89,12 @@ def _personas(rows: pl.DataFrame) -> pl.Series:
 
 
 def _spoken(rows: pl.DataFrame) -> tuple[list[str], list[str]]:
-    """All replies, and the user turns of what is no retelling; empty turns left out."""
-    from twainbot.dialogues.quality import replies
+    """All replies and questions; empty turns left out."""
+    from twainbot.dialogues.quality import questions, replies
 
     listed = rows.to_dicts()
     said = [reply for row in listed for reply in replies(row) if reply.strip()]
-    asked = [
-        turn["content"]
-        for row in listed
-        if row["kind"] != "style_transfer"
-        for turn in row["turns"]
-        if turn["role"] == "user" and (turn["content"] or "").strip()
-    ]
-    return said, asked
+    return said, [text for row in listed for text in questions(row)]
 
 
 # --- variety -------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from checks.gates import specs
 from resources.folders import Folders
 from resources.lake import LakeResource, Table
 from twainbot.provenance import version_of
+from twainbot_assets import dialogue_reports as reports
 from twainbot_assets import keys
 from twainbot_assets.curated import PASSAGES
 from twainbot_assets.dedupe import registered
@@ -190,28 +191,18 @@ def publish_written(
         context,
         lambda: writing.rows(draft()),
         among_accepted(gates.WRITTEN),
-        lambda rows: {**samples(rows), **writing.metadata(rows)},
+        lambda rows: {**reports.written_report(rows), **writing.metadata(rows)},
     )
-
-
-def samples(rows: "pl.DataFrame") -> dict[str, Any]:
-    """Counts, some dialogues to read, and how varied the batch is."""
-    from twainbot.dialogues.quality import variety
-    from twainbot_assets.dialogue_reports import written_report
-
-    return {**{name: round(value, 4) for name, value in variety(rows).items()}, **written_report(rows)}
 
 
 def screened_metadata(rows: "pl.DataFrame") -> dict[str, Any]:
     """Counts by kind and decision, rejects per reason, variety, and some to read."""
-    from twainbot_assets.dialogue_reports import screened_report
-
     counts = rows.group_by("kind", "decision").len().sort("kind", "decision").to_dicts()
     generators = {json.loads(origin).get("generator", "?") for origin in rows["origin"].drop_nulls().unique().to_list()}
     return {
         "by_kind": counts_table(counts),
         "generators": ", ".join(sorted(generators)),
-        **screened_report(rows),
+        **reports.screened_report(rows),
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twainbot.dialogues import feedback, figures, prompts, quality, rows, seeds, talk, transfer
+from twainbot.dialogues import feedback, figures, prompts, quality, rows, seeds, talk, transfer, variety
 from twainbot.dialogues.tools import FORECAST_TOOL
 from twainbot.records import DIALOGUE, FEEDBACK, SCREENED_DIALOGUE, frame
 
@@ -236,19 +236,22 @@ def test_replies_that_share_seven_of_ten_trigrams_are_near_duplicates():
 
 def test_variety_of_two_replies_is_counted_by_hand():
     made = frame([row("the cat sat. the dog sat.", id="a"), row("the cat sat. the cow ran.", id="b")], DIALOGUE)
-    measured = quality.variety(made, ["the dog sat"])
-    # words: the cat sat the dog sat / the cat sat the cow ran: 6 distinct of 12; 8 distinct pairs of 10
-    assert measured["distinct_1"] == 6 / 12
-    assert measured["distinct_2"] == pytest.approx(7 / 10)
-    assert measured["unique_openings"] == 1.0
-    assert measured["longest_copied_run"] == 3
+    spoken = [reply for each in made.to_dicts() for reply in quality.replies(each)]
+    # words: the cat sat the dog sat / the cat sat the cow ran: 6 distinct of 12; 7 distinct pairs of 10
+    measured = variety.measure(spoken)
+    assert measured.distinct_1 == 6 / 12
+    assert measured.distinct_2 == pytest.approx(7 / 10)
+    assert quality.unique_openings(spoken) == 1.0
+    assert quality.unique_openings([*spoken, *spoken]) == 0.5
+    assert quality.unique_openings([]) == 0.0
+    assert max(quality.longest_copied_run(reply, ["the dog sat"]) for reply in spoken) == 3
 
 
 def test_a_batch_of_400_is_varied_and_its_tool_replies_have_a_replys_length():
     made = batch(11, tool_calls=400)
-    measured = quality.variety(made)
-    assert measured["near_duplicate_share"] < 0.05
-    assert measured["distinct_2"] > 0.15
+    spoken = [reply for each in made.to_dicts() for reply in quality.replies(each)]
+    assert len(quality.near_duplicates(spoken)) / len(spoken) < 0.05
+    assert variety.measure(spoken).distinct_2 > 0.15
     lengths = [
         len(each["turns"][-1]["content"].split()) for each in made.to_dicts() if each["style_tags"][1] == "single"
     ]

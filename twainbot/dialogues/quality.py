@@ -1,4 +1,4 @@
-"""The gate of synthetic dialogues: what is wrong with one, how varied a batch is, and the decision on each row.
+"""The gate of synthetic dialogues: what is wrong with one, which repeat another, and the decision on each row.
 
 The rules read only the row: turns, the tools it offers, their results, the user's words. What a reply rests on is
 grounds.py's, whether an argument was said said.py's, figures of variety variety.py's, copying from passages copying.py's.
@@ -18,7 +18,7 @@ import polars as pl
 from twainbot.dedupe import pairs
 from twainbot.dialogues import grounds, said
 from twainbot.dialogues.tools import SERVED_TO_STORED, call_arguments
-from twainbot.dialogues.variety import distinct, words_of
+from twainbot.dialogues.variety import words_of
 from twainbot.errors import BadInput
 from twainbot.records import DIALOGUE, SCREENED_DIALOGUE, conform, frame
 from twainbot.screening import ToxicityScorer, lexical
@@ -239,6 +239,12 @@ def replies(row: Row) -> list[str]:
     return [turn["content"] for turn in row["turns"] if _kind_of(turn) == "assistant"]
 
 
+def questions(row: Row) -> list[str]:
+    """The user's turns with words in them; none of a retelling: a line given to be retold is no question."""
+    asked = [turn["content"] or "" for turn in row["turns"] if turn["role"] == "user"]
+    return [] if row["kind"] == "style_transfer" else [text for text in asked if text.strip()]
+
+
 def near_duplicates(texts: Sequence[str], threshold: float = NEAR_DUPLICATE) -> dict[int, int]:
     """Later text -> the earliest text that is kept and whose word 3-grams it shares by Jaccard >= threshold.
 
@@ -251,28 +257,9 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR_DUPLICATE) -> 
     return found
 
 
-def variety(dialogues: pl.DataFrame, seed_texts: Sequence[str] = ()) -> dict[str, float]:
-    """How varied the replies of a batch are, and how long the longest run copied from a seed passage is.
-
-    distinct_1 to distinct_3: distinct word n-grams / all; unique_openings: share of distinct first six words;
-    near_duplicate_share: replies that repeat an earlier one (3-gram Jaccard >= 0.7).
-    """
-    spoken = [reply for row in dialogues.to_dicts() for reply in replies(row)]
-    names = ("replies", "distinct_1", "distinct_2", "distinct_3", "unique_openings", "near_duplicate_share")
-    if not spoken:
-        return dict.fromkeys(names, 0.0)
-    words = [words_of(reply) for reply in spoken]
-    openings = {tuple(reply[:6]) for reply in words}
-    measures = {
-        "replies": float(len(spoken)),
-        **{f"distinct_{size}": distinct(words, size) for size in (1, 2, 3)},
-        "unique_openings": len(openings) / len(spoken),
-        "near_duplicate_share": len(near_duplicates(spoken)) / len(spoken),
-        "mean_words": sum(map(len, words)) / len(words),
-    }
-    if seed_texts:
-        measures["longest_copied_run"] = float(max(longest_copied_run(reply, seed_texts) for reply in spoken))
-    return measures
+def unique_openings(texts: Sequence[str]) -> float:
+    """Share of distinct first six words, 0..1; 0.0 of no texts."""
+    return len({tuple(words_of(text)[:6]) for text in texts}) / max(1, len(texts))
 
 
 def screen_dialogues(
