@@ -83,7 +83,7 @@ def reject_reasons(rows: pl.DataFrame) -> dict[str, int]:
 def _personas(rows: pl.DataFrame) -> pl.Series:
     import polars as pl
 
-    from twainbot.splits.export import persona_of
+    from twainbot.dialogues.prompts import persona_of
 
     return pl.Series([persona_of(tags or []) for tags in rows["style_tags"].to_list()], dtype=pl.String)
 

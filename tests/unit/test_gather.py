@@ -83,6 +83,11 @@ def test_a_dialogue_lives_as_long_as_all_its_parents(parent, decision):
     assert row["reasons"] == ([] if decision == "keep" else [f"parent_not_curated: {parent}"])
 
 
+def test_an_origin_that_cannot_be_read_is_a_reject_and_no_crash():
+    [row] = gathered(make.dialogues(make.dialogue(origin="a friend told me")))
+    assert (row["decision"], row["reasons"]) == ("reject", ["unlabelled: no origin with a generator"])
+
+
 def test_a_lost_parent_is_told_beside_the_reasons_that_were_there():
     coarse = make.dialogue(turns=make.talk_turns(make.REPLY + " That is a damned shitty sky."), origin=origin("gone"))
     [row] = gathered(make.dialogues(coarse))

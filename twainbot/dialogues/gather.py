@@ -15,16 +15,13 @@ from twainbot.dedupe.shingles import words
 from twainbot.dialogues import prompts
 from twainbot.dialogues.copying import longest_runs
 from twainbot.dialogues.quality import replies, screen_dialogues
+from twainbot.dialogues.rows import system, told_origin
 from twainbot.dialogues.tools import TOOLS
 from twainbot.records import DIALOGUE, conform, frame
 from twainbot.screening import ToxicityScorer
 
-PERSONA = "twain"  # speaks where a transcript names no persona of ours
-
-
-CORPUS_RUN_WORDS = (
-    24  # longest run shared with a passage beside the user's quotation; of 3,348 dialogues none had over 8
-)
+# longest run shared with a passage beside the user's quotation; of 3,348 dialogues none had over 8
+CORPUS_RUN_WORDS = 24
 EVAL_RUN_WORDS = 8  # as for passages, curation.DECONTAMINATION_WORDS
 
 
@@ -99,9 +96,8 @@ def from_work(work: Mapping[str, Any]) -> dict[str, Any]:
     """A transcript as a dialogue: its own turns, a system prompt in front where it has none."""
     extra = json.loads(work["extra"])
     turns, tags = extra["turns"], extra.get("style_tags") or []
-    persona = next((tag for tag in tags if tag in prompts.personas()), PERSONA)
     if turns[0]["role"] != "system":
-        turns = [{"role": "system", "content": prompts.system_prompt(persona), "tool_call": None}, *turns]
+        turns = [system(prompts.persona_of(tags)), *turns]
     return {
         "conversation_id": work["work_id"],
         "kind": "transcript",
@@ -126,5 +122,4 @@ def lost(listed: Sequence[Mapping[str, Any]], passages: pl.DataFrame) -> Iterato
 
 def parents(row: Mapping[str, Any]) -> list[str]:
     """Ids of the chunks or works that a dialogue was made from."""
-    found = json.loads(row["origin"] or "{}").get("parents") or []
-    return [str(parent) for parent in found]
+    return [str(parent) for parent in told_origin(row).get("parents") or []]

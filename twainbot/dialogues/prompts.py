@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
@@ -22,6 +23,11 @@ def system_prompts() -> dict[str, str]:
 def personas() -> tuple[str, ...]:
     """The personas that a grammar exists for, the default one first."""
     return tuple(system_prompts())
+
+
+def persona_of(tags: Sequence[str]) -> str:
+    """The persona among a dialogue's tags; the default one where none is of ours."""
+    return next((tag for tag in tags if tag in personas()), personas()[0])
 
 
 def system_prompt(persona: str) -> str:

@@ -17,6 +17,7 @@ import polars as pl
 
 from twainbot.dedupe import pairs
 from twainbot.dialogues import grounds, said
+from twainbot.dialogues.rows import told_origin
 from twainbot.dialogues.tools import SERVED_TO_STORED, call_arguments
 from twainbot.dialogues.variety import words_of
 from twainbot.errors import BadInput
@@ -305,22 +306,14 @@ def _toxic(score: float | None) -> Iterator[str]:
         yield f"toxicity: {score:.2f} >= {TOXICITY_REJECT}"
 
 
-def _origin(row: Row) -> dict[str, Any]:
-    try:
-        told = json.loads(row["origin"] or "{}")
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
 def _given_up(row: Row) -> list[str]:
     """Why its language model's answer was refused, where the origin says so."""
-    return [str(reason) for reason in _origin(row).get("rejected") or []]
+    return [str(reason) for reason in told_origin(row).get("rejected") or []]
 
 
 def _unlabelled(row: Row) -> Iterator[str]:
     """A synthetic row must say that it is, and what wrote it."""
     if not (row["disclaimer"] or "").strip():
         yield "unlabelled: no disclaimer"
-    if not _origin(row).get("generator"):
+    if not told_origin(row).get("generator"):
         yield "unlabelled: no origin with a generator"

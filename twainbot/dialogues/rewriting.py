@@ -20,6 +20,7 @@ import polars as pl
 from twainbot.dialogues import asking, prompt_files
 from twainbot.dialogues.asking import Answer, Request
 from twainbot.dialogues.prompt_files import Prompt
+from twainbot.dialogues.rows import told_origin
 from twainbot.errors import BadInput
 from twainbot.records import DIALOGUE, frame
 from twainbot.screening.words import ENGLISH
@@ -227,7 +228,7 @@ def _marked(row: Row, reasons: Sequence[str]) -> Row:
 
 def rejected(row: Row) -> list[str]:
     """Why the rewriting of a row was given up; empty for a row to use."""
-    return [str(reason) for reason in json.loads(row["origin"] or "{}").get("rejected") or []]
+    return [str(reason) for reason in told_origin(row).get("rejected") or []]
 
 
 def accepted(rows: pl.DataFrame) -> pl.DataFrame:
@@ -237,13 +238,14 @@ def accepted(rows: pl.DataFrame) -> pl.DataFrame:
 
 def reject_counts(rows: pl.DataFrame) -> dict[str, int]:
     """How many rows were given up for which kind of reason, most frequent first."""
-    kinds: Iterable[str] = (kind_of(reason) for row in rows.to_dicts() for reason in rejected(row)[:1])
+    kinds: Iterable[str] = (kind_of(reason) for row in rows.select("origin").to_dicts() for reason in rejected(row)[:1])
     return dict(Counter(kinds).most_common())
 
 
 def repaired_count(rows: pl.DataFrame) -> int:
     """How many rows were mended by the repair round."""
-    return sum(bool(json.loads(row["origin"]).get("repaired")) and not rejected(row) for row in rows.to_dicts())
+    origins = rows.select("origin").to_dicts()
+    return sum(bool(told_origin(row).get("repaired")) and not rejected(row) for row in origins)
 
 
 def kind_of(reason: str) -> str:

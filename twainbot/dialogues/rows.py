@@ -60,6 +60,15 @@ def origin(persona: str, seed: int, parents: Sequence[str]) -> str:
     )
 
 
+def told_origin(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the row's origin says; {} where it has none that can be read."""
+    try:
+        told = json.loads(row["origin"] or "{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
 def dialogue(
     seed: Mapping[str, Any],
     kind: str,

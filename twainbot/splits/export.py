@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from twainbot.dialogues import prompts, weather
+from twainbot.dialogues import weather
+from twainbot.dialogues.prompts import persona_of
 from twainbot.dialogues.tools import call_arguments, to_messages
 from twainbot.evals.places_dates import read_place
 from twainbot.records import DAPT_ROW, HELD_BACK, PREFERENCE_ROW, SFT_ROW, conform, frame
@@ -114,11 +115,6 @@ def sft_rows(dialogues: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame
         ),
         SFT_ROW,
     )
-
-
-def persona_of(tags: Sequence[str]) -> str:
-    """The persona among the tags; the default one where none is of ours."""
-    return next((tag for tag in tags if tag in prompts.personas()), prompts.personas()[0])
 
 
 def preference_rows(pairs: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame:
