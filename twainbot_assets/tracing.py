@@ -285,7 +285,7 @@ def origin_lines(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"disclaimer: {row['disclaimer']}"
 
 
-WRITER = ("data", "model", "answered_by", "prompt", "prompt_version", "prompt_hash", "seed")  # of an origin
+WRITER = ("data", "model", "answered_by", "prompt", "prompt_hash", "seed")  # of an origin
 
 
 def named(origin: Mapping[str, Any], names: Iterable[str]) -> list[str]:

@@ -63,10 +63,10 @@ class Writing:
         self.generator = open_role(current(), "generator", self.folders)
         if self.generator is None:
             return drafts
-        from twainbot.dialogues import rewriting
+        from twainbot.dialogues import quality, rewriting
 
         writer = rewriting.Writer(self.generator.settings.backend, self.generator.model)
-        rows = rewriting.rewrite(drafts, self.generator.ask, faults, writer)
+        rows = rewriting.rewrite(drafts, self.generator.ask, quality.problems, writer)
         refuse_bad_batch(rows.height, rewriting.reject_counts(rows))
         return rows
 
@@ -85,13 +85,6 @@ class Writing:
             "repaired": rewriting.repaired_count(rows),
             **prompt_links(prompt_files.load(name) for name in names),
         }
-
-
-def faults(row: Mapping[str, Any]) -> list[str]:
-    """What the rules have against a reworded dialogue."""
-    from twainbot.dialogues.quality import problems
-
-    return problems(row)
 
 
 def refuse_bad_batch(height: int, rejects: Mapping[str, int]) -> None:
@@ -175,6 +168,8 @@ class Judging:
         """Ratings by rater with their means; of the judge also what it took, and which answers were no rating."""
         import polars as pl
 
+        from twainbot.dialogues.judging import RUBRICS
+
         means = [pl.len().alias("n"), *(pl.col(rubric).mean().round(2) for rubric in RUBRICS)]
         told: dict[str, Any] = {"by_rater": counts_table(rows.group_by("rater").agg(means).sort("rater").to_dicts())}
         if self.generator is None:
@@ -184,6 +179,3 @@ class Judging:
         listed = [{"dialogue": item, "reason": reason} for item, reason in self.unusable.items()]
         links = prompt_links([prompt_files.load("judge")])
         return {**told, **asking_metadata(self.generator), "no_rating": counts_table(listed), **links}
-
-
-RUBRICS = ("style", "humor", "factuality")

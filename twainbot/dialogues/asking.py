@@ -136,7 +136,7 @@ def _no_json(text: str) -> str:
 
 
 def drift(value: Any, schema: Schema, at: str = "answer") -> str:
-    """Where a value first leaves its schema, or nothing. Knows type, enum, properties, required, items and their number."""
+    """Where a value first leaves its schema, or nothing. Knows type, enum, properties, required and items."""
     kind = str(schema.get("type", "object"))
     if not isinstance(value, _TYPES[kind]) or (kind in ("integer", "number") and isinstance(value, bool)):
         return f"{at} is {type(value).__name__}, not {kind}"

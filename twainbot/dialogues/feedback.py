@@ -91,9 +91,9 @@ def _factuality(row: Mapping[str, Any]) -> tuple[int, str]:
     found = quality.problems(row)
     if any(problem.startswith(_UNFOUNDED) for problem in found):
         return 1, "; ".join(found)
-    claims = [claim for reply, told in _answers(row) for claim in grounding.judge(reply, told)]
     if found:
         return 3, "; ".join(found)
+    claims = [claim for reply, told in _answers(row) for claim in grounding.judge(reply, told)]
     strained = [
         f"figure of speech {claim.text!r}"
         for claim in claims

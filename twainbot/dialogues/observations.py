@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import polars as pl
 
+from twainbot.dialogues.weather import WEEKDAYS, resolve
 from twainbot.errors import BadInput
 
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 FIGURES = ("high_f", "low_f", "precipitation_chance", "wind_mph")
 LEAST_FIGURES = 1  # with a condition beside; a period without any figure gives a reply nothing to be held to
 _TODAY = {"Today", "Rest Of Today", "This Morning", "This Afternoon", "This Evening", "Tonight", "Overnight"}
@@ -105,8 +105,4 @@ def day_of(period: str, issued: date) -> date | None:
     if period in _TODAY:
         return issued
     name = period.removesuffix(" Night")
-    if name == "Tomorrow":
-        return issued + timedelta(days=1)
-    if name not in WEEKDAYS:
-        return None
-    return issued + timedelta(days=(WEEKDAYS.index(name) - issued.weekday() - 1) % 7 + 1)
+    return resolve(name, issued) if name in ("Tomorrow", *WEEKDAYS) else None

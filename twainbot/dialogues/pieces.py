@@ -14,7 +14,8 @@ from datetime import date
 from typing import Any
 
 from twainbot.dialogues import figures, grammar
-from twainbot.dialogues.observations import FIGURES, WEEKDAYS, Observation
+from twainbot.dialogues.observations import FIGURES, Observation
+from twainbot.dialogues.weather import DIRECTION_WORDS, WEEKDAYS
 from twainbot.evals import grounding
 
 DEVICES: Mapping[str, Mapping[str, int]] = {  # by persona: the device and its weight; each persona has all four
@@ -49,13 +50,6 @@ _THING = re.compile(
     r"(?:(?:light|heavy|scattered|dense|patchy|freezing|rain|snow|occasional) )*"
     r"(?:rain|drizzle|fog|snow|showers|flurries|thunderstorms|haze|sleet)"
 )
-_DIRECTIONS = {
-    "N": "north", "NE": "northeast", "E": "east", "SE": "southeast",
-    "S": "south", "SW": "southwest", "W": "west", "NW": "northwest",
-}  # fmt: skip
-_ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-         "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")  # fmt: skip
-_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 
 def frozen(seen: Observation) -> dict[str, Any]:
@@ -204,7 +198,7 @@ def _parts(seen: Observation, in_words: bool, rng: random.Random) -> list[str]:
         "chance": _percent(stated(seen, "precipitation_chance"), in_words),
         "wind": _speed(seen, in_words, rng) if stated(seen, "wind_mph") is not None else "",
     }
-    words = {"wet": chance_of(seen), "way": _DIRECTIONS.get(seen.wind_direction or "", "")}
+    words = {"wet": chance_of(seen), "way": DIRECTION_WORDS.get(seen.wind_direction or "", "")}
     decades = {"high": decade(seen, "high_f"), "low": decade(seen, "low_f")}
     made = [_phrase(f"{name}_decade", {**words, "value": value}, rng) for name, value in decades.items() if value]
     made += [_phrase(name, {**words, "value": value}, rng) for name, value in said.items() if value]
@@ -269,8 +263,8 @@ def spelled_out(value: int) -> str:
     if value >= 100:
         return "one hundred" + (f" and {spelled_out(value - 100)}" if value > 100 else "")
     if value < 20:
-        return _ONES[value]
-    return _TENS[value // 10] + (f"-{_ONES[value % 10]}" if value % 10 else "")
+        return figures.SMALL[value]
+    return figures.TENS[value // 10 - 2] + (f"-{figures.SMALL[value % 10]}" if value % 10 else "")
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ the origin of whatever is written from it.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Mapping
@@ -14,9 +13,11 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from string import Template
+from typing import Any
 
 import yaml
 
+from twainbot.dialogues.prompts import prompt_hash
 from twainbot.errors import BadConfig, UnknownName
 
 FOLDER = "twainbot/dialogues/prompts"
@@ -83,21 +84,13 @@ def parse(text: str, name: str) -> Prompt:
             f"See {FOLDER}/judge.md."
         )
     roles = tuple(role.strip() for role in str(front.get("rewrites", "")).split(",") if role.strip())
-    digest = hashlib.sha256(text.strip().encode()).hexdigest()[:16]
     system, user = (match["system"] or "").strip(), match["user"].strip()
-    return Prompt(str(front["name"]), int(front["version"]), str(front["kind"]), roles, system, user, digest)
+    return Prompt(str(front["name"]), int(front["version"]), str(front["kind"]), roles, system, user, prompt_hash(text))
 
 
 @cache
-def _controls() -> Mapping[str, list[str]]:
-    text = (resources.files("twainbot.dialogues") / "prompts" / "controls.yaml").read_text("utf-8")
-    return {name: value for name, value in yaml.safe_load(text).items() if name != "voices"}
-
-
-@cache
-def _voices() -> Mapping[str, str]:
-    text = (resources.files("twainbot.dialogues") / "prompts" / "controls.yaml").read_text("utf-8")
-    return yaml.safe_load(text)["voices"]
+def _controls() -> Mapping[str, Any]:
+    return yaml.safe_load((resources.files("twainbot.dialogues") / "prompts" / "controls.yaml").read_text("utf-8"))
 
 
 def draw(rng: random.Random) -> Controls:
@@ -108,4 +101,4 @@ def draw(rng: random.Random) -> Controls:
 
 def voice(persona: str, system_prompt: str) -> str:
     """How a persona speaks; one without an entry in controls.yaml is described by its own system prompt."""
-    return _voices().get(persona, system_prompt)
+    return _controls()["voices"].get(persona, system_prompt)

@@ -274,8 +274,7 @@ def _issued(rng: random.Random, today: date) -> str:
 def _unknown(rng: random.Random, today: date, first: Ask) -> list[Ask]:
     location = rng.choice(weather.unknown_places())
     frames = "q" if first["frames"] == "casual" else first["frames"]
-    word = first["datetime"] if first["datetime"] != "weekday" else "tomorrow"
-    ask = {**first, "frames": frames, "location": location, "datetime": _capital_day(word)}
+    ask = {**first, "frames": frames, "location": location, "datetime": _capital_day(first["datetime"])}
     ask["result"] = weather.failure("unknown_location", location, ask["datetime"])
     if rng.random() < 0.5:
         return [ask, _forecast(ask, location=_spelling(rng), today=today, rng=rng)]
@@ -395,8 +394,7 @@ def _special(rng: random.Random, today: date) -> Payload:
     tool = toolbox.alone(name, rng)
     dated = "date" in toolbox.roles(tool).values()
     ask = _special_ask(rng, today, name, dated=dated)
-    rivals = {"get_alerts": ["get_forecast"], "get_current_conditions": ["get_forecast"]}.get(name, [])
-    offered = toolbox.offers(tool, rng, rivals=rivals)
+    offered = toolbox.offers(tool, rng)  # the house's daily tool may be among them: it would be the wrong one
     return {"scenario": "other_tool", "call": tool, "offers": offered, "asks": [ask], "says_today": dated}
 
 

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from twainbot.dialogues import figures, grammar
-from twainbot.dialogues.weather import DIRECTION_WORDS, WEEKDAYS, plain
+from twainbot.dialogues.weather import DIRECTION_WORDS, WEEKDAYS, is_night, plain
 
 Result = Mapping[str, Any]  # a forecast with the keys of tools.FORECAST_KEYS; None where the tool gave no value
 
@@ -74,11 +74,6 @@ _PARTS_OF_TODAY = (
     "tonight",
     "today",
 )  # beside another day, one names it
-
-
-def is_night(datetime: str) -> bool:
-    """Whether the tool's datetime word means hours without sun."""
-    return plain(datetime) in ("tonight", "this evening") or plain(datetime).endswith(" night")
 
 
 def ordinal(number: int) -> str:

@@ -75,7 +75,7 @@ def _words(ask: Ask) -> dict[str, str]:
     """The slots of questions.yaml: place and day stand in the question exactly as the call will copy them."""
     when = ask.get("when") or speech.when_phrase(ask["datetime"])
     words = {"place": ask.get("town") or ask["location"], "when": when, "day": when.removeprefix("on ")}
-    return words | {name: str(ask[name]) for name in ("region", "issued") if name in ask}
+    return words | ({"region": str(ask["region"])} if "region" in ask else {})
 
 
 def question(ask: Ask, rng: random.Random) -> str:
@@ -242,7 +242,7 @@ def _now(talk: Talk, ask: Ask) -> list[Turn]:
 
 def _alerts(talk: Talk, ask: Ask) -> list[Turn]:
     posted = ask["extra"]["alerts"]
-    rule = f"state_alerts@{min(len(posted), 2)}".replace("@0", "@none").replace("@1", "@one").replace("@2", "@two")
+    rule = f"state_alerts@{('none', 'one', 'two')[min(len(posted), 2)]}"
     names = {"alert": posted[0] if posted else "", "another": posted[1] if len(posted) > 1 else ""}
     reply = speech.case_reply(talk.persona, rule, talk.rng, region=ask["region"], **names)
     return _with_reply(talk, ask, reply)

@@ -226,6 +226,11 @@ def resolve(datetime: str, today: date) -> date | None:
         return None
 
 
+def is_night(datetime: str) -> bool:
+    """Whether the tool's datetime word means hours without sun."""
+    return plain(datetime) in ("tonight", "this evening") or plain(datetime).endswith(" night")
+
+
 def failure(code: str, location: str, datetime: str) -> dict[str, Any]:
     """A tool result that reports the failure `code` in plain words. Raises BadUse for an unknown code."""
     if code not in _MESSAGES:
@@ -259,7 +264,7 @@ def simulate(
         return failure(rng.choice(("service_unavailable", "timeout")), location, datetime)
     climate = climates()[place.climate if place else str(climate_elsewhere)]
     sky = _draw(climate, day, rng)
-    if plain(datetime) in ("tonight", "this evening") or plain(datetime).endswith(" night"):
+    if is_night(datetime):
         sky["condition"] = _AFTER_DARK.get(sky["condition"], sky["condition"])
     return {
         "location": name,
