@@ -22,14 +22,14 @@ import polars as pl
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from benchmarks.lines import Line, as_table  # noqa: E402
 from checks import thresholds  # noqa: E402
 from resources.suites import eval_texts  # noqa: E402
 from twainbot.dialogues import rows, said, variety  # noqa: E402
 from twainbot.dialogues.gather import gather_and_screen  # noqa: E402
 from twainbot.dialogues.observations import observations  # noqa: E402
-from twainbot.dialogues.quality import near_duplicates, replies  # noqa: E402
+from twainbot.dialogues.quality import near_duplicates, questions, replies  # noqa: E402
 from twainbot.dialogues.seeds import DialogueSettings, make_seeds  # noqa: E402
 from twainbot.dialogues.talk import tool_calls  # noqa: E402
 from twainbot.dialogues.tools import call_arguments, served_name  # noqa: E402
@@ -52,16 +52,6 @@ KINDS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Line:
-    """One row of the report; `holds` None for a figure without a bar."""
-
-    what: str
-    value: str
-    bar: str = ""
-    holds: bool | None = None
-
-
 def table(lake: Path, name: str) -> pl.DataFrame:
     """A table of the lake, all partitions."""
     found = sorted((lake / name).rglob("part-0.parquet"))
@@ -72,7 +62,7 @@ def table(lake: Path, name: str) -> pl.DataFrame:
 
 def written(passages: pl.DataFrame, bulletins: pl.DataFrame, counts: dict[str, int]) -> pl.DataFrame:
     """One batch of seeds turned into dialogues."""
-    settings = DialogueSettings(**counts, contrastive=0)
+    settings = DialogueSettings.model_validate({**counts, "contrastive": 0})
     seeds = make_seeds(passages, "b000", settings, SEED, observations(bulletins, passages))
     return pl.concat([style_transfer(seeds), tool_calls(seeds)], how="diagonal_relaxed")
 
@@ -133,9 +123,10 @@ def variety_lines(name: str, texts: list[str], people: dict[int, tuple[float, fl
     if found is None:
         return [Line(f"{name}: variety beside people's", f"not run: {len(texts)} texts")]
     bleu, distinct = found.bleu_ratio, found.distinct_ratio
+    least, most = thresholds.MIN_DISTINCT_RATIO, thresholds.MAX_BLEU_RATIO
     return [
-        Line(f"{name}: distinct-3 over people's, n={found.texts}", f"{distinct:.2f}", ">= 0.5", distinct >= 0.5),
-        Line(f"{name}: self-BLEU-4 over people's, n={found.texts}", f"{bleu:.2f}", "<= 1.3", bleu <= 1.3),
+        Line(f"{name}: distinct-3 over people's, n={found.texts}", f"{distinct:.2f}", f">= {least}", distinct >= least),
+        Line(f"{name}: self-BLEU-4 over people's, n={found.texts}", f"{bleu:.2f}", f"<= {most}", bleu <= most),
     ]
 
 
@@ -244,7 +235,7 @@ def main() -> None:
     passages, bulletins = table(lake, "curated/passages").sort("chunk_id"), table(lake, "corpora/weather")
     made = batch(passages, bulletins, table(lake, "corpora/transcripts").head(0))
     spoken = made.of(style=False)
-    asked = [turn["content"] for row in spoken for turn in row["turns"] if turn["role"] == "user"]
+    asked = [text for row in spoken for text in questions(row)]
     lines = [
         *volume_lines(made),
         *truth_lines(made),
@@ -255,10 +246,7 @@ def main() -> None:
         *voice_lines(made),
     ]
     print(f"Seed {SEED}, profile {chosen.profile}: {passages.height:,} passages, {bulletins.height} bulletins.\n")
-    print("| what | measured | bar | |\n|---|---|---|---|")
-    for line in lines:
-        held = "" if line.holds is None else "pass" if line.holds else "**fail**"
-        print(f"| {line.what} | {line.value} | {line.bar} | {held} |")
+    print(as_table(lines), end="")
     sys.exit(any(line.holds is False and "people's" not in line.what for line in lines))
 
 

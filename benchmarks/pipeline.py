@@ -25,6 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.lines import Line, as_table  # noqa: E402
+
 PARTS = ("twainbot", "twainbot_assets", "resources", "checks", "training", "profiles", "samples", "benchmarks")
 ROUNDS = 5
 LOAD_BAR = 1.3  # times `import dagster`
@@ -42,16 +46,6 @@ class Cost:
     cpu_s: float
     peak_mib: float
     output: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row of the report. `holds`: None for a figure without a bar."""
-
-    what: str
-    value: str
-    bar: str = ""
-    holds: bool | None = None
 
 
 def copied(folder: Path) -> Path:
@@ -154,15 +148,7 @@ def machine() -> str:
 
 def report(profile: str, before: str, lines: Sequence[Line]) -> str:
     """The lines as a Markdown table, machine facts above it."""
-    words = {None: "", True: "pass", False: "**fail**"}
-    rows = [f"| {line.what} | {line.value} | {line.bar} | {words[line.holds]} |" for line in lines]
-    head = [
-        f"Profile {profile}. Before: {before}. After: {machine()}.",
-        "",
-        "| what | measured | bar | |",
-        "|---|---|---|---|",
-    ]
-    return "\n".join([*head, *rows]) + "\n"
+    return f"Profile {profile}. Before: {before}. After: {machine()}.\n\n{as_table(lines)}"
 
 
 def main() -> None:

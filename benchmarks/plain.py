@@ -115,6 +115,10 @@ def split(profile: Profile, tables: Tables) -> Tables:
     }
 
 
+def silent(_line: str) -> None:
+    """Where the graph logs a stage's lines, this script says nothing."""
+
+
 def trained(profile: str, out: Path, base: Path, tables: Tables) -> dict[str, Path]:
     """Each stage's adapter folder; a stage continues the one before, and sees only its own table, as in the graph."""
     found: dict[str, Path] = {}
@@ -124,7 +128,7 @@ def trained(profile: str, out: Path, base: Path, tables: Tables) -> dict[str, Pa
         data.mkdir(parents=True)
         tables[table].write_parquet(data / f"{table}.parquet")
         recipe = ROOT / "training" / "configs" / profile / "default.yaml"
-        module.main(Arguments(recipe, data, base, out / stage, before), lambda _: None)
+        module.main(Arguments(recipe, data, base, out / stage, before), silent)
         before = found[stage] = out / stage / "adapter"
     return found
 
@@ -158,7 +162,7 @@ def evaluated(profile: Profile, base: Path, adapters: Mapping[str, Path], tables
         "style": measure.style(bare, tuned, tables["dapt"], FINAL),
         "perplexity": measure.perplexity(losses),
         "coding": coding(models[FINAL], chosen, base.parent / "cache"),
-        "ratings": measure.ratings([]),
+        "ratings": measure.ratings(bare, tuned, [], "default", FINAL),
     }
 
 
