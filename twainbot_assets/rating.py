@@ -22,7 +22,7 @@ from twainbot.errors import BadInput, BadUse, UnknownName
 from twainbot.evals import rubric
 from twainbot_assets import keys
 from twainbot_assets.append_lines import append
-from twainbot_assets.json_lines import read_objects
+from twainbot_assets.json_lines import kept_objects
 from twainbot_assets.profile import Profile
 from twainbot_assets.publish import counts_table
 
@@ -129,7 +129,7 @@ def open_desk(home: Home, profile: Profile, recipe: str | None) -> Desk:
 
 def stored(path: Path) -> list[dict[str, Any]]:
     """The lines of a ratings file; none where nobody has rated."""
-    return [row for _, row in read_objects(path)] if path.is_file() else []
+    return kept_objects(path)
 
 
 def clean_name(name: str) -> str:
