@@ -62,8 +62,8 @@ bench: $(READY) ## Side-by-side measurements
 	@$(BIN)/python benchmarks/bulletins.py
 
 bench-curation: $(READY) ## Near-duplicates, chunking and screening beside their peers (PEERS=folder of the peers)
-	@$(BIN)/python benchmarks/curation.py $(if $(PEERS),--peers $(PEERS))
 	@test -n "$(TOKENIZER)" || { echo "No tokenizer yet. Run make run first, or set TOKENIZER to a tokenizer.json."; exit 2; }
+	@$(BIN)/python benchmarks/curation.py $(if $(PEERS),--peers $(PEERS))
 	@$(BIN)/python benchmarks/curation_text.py $(TOKENIZER) $(BOOKS)
 
 bench-dialogues: $(READY) ## The offline grammar held to its bars; after `make run`

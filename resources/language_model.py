@@ -18,6 +18,7 @@ from twainbot.errors import MissingModel
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from training.base_model import BaseInfo
     from training.render import Template
     from training.rows import TokenRow
 
@@ -68,7 +69,8 @@ class LanguageModel:
         """Load from a base folder (see training/base_model.py) and an adapter folder; bf16 on a GPU, fp32 on a CPU.
 
         merged=True folds the adapter into fp32 weights for good, which speaks a quarter faster on a CPU; bf16 weights
-        would round it, so there it stays apart. Raises MissingModel where either folder is not what it should be.
+        would round it, so there it stays apart. Raises MissingModel where either folder is not what it should be,
+        BadInput for an adapter of another base.
         """
         import torch
         from transformers.utils import logging as transformers_logging
@@ -83,7 +85,7 @@ class LanguageModel:
         dtype = torch.bfloat16 if gpu else torch.float32
         model = attention.load(base, dtype)
         if adapter is not None:
-            model = _adapted(model, adapter)
+            model = _adapted(model, adapter, info)
         merged = merged and adapter is not None and not gpu
         if merged:
             model = model.merge_and_unload()
@@ -227,11 +229,14 @@ class LanguageModel:
         return disabled
 
 
-def _adapted(model: Any, adapter: Path) -> Any:
+def _adapted(model: Any, adapter: Path, info: BaseInfo) -> Any:
     from peft import PeftModel
+
+    from training.start import check_base
 
     if not (adapter / "adapter_config.json").is_file():
         raise MissingModel(f"{adapter} holds no adapter_config.json, so it is no adapter. Rematerialize its stage.")
+    check_base(adapter, info)
     return PeftModel.from_pretrained(model, str(adapter))
 
 

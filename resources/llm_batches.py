@@ -72,7 +72,7 @@ class OpenAIJobs:
         found = self._do(lambda: self.client.batches.retrieve(job))
         for name in filter(None, (found.output_file_id, found.error_file_id)):
             text = self._do(lambda name=name: self.client.files.content(name)).text
-            for line in filter(None, text.splitlines()):
+            for line in filter(None, text.split("\n")):  # not splitlines: a model's words may hold U+2028
                 entry = json.loads(line)
                 response = entry.get("response") or {}
                 ok = response.get("status_code") == 200

@@ -17,6 +17,10 @@ from twainbot.errors import SourceUnavailable, TwainBotError
 IN_A_ROW = 8  # requests that got no answer, each after all its attempts: then the service is down, not unlucky
 
 
+class Over(Exception):
+    """The run ended while a request was waiting to be sent."""
+
+
 class Caller(Protocol):
     """One call to a service."""
 
@@ -68,6 +72,8 @@ class Threads:
         except TryLater as fault:
             answer = Answer("", NO_ANSWER, note=str(fault))
             self._count_silence(str(fault))
+        except Over:
+            return None
         except TwainBotError:
             self._stop.set()  # before another thread takes the next request
             raise
@@ -104,7 +110,7 @@ class Threads:
         read = input_tokens(request)
         self.pace.wait(read + request.expected_tokens)
         if self._stop.is_set():
-            raise SourceUnavailable("The run ended before this request was sent. Run again.")
+            raise Over
         call = f"{key}:{uuid.uuid4().hex[:12]}"
         self.budget.reserve(call, self.budget.price(read, request.max_tokens))
         try:

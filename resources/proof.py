@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from resources import sandbox
+from resources.lake import replace_file
 from resources.sandbox import Outcome, Program
 from twainbot.evals.coding import Problem, asked
 
@@ -111,16 +112,9 @@ def prove(problems: Sequence[Problem], cache: Path) -> Proof:
         return again
     found = attempt(problems, tuple(PROBES))
     if found.holds:
-        keep(kept, found)
+        text = json.dumps(asdict(found))
+        replace_file(kept, lambda file: file.write_text(text, encoding="utf-8"))
     return found
-
-
-def keep(path: Path, proof: Proof) -> None:
-    """Write a proof whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(f".{os.getpid()}.tmp")
-    half.write_text(json.dumps(asdict(proof)), encoding="utf-8")
-    half.replace(path)
 
 
 def first_fault() -> str:

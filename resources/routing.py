@@ -45,18 +45,16 @@ class RoutedModel:
         from training.base_model import describe
         from training.start import check_base
 
+        if not adapters:
+            raise UnknownName(f"No adapter to route to. Give one per persona: {', '.join(prompts.personas())}.")
         info = describe(base)
         for folder in adapters.values():
             check_base(folder, info)
         bare = LanguageModel.load(base)
-        tuned: Any = None
-        for persona, folder in adapters.items():
-            if tuned is None:
-                tuned = PeftModel.from_pretrained(bare.model, str(folder), adapter_name=persona)
-            else:
-                tuned.load_adapter(str(folder), adapter_name=persona)
-        if tuned is None:
-            raise UnknownName(f"No adapter to route to. Give one per persona: {', '.join(prompts.personas())}.")
+        first, *others = adapters
+        tuned: Any = PeftModel.from_pretrained(bare.model, str(adapters[first]), adapter_name=first)
+        for persona in others:
+            tuned.load_adapter(str(adapters[persona]), adapter_name=persona)
         model = LanguageModel(tuned.eval(), bare.tokenizer, bare.template, bare.eos_id, has_adapter=True)
         return cls(model, list(adapters), router)
 

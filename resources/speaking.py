@@ -17,7 +17,6 @@ from twainbot.dialogues import prompts, weather
 from twainbot.dialogues.tools import TOOLS
 from twainbot.evals.tool_calls import parse_calls
 
-PERSONA = "twain"
 TODAY = date(2026, 5, 1)  # the simulated tool's day: chats must not change with the calendar
 CLIMATE = "oceanic"  # of places that the simulator does not list: eval places are kept out of it on purpose
 
@@ -40,8 +39,8 @@ def speak(model: LanguageModel, arm: str, limits: Limits, wanted: Sequence[str])
 
 
 def system() -> dict[str, Any]:
-    """The persona's system prompt as a message."""
-    return {"role": "system", "content": prompts.system_prompt(PERSONA)}
+    """The default persona's system prompt as a message: all arms and recipes are asked as one."""
+    return {"role": "system", "content": prompts.system_prompt(prompts.personas()[0])}
 
 
 def user(text: str) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def more_problems() -> list[Problem]:
     if path is None:
         return []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: a text may hold U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(f"TWAINBOT_CODING_PROBLEMS names {path}, which cannot be read: {error}") from error
     return forms.problems(lines, path.name)

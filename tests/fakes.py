@@ -26,20 +26,12 @@ class Answer:
     cut: bool = False
 
 
-@dataclass
-class FakeSite:
-    """A site on 127.0.0.1. `pages`: path to its answers in turn, the last one repeated; other paths are 404.
+@dataclass(kw_only=True)
+class Busy:
+    """What a server counts while it answers. `busiest`: the most requests that were being answered at one time."""
 
-    A page with an ETag answers 304 to whoever sends it back; a site without `/robots.txt` has no rules.
-    `seen`: (path, request headers) in order. `busiest`: the most requests that were being answered at one time.
-    `sent`: bytes of all bodies.
-    """
-
-    pages: dict[str, Sequence[Answer]]
     url: str = ""
-    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     busiest: int = 0
-    sent: int = 0
     _active: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -55,6 +47,34 @@ class FakeSite:
         finally:
             with self._lock:
                 self._active -= 1
+
+    @contextmanager
+    def running(self, handler: type[BaseHTTPRequestHandler]) -> Iterator[None]:
+        """Answer on a free port of 127.0.0.1 while the block runs."""
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+@dataclass
+class FakeSite(Busy):
+    """A site on 127.0.0.1. `pages`: path to its answers in turn, the last one repeated; other paths are 404.
+
+    A page with an ETag answers 304 to whoever sends it back; a site without `/robots.txt` has no rules.
+    `seen`: (path, request headers) in order. `sent`: bytes of all bodies.
+    """
+
+    pages: dict[str, Sequence[Answer]]
+    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    sent: int = 0
 
     def paths(self) -> list[str]:
         """What was asked for, in order."""
@@ -127,17 +147,8 @@ def handler(site: FakeSite) -> type[BaseHTTPRequestHandler]:
 def serving(pages: Mapping[str, Answer | Sequence[Answer]]) -> Iterator[FakeSite]:
     """A FakeSite that answers on a free port of 127.0.0.1 while the block runs."""
     site = FakeSite({path: [page] if isinstance(page, Answer) else page for path, page in pages.items()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(site))
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with site.running(handler(site)):
         yield site
-    finally:
-        site._stop.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @dataclass

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.fakes import Busy
 
 KEY = "sk-local-8d1f42c7"
 PHRASES = (
@@ -48,22 +49,17 @@ def rewrite(messages: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 @dataclass
-class LlmServer:
+class LlmServer(Busy):
     """What the server does and saw. `seen`: (path, headers, body) in order; `starts`: when each call for words came."""
 
     write: Callable[[Sequence[dict[str, Any]]], dict[str, Any]] = rewrite
     moods: list[str] = field(default_factory=list)
     pause_s: float = 0.0
     polls: int = 1  # how often a batch is still running when asked
-    url: str = ""
     seen: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
-    busiest: int = 0
     files: dict[str, str] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _active: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stop: threading.Event = field(default_factory=threading.Event)
 
     def calls(self) -> list[Any]:
         """The bodies of all single calls for words, in order."""
@@ -73,17 +69,6 @@ class LlmServer:
         with self._lock:
             self.starts.append(time.monotonic())
             return self.moods.pop(0) if self.moods else ""
-
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        with self._lock:
-            self._active += 1
-            self.busiest = max(self.busiest, self._active)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._active -= 1
 
 
 def spoken(server: LlmServer, body: dict[str, Any], mood: str) -> tuple[str, str]:
@@ -207,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
             for line in lines
         ]  # fmt: skip
         name = f"batch{len(self.llm.batches)}"
-        self.llm.files[f"out{name}"] = "\n".join(json.dumps(line) for line in found)
+        self.llm.files[f"out{name}"] = "\n".join(json.dumps(line, ensure_ascii=False) for line in found)
         job = {"id": name, "object": "batch", "endpoint": body["endpoint"], "input_file_id": body["input_file_id"],
                "completion_window": "24h", "created_at": 1, "output_file_id": f"out{name}", "polls": self.llm.polls,
                "count": len(lines)}  # fmt: skip
@@ -225,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
         job = {"id": name, "type": "message_batch", "created_at": "2026-01-01T00:00:00Z", "ended_at": None,
                "expires_at": "2026-01-02T00:00:00Z", "cancel_initiated_at": None, "archived_at": None,
                "request_counts": counts, "results_url": f"{self.llm.url}/v1/messages/batches/{name}/results",
-               "polls": self.llm.polls, "lines": "\n".join(json.dumps(line) for line in lines),
+               "polls": self.llm.polls, "lines": "\n".join(json.dumps(line, ensure_ascii=False) for line in lines),
                "count": len(lines)}  # fmt: skip
         self.llm.batches[name] = job
         return job
@@ -261,15 +246,5 @@ class Handler(BaseHTTPRequestHandler):
 def llm_server(*moods: str, **more: Any) -> Iterator[LlmServer]:
     """An LlmServer on a free port while the block runs."""
     server = LlmServer(moods=list(moods), **more)
-    web = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"llm": server}))
-    web.daemon_threads = True
-    server.url = f"http://127.0.0.1:{web.server_port}"
-    thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with server.running(type("Bound", (Handler,), {"llm": server})):
         yield server
-    finally:
-        server._stop.set()
-        web.shutdown()
-        web.server_close()
-        thread.join()

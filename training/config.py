@@ -40,7 +40,7 @@ class Section(BaseModel):
 
 
 class Base(Section):
-    """Overrides the profile's base model for this recipe."""
+    """The base that the recipe is made for. It chooses none: on any other one no stage trains."""
 
     name: str  # a name that base_model.prepare knows, a folder, or a Hub model
     revision: str | None = None

@@ -167,12 +167,12 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
     base = engine.load_base(arguments.base, settings, recipe.seed)
     model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
-    train_pairs = with_reference(model, folded, pad_id)
+    train_pairs = with_reference(model, folded, pad_id) if OBJECTIVES[settings.objective].has_reference else folded
     checked = with_reference(model, [fold(pair) for pair in validation.rows], pad_id)
 
     # loop
     before = evaluate(model, checked, settings, pad_id)
-    report(f"{STAGE}: {planned.steps} steps of {settings.objective} on {planned.rows} pairs, reference scored")
+    report(f"{STAGE}: {planned.steps} steps of {settings.objective} on {planned.rows} pairs")
     objective = engine.Objective(
         collate=lambda batch: collate(batch, pad_id),
         loss_of=lambda policy, batch, _: loss(policy, batch, settings),

@@ -34,11 +34,7 @@ def begin(base: Any, recipe: Recipe, settings: Stage, info: BaseInfo, before: Pa
             f"Recipe {recipe.profile}/{recipe.name} mixes adapters and trains none. "
             f"Make it with python -m resources.merging RECIPE --base DIR {parts} --out DIR."
         )
-    if recipe.base and recipe.base.name.split("/")[-1].lower() != info.name:
-        raise BadInput(
-            f"Recipe {recipe.profile}/{recipe.name} is made for {recipe.base.name}, and the base here is {info.name}. "
-            f"Set TWAINBOT_BASE_MODEL={recipe.base.name}, or point --base at its folder."
-        )
+    _check_made_for(recipe, info)
     _check_targets(base, recipe.lora, info)
     if before is None:
         return engine.with_adapter(base, recipe.lora, settings, None)
@@ -49,6 +45,26 @@ def begin(base: Any, recipe: Recipe, settings: Stage, info: BaseInfo, before: Pa
     _check_stack(before, recipe.lora)
     merged = PeftModel.from_pretrained(base, str(before)).merge_and_unload()
     return engine.with_adapter(merged, recipe.lora, settings, None)
+
+
+def _check_made_for(recipe: Recipe, info: BaseInfo) -> None:
+    """A recipe may name its base; a folder of it may be spelt as on the Hub."""
+    wanted = recipe.base
+    if wanted is None:
+        return
+    if wanted.name.split("/")[-1].lower() != info.name.lower():
+        raise BadInput(
+            f"Recipe {recipe.profile}/{recipe.name} is made for {wanted.name}, and the base here is {info.name}. "
+            f"Set TWAINBOT_BASE_MODEL={wanted.name}, or point --base at its folder."
+        )
+    for what, named, found in (
+        ("revision", wanted.revision, info.revision), ("template", wanted.template, info.template),
+    ):  # fmt: skip
+        if named is not None and named != found:
+            raise BadInput(
+                f"Recipe {recipe.profile}/{recipe.name} is made for {what} {named} of {wanted.name}, and the base here has "
+                f"{found}. Set `{what}: {named}` under `base:` in the profile, or correct the recipe."
+            )
 
 
 def _check_targets(base: torch.nn.Module, lora: Lora, info: BaseInfo) -> None:

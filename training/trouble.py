@@ -72,8 +72,9 @@ def alone(out: Path) -> Iterator[None]:
 
 def _sentence(error: BaseException, out: Path) -> str | None:
     if out_of_memory(error):
+        said = (str(error) or type(error).__name__).splitlines()[0][:200]
         return (
-            f"Memory ran out: {str(error).splitlines()[0][:200]}. {_kept(out)} Lower micro_batch or sequence_length, set "
+            f"Memory ran out: {said}. {_kept(out)} Lower micro_batch or sequence_length, set "
             "gradient_checkpointing: true or quantization: nf4 in the recipe, or take a larger machine."
         )
     if disk_full(error):

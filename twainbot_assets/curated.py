@@ -1,6 +1,5 @@
 """Stage curated: what may be trained on, and everything that may not with its reason. The rules are twainbot/curation's."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from twainbot_assets import curation_reports as reports
 from twainbot_assets import keys
 from twainbot_assets.canaries import planted_eval_text
 from twainbot_assets.dedupe import CLUSTERS, all_chunks, registered
+from twainbot_assets.json_lines import kept_objects
 from twainbot_assets.profile import SOURCES, current
 from twainbot_assets.publish import Published, bars, publish
 
@@ -43,8 +43,7 @@ INPUTS: dict[str, Any] = {
 
 def reviews(path: Path) -> list[dict[str, Any]]:
     """What people decided, in the order in which they did."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines if line.strip()]
+    return kept_objects(path)
 
 
 def decisions(path: Path) -> dict[str, str]:

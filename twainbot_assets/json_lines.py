@@ -1,4 +1,4 @@
-"""JSON lines that people hand to the command line, checked line by line. What a line means is its reader's."""
+"""JSON lines that people hand to the command line or a home keeps, checked line by line. What one means is its reader's."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def read_objects(path: Path) -> list[tuple[int, dict[str, Any]]]:
     Raises BadUse where there is no such file, BadInput naming file and line where a line is not a JSON object.
     """
     return list(each_object(path))
+
+
+def kept_objects(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file that a home adds to (append_lines.py), in order; none where nothing was added yet."""
+    return [row for _, row in read_objects(path)] if path.is_file() else []
 
 
 def each_object(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ import dagster as dg
 
 from resources.lake import Lake
 from twainbot.errors import BadInput, BadUse, UnknownName
+from twainbot.evals import rubric
 from twainbot_assets import keys
 from twainbot_assets.append_lines import append
-from twainbot_assets.json_lines import read_objects
+from twainbot_assets.json_lines import kept_objects
 from twainbot_assets.profile import Profile
 from twainbot_assets.publish import counts_table
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 FINAL = keys.TRAINING_STAGES[-1]
 LONGEST_NAME = 40  # characters of a rater's name
-SCORES = ("style", "humor", "factuality")
+SCORES = rubric.NAMES
 PLACES = ("first", "second")
 
 
@@ -50,7 +52,11 @@ class Desk:
     recipe: str
     voice: str
     pairs: Sequence[Pair]
-    by_item: Mapping[str, Pair] = field(default_factory=dict)
+
+    @cached_property
+    def by_item(self) -> Mapping[str, Pair]:
+        """The pairs by the dialogue that they are of."""
+        return {pair.item: pair for pair in self.pairs}
 
     def counted(self) -> Counted:
         """All ratings that count now."""
@@ -84,7 +90,6 @@ class Desk:
 
 def given_of(recipe: str, pair: Pair, rater: str, scores: Mapping[str, Mapping[str, int]]) -> list[Given]:
     """A person's two ratings of a pair. Raises BadInput where a score is not a whole number from 1 to 5."""
-    from twainbot.evals import rubric
     from twainbot.evals.pairs import sides
     from twainbot.evals.ratings import PERSON, Given, is_score, same_rater
 
@@ -106,7 +111,6 @@ def given_of(recipe: str, pair: Pair, rater: str, scores: Mapping[str, Mapping[s
 
 def open_desk(home: Home, profile: Profile, recipe: str | None) -> Desk:
     """The desk of a recipe, by default the profile's first. Raises BadInput where its replies were never generated."""
-    from resources.speaking import PERSONA
     from twainbot.dialogues import prompt_files, prompts
     from twainbot.evals.pairs import pairs
 
@@ -119,13 +123,13 @@ def open_desk(home: Home, profile: Profile, recipe: str | None) -> Desk:
         raise BadInput(
             "No dialogue has replies of both base and adapter. Run `twainbot run --select evals/generations --force`."
         )
-    voice = prompt_files.voice(PERSONA, prompts.system_prompt(PERSONA))
-    return Desk(home.ratings, chosen, voice, found, {pair.item: pair for pair in found})
+    persona = prompts.personas()[0]  # as whom resources/speaking.py asks every arm
+    return Desk(home.ratings, chosen, prompt_files.voice(persona, prompts.system_prompt(persona)), found)
 
 
 def stored(path: Path) -> list[dict[str, Any]]:
     """The lines of a ratings file; none where nobody has rated."""
-    return [row for _, row in read_objects(path)] if path.is_file() else []
+    return kept_objects(path)
 
 
 def clean_name(name: str) -> str:

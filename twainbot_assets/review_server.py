@@ -153,7 +153,7 @@ async def posted(request: Request) -> dict[str, Any]:
 
 def accept(desk: Desk, sent: Mapping[str, Any]) -> dict[str, Any]:
     """Write a rating down; what the page then shows."""
-    scores = {place: sent[place] for place in ("first", "second") if isinstance(sent.get(place), dict)}
+    scores = {place: sent[place] for place in rating.PLACES if isinstance(sent.get(place), dict)}
     name = rating.clean_name(str(sent.get("rater") or ""))
     done = desk.save(name, str(sent.get("item")), str(sent.get("pair")), scores)
     return {"done": done, "next": rating.next_step(desk, desk.counted()) if done >= len(desk.pairs) else ""}

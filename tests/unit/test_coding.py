@@ -61,6 +61,20 @@ def test_problems_come_in_two_forms():
 
 
 @pytest.mark.parametrize(
+    "asserted",
+    [
+        "assert rainy(wet(1)) == 2",
+        "assert 2 == rainy([0, 3, 1])",
+        "assert not rainy ([])",
+        "assert set(rainy([1])) == {1}",
+    ],
+)
+def test_the_function_asked_for_is_the_one_that_a_test_calls_first(asserted):
+    one = coding.problem({**ASSERTED, "test_list": [asserted]}, "mine.jsonl")
+    assert one.entry_point == "rainy"
+
+
+@pytest.mark.parametrize(
     ("line", "sentence"),
     [
         ("{", r"mine.jsonl, line 2: not JSON"),
@@ -83,6 +97,14 @@ def test_a_file_of_the_users_adds_problems_and_keeps_them_out_of_training(tmp_pa
     monkeypatch.setenv("TWAINBOT_CODING_PROBLEMS", str(path))
     assert len(suites.problems()) == before + 1
     assert suites.eval_texts()["problems/own/1"] == OWN["prompt"]
+
+
+def test_a_text_with_a_line_separator_in_it_is_one_problem(tmp_path, monkeypatch):
+    path = tmp_path / "mine.jsonl"
+    prompt = OWN["prompt"].replace("Twice n.", "Twice\u2028n.")
+    path.write_text(json.dumps({**OWN, "prompt": prompt}, ensure_ascii=False) + "\r\n", encoding="utf-8")
+    monkeypatch.setenv("TWAINBOT_CODING_PROBLEMS", str(path))
+    assert [one.prompt for one in suites.more_problems()] == [prompt]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from resources.budget import Budget, Spend
 from resources.generator_settings import GeneratorSettings
 from resources.generators import LocalRunner, open_generator
 from resources.llm_faults import Secrets, another_try, fault_of, retry_after
+from resources.llm_threads import Threads
 from resources.pace import Pace
 from tests.llm_server import KEY, llm_server
 from twainbot.dialogues import asking
@@ -155,6 +156,15 @@ def test_a_service_that_stays_down_ends_the_run_and_keeps_what_was_answered(open
         generator = open_door(server)
         assert all(answer.was_given for answer in generator.ask([request(number) for number in range(5)]))
         assert generator.report.cache_hits == 2
+
+
+def test_a_request_that_still_waited_when_the_run_ended_is_no_fault_of_its_own(tmp_path):
+    class Waiting:
+        def wait(self, tokens: int) -> None:
+            threads._stop.set()  # meanwhile another thread met what ends the run
+
+    threads = Threads(None, Budget(tmp_path / "ledger.jsonl"), lambda *_: None, Waiting(), 1, 1)
+    assert threads._one("a", request()) is None
 
 
 def test_eight_silent_requests_in_a_row_are_enough(open_door):
@@ -352,6 +362,13 @@ def test_batch_mode_sends_one_job_polls_it_and_keeps_the_answers(backend, open_d
         assert naps == [30.0] * 2
         assert open_door(server, backend).ask([request(3)]) == [answers[3]]
     assert generator.budget.spent().tokens == 4 * 120
+
+
+@pytest.mark.parametrize("backend", DOORS)
+def test_words_with_a_line_separator_in_them_are_one_answer_of_a_batch(backend, open_door):
+    with llm_server(polls=0, write=lambda _: {"replies": ["So it is.\u2028And was.\x85"]}) as server:
+        answers = open_door(server, backend, batch_mode=True).ask([request(0), request(1)])
+    assert [asking.read(answer, SCHEMA)[0]["replies"] for answer in answers] == [["So it is.\u2028And was.\x85"]] * 2
 
 
 @pytest.mark.parametrize("backend", DOORS)

@@ -14,10 +14,11 @@ from tiny_training import TEXTS, base, small_talk, weather_talk
 from resources.decoding import greedy
 from resources.language_model import LanguageModel, Likelihood
 from resources.tokenizer import load_tokenizer
-from training import engine
+from training import engine, record
+from training.base_model import TINY, describe, prepare
 from training.config import CONFIGS, load_recipe
 from twainbot.dialogues.tools import TOOLS
-from twainbot.errors import MissingModel
+from twainbot.errors import BadInput, MissingModel
 
 PROMPTS = [weather_talk("Reno")[:1], small_talk(1)[:1], [{"role": "user", "content": "Hello. " * 20}]]
 
@@ -33,8 +34,9 @@ def adapter(tmp_path_factory):
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 weight.normal_(0, 0.5)
-    model.save_pretrained(str(folder))
-    return folder
+    info = describe(base())
+    record.publish(model, folder, {"base": info.name, "base_revision": info.revision})
+    return folder / "adapter"
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +184,12 @@ def test_a_folder_that_is_no_base_or_no_adapter_is_refused(tmp_path):
         LanguageModel.load(tmp_path)
     with pytest.raises(MissingModel, match=r"adapter_config\.json"):
         LanguageModel.load(base(), tmp_path)
+
+
+def test_an_adapter_of_another_base_does_not_speak(adapter, tmp_path):
+    other = prepare(TINY, tmp_path, texts=TEXTS, seed=1)
+    with pytest.raises(BadInput, match="tiny-random at revision seed-0, and the base here is tiny-random at seed-1"):
+        LanguageModel.load(other, adapter)
 
 
 def test_importing_the_doors_imports_no_heavy_library(root):

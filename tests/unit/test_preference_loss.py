@@ -100,9 +100,15 @@ def trained(folder, name):
 
 
 @pytest.mark.parametrize(("name", "first"), [("dpo", math.log(2)), ("orpo", None), ("kto", 0.5)])
-def test_every_objective_moves_chosen_over_rejected_on_held_out_pairs(tmp_path, name, first):
+def test_every_objective_moves_chosen_over_rejected_on_held_out_pairs(tmp_path, monkeypatch, name, first):
+    scored, score = [], preference.with_reference
+    monkeypatch.setattr(
+        preference, "with_reference", lambda model, pairs, pad: scored.append(len(pairs)) or score(model, pairs, pad)
+    )
     done = trained(tmp_path, name)
     metrics = done["metrics"]
+    # of twelve pairs the first of each five validates, so three; ORPO needs no reference for the eight that train
+    assert scored == ([3] if first is None else [8, 3])
     assert metrics["validation_loss_after"] < metrics["validation_loss_before"]
     assert metrics["validation_margin_after"] > 0
     assert metrics["validation_accuracy_after"] == 1.0

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from resources import speaking
 from resources.home import Home
 from resources.lake import Lake
 from tests import rated
 from tests.llm_server import KEY, llm_server
+from twainbot.dialogues import prompt_files, prompts
 from twainbot.dialogues.asking import Answer
 from twainbot.errors import BadInput, BadUse, UnknownName
 from twainbot_assets import rating
@@ -49,6 +51,8 @@ def save(desk, rater="Ann", number=0, scores=SIX):
 def test_a_desk_holds_the_first_recipes_pairs_and_the_personas_voice(desk):
     assert (desk.recipe, len(desk.pairs)) == (rated.RECIPE, 3)
     assert "manner" in desk.voice
+    assert desk.voice == prompt_files.voice(prompts.personas()[0], "")
+    assert prompts.system_prompt(prompts.personas()[0]) == speaking.system()["content"]
 
 
 def test_an_unknown_recipe_and_missing_replies_name_the_repair(home, tmp_path):

@@ -88,6 +88,18 @@ def test_two_raters_who_agree_on_fifty_good_replies_pass():
 
 def test_nobody_has_rated_means_not_run():
     assert judged([]).state == "not_run"
+    base_alone = [row for row in rated.lines(50, 50, "Ann", "Bo") if row["arm"] == "base"]
+    assert judged(base_alone).state == "not_run"
+
+
+def test_two_raters_are_averaged_and_their_agreement_reported():
+    found = judged([*rated.lines(50, 50, "Ann"), *rated.lines(50, 0, "Bo")])
+    # 5 and 2 average to 3.5, below 4: nothing is good
+    assert (found.value, found.state) == (0.0, "fail")
+    # 2.25 of variance by Ann, none by Bo, means 3.5 and 2: kappa = 1 - 4.5 / (2.25 + 2.25) = 0
+    assert "Ann and Bo: kappa 0.00" in found.why
+    # the adapter's 3.5 less the base's 2
+    assert "+1.50 points on 50 replies" in found.why
 
 
 @pytest.mark.parametrize("good", [50, 0])
@@ -111,6 +123,23 @@ def test_only_dialogues_that_two_raters_rated_count():
     found = judged([*rated.lines(50, 50, "Ann"), *rated.lines(50, 50, "Bo")[:20]])
     # twenty lines are ten pairs
     assert (found.state, found.n) == ("inconclusive", 10)
+
+
+def test_two_raters_of_different_dialogues_are_one_rater_of_each_and_decide_nothing():
+    ann, bo = rated.lines(60, 60, "Ann"), rated.lines(60, 60, "Bo")
+    found = judged([*ann[:60], *bo[60:]], 60)
+    assert found.state == "inconclusive"
+    assert "A second rater must rate the same dialogues." in found.why
+
+
+def test_a_person_on_one_dialogue_lends_nothing_to_those_that_only_judges_rated():
+    judges = rated.lines(60, 60, "judge:m1", "judge:m2", kind=JUDGE)
+    found = judged([*judges, *rated.lines(60, 60, "Ann")[:2]], 60)
+    assert (found.state, found.n) == ("inconclusive", 1)
+    apart = [row for row in judges if row["item"] != rated.made(60)[0].item]
+    found = judged([*apart, *rated.lines(60, 60, "Ann")[:2]], 60)
+    assert found.state == "inconclusive"
+    assert "a person must rate the same ones" in found.why
 
 
 def test_raters_who_do_not_agree_hold_a_pass_back():

@@ -12,7 +12,7 @@ from tests import builders
 from twainbot.errors import BadInput, BadUse
 from twainbot.records import REJECT, SCHEMA_VERSION, frame
 from twainbot_assets import reviewing
-from twainbot_assets.curated import decisions
+from twainbot_assets.curated import decisions, reviews
 
 RUDE = builders.chunk("tales/the-quarrel")
 SEEN = "period_term:disability: cripple (1): … the cripple had the best seat …"
@@ -109,6 +109,12 @@ def test_the_latest_decision_wins_and_the_earlier_stays_on_file(home):
     reviewing.bring_back(queue(home, kept(decision="keep")), "S", home)
     assert [row["decision"] for row in stored(home)] == ["reject", "keep"]
     assert decisions(home.reviews) == {RUDE["chunk_id"]: "keep"}  # what curation reads
+
+
+def test_a_note_with_a_line_separator_in_it_is_read_back_by_the_graph(home):
+    reviewing.bring_back(queue(home, kept(note="fine\u2028by me")), "Ann", home)
+    assert [row["note"] for row in reviews(home.reviews)] == ["fine\u2028by me"]
+    assert decisions(home.root / "none.jsonl") == {}
 
 
 def test_lines_are_added_below_a_file_whose_last_line_was_not_ended(home):

@@ -154,6 +154,11 @@ def test_in_a_mixed_batch_each_gets_what_its_own_adapter_says_alone(adapters):
     assert len({routed[0].text, routed[2].text}) == 2  # one prompt, two voices
 
 
+def test_without_an_adapter_nothing_is_loaded(tmp_path):
+    with pytest.raises(UnknownName, match=r"Give one per persona: twain, franklin, satirist\."):
+        RoutedModel.load(tmp_path, {})
+
+
 def test_the_base_itself_can_be_asked(adapters):
     (reply,) = RoutedModel.load(base(), adapters).generate([user("Rain?")], personas=[BASE], max_new_tokens=8)
     assert reply.text == LanguageModel.load(base()).generate([user("Rain?")], max_new_tokens=8)[0]

@@ -159,6 +159,20 @@ def test_a_recipe_for_another_base_is_refused_with_the_variable_to_set(tmp_path)
     assert "TWAINBOT_BASE_MODEL=openai/gpt-oss-20b" in found
 
 
+def test_a_folder_of_the_base_may_be_spelt_as_on_the_hub_and_revision_and_template_must_be_those_named(tmp_path):
+    recipe = load_recipe(CONFIGS / "full" / "qwen2.5-coder-1.5b-instruct.yaml")
+    here = describe(base()).model_copy(update={"name": "Qwen2.5-Coder-1.5B-Instruct", "template": "hermes"})
+    start._check_made_for(recipe, here)
+    start._check_made_for(recipe.model_copy(update={"base": None}), describe(base()))
+    with pytest.raises(
+        BadInput, match=r"template hermes of Qwen/Qwen2.5-Coder-1.5B-Instruct, and the base here has smollm2"
+    ):
+        start._check_made_for(recipe, here.model_copy(update={"template": "smollm2"}))
+    pinned = recipe.model_copy(update={"base": recipe.base.model_copy(update={"revision": "abc"})})
+    with pytest.raises(BadInput, match=r"Set `revision: abc` under `base:` in the profile"):
+        start._check_made_for(pinned, here)
+
+
 @pytest.mark.parametrize(("key", "name"), [("use_dora", "DoRA"), ("use_rslora", "rank-stabilised scaling")])
 def test_adapters_that_do_not_add_up_are_not_stacked(stacked, tmp_path, key, name):
     before = tmp_path / "odd"

@@ -108,6 +108,16 @@ def test_a_stage_out_of_memory_is_one_sentence_with_the_repairs(tmp_path, monkey
     assert "Traceback" not in said
 
 
+def test_a_want_of_memory_without_words_is_one_sentence_too(tmp_path):
+    @trouble.guarded
+    def main(_arguments, _report):
+        raise MemoryError
+
+    arguments = Arguments(TINY, tmp_path, tmp_path, tmp_path / "out")
+    with pytest.raises(TwainBotError, match=r"Memory ran out: MemoryError\. Last good checkpoint: none yet\."):
+        main(arguments, quiet)
+
+
 # disk
 
 

@@ -10,11 +10,11 @@ from twainbot.errors import BadInput
 from twainbot.evals import verdicts
 from twainbot.evals.grounding import GroundingSummary
 from twainbot.evals.statistics import clopper_pearson, upper_bound
-from twainbot.evals.verdicts import Rating, TextLoss
+from twainbot.evals.verdicts import TextLoss
 
 
-def ratings(good, n, rater="a", arm="adapter"):
-    return [Rating(f"d{i}", arm, rater, 5 if i < good else 2) for i in range(n)]
+def ratings(good, n):
+    return [5.0 if i < good else 2.0 for i in range(n)]
 
 
 def weather(errors, n, coverage=1.0):
@@ -59,16 +59,6 @@ def test_thirty_perfect_ratings_clear_the_bound_but_are_too_few():
 
 def test_style_without_ratings_is_not_run():
     assert verdicts.style([]).state == "not_run"
-    assert verdicts.style(ratings(50, 50, arm="base")).state == "not_run"
-
-
-def test_two_raters_are_averaged_and_their_agreement_reported():
-    verdict = verdicts.style([*ratings(50, 50), *ratings(0, 50, rater="b"), *ratings(0, 50, arm="base")])
-    # 5 and 2 average to 3.5, below 4: nothing is good
-    assert (verdict.value, verdict.state) == (0.0, "fail")
-    assert "kappa" in verdict.why
-    # the adapter's 3.5 less the base's 2
-    assert "+1.50 points on 50" in verdict.why
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,9 @@ def problem(raw: Mapping[str, Any], where: str) -> Problem:
 def from_asserts(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     """MBPP's form (text, code, test_list) as a function with a docstring: signature and name are those of the code."""
     tests, code = raw["test_list"], str(raw.get("code") or "")
-    called = re.search(r"\bassert\s+\(*(?:not\s+)?(?:\w+\()*?([A-Za-z_]\w*)\(", " ".join(map(str, tests or [""])))
-    names = re.findall(r"^def\s+(\w+)\s*\(", code, re.MULTILINE)
-    name = next((n for n in names if called and re.search(rf"\b{n}\(", " ".join(map(str, tests)))), None)
+    defined = set(re.findall(r"^def\s+(\w+)\s*\(", code, re.MULTILINE))
+    called = re.findall(r"\b([A-Za-z_]\w*)\s*\(", " ".join(map(str, tests or ())))
+    name = next((n for n in called if n in defined), None)  # the outermost: others may make its arguments
     signature = re.search(rf"^def\s+{name}\s*\(.*?\).*?:[ \t]*$", code, re.MULTILINE | re.DOTALL) if name else None
     if not tests or signature is None:
         raise BadInput(f"{where}: no function of code is called in test_list, so nothing can be asked for.")

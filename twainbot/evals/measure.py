@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from twainbot.chunks.tags import tag
+from twainbot.dialogues.prompts import personas
 from twainbot.errors import BadInput
 from twainbot.evals import pairs, rubric, verdicts
 from twainbot.evals import ratings as rated
@@ -247,8 +248,9 @@ def style(base: pl.DataFrame, tuned: pl.DataFrame, passages: pl.DataFrame, final
     trained = passages.filter(pl.col("split") == "train")["text"].to_list()
     overlaps = [overlap.words for overlap in styles.longest_overlaps(replies, trained)] if replies else []
     rows = [verdict_row(verdicts.copying(overlaps))]
+    target = personas()[0]  # whom the arms were asked to be
     held_out = [
-        styles.StyleExample(row["text"], row["style"] == "twain", row["sample_id"].rsplit(":", 1)[0])
+        styles.StyleExample(row["text"], row["style"] == target, row["sample_id"].rsplit(":", 1)[0])
         for row in passages.filter(pl.col("split") != "train").to_dicts()
     ]
     try:

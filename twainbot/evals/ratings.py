@@ -15,7 +15,7 @@ from twainbot.evals import rubric, verdicts
 from twainbot.evals.agreement import Agreement, agreements
 from twainbot.evals.pairs import ADAPTER, BASE, Pair
 from twainbot.evals.statistics import PairedGain, paired_bootstrap
-from twainbot.evals.verdicts import Rating, Verdict
+from twainbot.evals.verdicts import Verdict
 
 PERSON, JUDGE = "person", "judge"
 RATERS = 2  # a single rater's scores cannot be told from a single rater's taste
@@ -139,12 +139,19 @@ def why_not(given: Given, digests: Mapping[str, str], version: int) -> str:
     return "" if given.rubric == version else OTHER_RUBRIC
 
 
-def rated_twice(given: Sequence[Given]) -> list[Given]:
-    """Ratings of the dialogues that enough raters rated; all of them where there is no such dialogue."""
-    raters: dict[str, set[str]] = {}
+def kinds_by_dialogue(given: Sequence[Given]) -> dict[str, dict[str, str]]:
+    """Of each dialogue its raters, and of each whether person or judge model."""
+    found: dict[str, dict[str, str]] = {}
     for each in given:
-        raters.setdefault(each.item, set()).add(each.rater)
-    enough = {item for item, names in raters.items() if len(names) >= RATERS}
+        found.setdefault(each.item, {})[each.rater] = each.kind
+    return found
+
+
+def rated_twice(given: Sequence[Given]) -> list[Given]:
+    """Ratings of the dialogues that two raters or more rated, one of them a person; all where there is no such dialogue."""
+    enough = {
+        item for item, kinds in kinds_by_dialogue(given).items() if len(kinds) >= RATERS and PERSON in kinds.values()
+    }
     return [each for each in given if each.item in enough] if enough else list(given)
 
 
@@ -178,8 +185,8 @@ def verdict(counted: Counted) -> Verdict:
     It passes only where the raters agree and the gain over the base is certain as well.
     """
     given = rated_twice(counted.given)
-    found = verdicts.style([Rating(each.item, each.arm, each.rater, each.style) for each in given])
-    told = [*gain_sentence(given), *agreement_sentences(given), *left_out_sentences(counted.left_out)]
+    found = verdicts.style(list(means(given, "style", ADAPTER).values()))
+    told = [*gain_sentences(given), *agreement_sentences(given), *left_out_sentences(counted.left_out)]
     why = objections(given, found.state)
     state = "inconclusive" if why and found.state in ("pass", "fail") else found.state
     return replace(found, state=state, why=" ".join([found.why, *told, *why]))
@@ -189,12 +196,13 @@ def objections(given: Sequence[Given], state: str) -> list[str]:
     """What keeps the ratings from deciding, one sentence each. The last two hold back a pass only."""
     if not given:
         return []
-    people = {each.rater for each in given if each.kind == PERSON}
+    raters = [kinds.values() for kinds in kinds_by_dialogue(given).values()]
+    together = [kinds for kinds in raters if len(kinds) >= RATERS]
     found = []
-    if len({each.rater for each in given}) < RATERS:
+    if not together:
         found.append("A second rater must rate the same dialogues.")
-    if not people:
-        found.append("Only judge models have rated: a person must rate the same dialogues.")
+    if not any(PERSON in kinds for kinds in together or raters):
+        found.append("Only judge models have rated these dialogues: a person must rate the same ones.")
     if state != "pass":
         return found
     kappas = [each.kappa for each in agreed(given, "style")]
@@ -205,12 +213,13 @@ def objections(given: Sequence[Given], state: str) -> list[str]:
     return found
 
 
-def gain_sentence(given: Sequence[Given]) -> list[str]:
-    """The interval of the paired gain in style; nothing below two dialogues."""
+def gain_sentences(given: Sequence[Given]) -> list[str]:
+    """The paired gain in style, and its interval from two dialogues on."""
     found = gain(given, "style")
+    told = [f"The mean gain over the base is {found.mean:+.2f} points on {found.n} replies."] if found.n else []
     if found.clusters < 2:
-        return []
-    return [f"The gain's interval is {found.interval.low:+.2f} to {found.interval.high:+.2f} points."]
+        return told
+    return [*told, f"The gain's interval is {found.interval.low:+.2f} to {found.interval.high:+.2f} points."]
 
 
 def agreement_sentences(given: Sequence[Given]) -> list[str]:

@@ -8,11 +8,10 @@ project's release criteria; checks/thresholds.py owns any other value.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from twainbot.errors import BadInput
-from twainbot.evals.agreement import agreements
 from twainbot.evals.grounding import GroundingSummary
 from twainbot.evals.statistics import (
     Interval,
@@ -59,16 +58,6 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Rating:
-    """One rater's 1-5 for one reply, halves from a judge model; raters do not see the arm."""
-
-    item: str
-    arm: str  # base | adapter
-    rater: str
-    style: float
-
-
-@dataclass(frozen=True)
 class TextLoss:
     """Summed negative log-likelihood of one text under both models, in nats, over the same number of bytes or tokens."""
 
@@ -79,14 +68,16 @@ class TextLoss:
     cluster: Hashable = None  # work or dialogue; None: the item itself
 
 
-def style(ratings: Sequence[Rating]) -> Verdict:
-    """Share of the adapter's replies rated 4 or better, by exact one-sided bounds; the why adds agreement and gain."""
-    means = _means(ratings, "adapter")
-    n, good = len(means), sum(mean >= STYLE_GOOD for mean in means.values())
+def style(means: Sequence[float]) -> Verdict:
+    """Share of the adapter's replies rated 4 or better, by exact one-sided bounds. means: over raters, one a reply.
+
+    Who must have rated, and what else a pass takes, is ratings.py's.
+    """
+    n, good = len(means), sum(mean >= STYLE_GOOD for mean in means)
     if n == 0:
         return _not_run("style", STYLE_BOUND, "Nobody has rated the sample dialogues blind yet.", better="higher")
     state = _state(lower_bound(good, n) > STYLE_BOUND, upper_bound(good, n) < STYLE_BOUND)
-    why = f"{good} of {n} replies rated {STYLE_GOOD:g} or better{_agreement(ratings)}{_rated_gain(ratings)}."
+    why = f"{good} of {n} replies rated {STYLE_GOOD:g} or better."
     if n < STYLE_ITEMS and state == "pass":
         state, why = "inconclusive", f"{why} At least {STYLE_ITEMS} rated replies are needed."
     return Verdict("style", state, n, good / n, STYLE_BOUND, clopper_pearson(good, n), why, better="higher")
@@ -229,29 +220,3 @@ def _loss_ratio(
 
 def _exp(value: float) -> float:
     return math.inf if value > 700 else math.exp(value)
-
-
-def _means(ratings: Sequence[Rating], arm: str) -> Mapping[str, float]:
-    scores: dict[str, list[float]] = {}
-    for rating in ratings:
-        if rating.arm == arm:
-            scores.setdefault(rating.item, []).append(rating.style)
-    return {item: sum(given) / len(given) for item, given in sorted(scores.items())}
-
-
-def _agreement(ratings: Sequence[Rating]) -> str:
-    """The lowest quadratic weighted kappa of any two raters with common replies, as a clause; empty with one rater."""
-    given: dict[str, dict[tuple[str, str], float]] = {}
-    for rating in ratings:
-        given.setdefault(rating.rater, {})[rating.item, rating.arm] = rating.style
-    kappas = [each.kappa for each in agreements(given, seed=0) if each.n > 1]
-    return f"; raters agree with kappa {min(kappas):.2f}" if kappas else ""
-
-
-def _rated_gain(ratings: Sequence[Rating]) -> str:
-    base, adapter = _means(ratings, "base"), _means(ratings, "adapter")
-    common = sorted(base.keys() & adapter.keys())
-    if not common:
-        return ""
-    gain = sum(adapter[item] - base[item] for item in common) / len(common)
-    return f"; the mean gain over the base is {gain:+.2f} points on {len(common)} replies"
