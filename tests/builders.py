@@ -36,6 +36,24 @@ REPLY = (
     "I put the matter to the weather office, who had plainly been waiting for somebody to ask. "
     "Hannibal, MO tomorrow: partly cloudy, a high of 71 degrees and a low of 52 degrees."
 )
+# A tool with a parameter of each type that the leaderboard knows.
+FLEXIBLE = {
+    "name": "look_up",
+    "parameters": {
+        "type": "dict",
+        "required": ["location"],
+        "properties": {
+            "location": {"type": "string"},
+            "unit": {"type": "string", "default": "fahrenheit"},
+            "days": {"type": "integer"},
+            "height": {"type": "float"},
+            "coordinates": {"type": "array", "items": {"type": "float"}},
+            "options": {"type": "dict"},
+            "stops": {"type": "array", "items": {"type": "dict"}},
+            "alerts": {"type": "boolean"},
+        },
+    },
+}
 ORIGIN = json.dumps({"generator": "grammar", "model": None, "parents": []})
 
 

@@ -119,25 +119,3 @@ def _verdict(row: Mapping[str, object], hits: Mapping[str, Sequence[str]]) -> di
         return {"stage": "dedupe", "decision": "reject", "reasons": [f"duplicate_in:{row['cluster_id']}"]}
     found = hits.get(str(row["chunk_id"]))
     return {"stage": "curated", "decision": "reject", "reasons": list(found)} if found else None
-
-
-def funnel(works: pl.DataFrame, chunks: pl.DataFrame, curated: Curated) -> pl.DataFrame:
-    """Rows of (source, works, chunks, passages, and rejected chunks by stage), one per source, sorted."""
-    sources = sorted(set(works["source"].to_list()) | set(chunks["source"].to_list()))
-    return pl.DataFrame(
-        [
-            {
-                "source": source,
-                "works": works.filter(pl.col("source") == source).height,
-                "chunks": chunks.filter(pl.col("source") == source).height,
-                **{
-                    f"lost_at_{stage}": curated.rejects.filter(
-                        (pl.col("source") == source) & (pl.col("stage") == stage)
-                    ).height
-                    for stage in ("corpora", "screened", "dedupe", "curated")
-                },
-                "passages": curated.passages.filter(pl.col("source") == source).height,
-            }
-            for source in sources
-        ]
-    )

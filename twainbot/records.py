@@ -1,14 +1,17 @@
 """The record kinds: one polars schema per table. What a stage does to rows lives in that stage's package.
 
 Every table may carry more columns than its schema lists; none may lack one. `conform` checks and orders columns,
-`content_hash` gives the data version of a table.
+`content_hash` gives the data version of a table. The comment beside a column is its description in the UI (`meanings`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -130,11 +133,27 @@ SIGNATURE: Schema = {
     "key_scheme": pl.String,  # the scheme, and how keys come from it: other bands are other keys
 }
 
-EDGE: Schema = {"a": pl.String, "b": pl.String, "jaccard": pl.Float64, "containment": pl.Float64}  # a < b, exact values
+EDGE: Schema = {
+    "a": pl.String,  # chunk id, a < b
+    "b": pl.String,
+    "jaccard": pl.Float64,  # exact, of the sets of n-grams
+    "containment": pl.Float64,  # exact: shared n-grams over those of the smaller set
+}
 
-CLUSTER: Schema = {"chunk_id": pl.String, "cluster_id": pl.String, "is_canonical": pl.Boolean, "size": pl.Int64}
+CLUSTER: Schema = {
+    "chunk_id": pl.String,
+    "cluster_id": pl.String,  # the smallest chunk id of the cluster
+    "is_canonical": pl.Boolean,  # the one member that is kept
+    "size": pl.Int64,  # chunks of the cluster
+}
 
-PASSAGE: Schema = {**CHUNK, "cluster_id": pl.String, "title": pl.String, "author": pl.String, "license": pl.String}
+PASSAGE: Schema = {
+    **CHUNK,
+    "cluster_id": pl.String,
+    "title": pl.String,
+    "author": pl.String,
+    "license": pl.String,
+}
 
 REJECT: Schema = {
     "sample_id": pl.String,  # chunk id, or work id where the work itself was rejected
@@ -206,7 +225,7 @@ ASSIGNMENT: Schema = {
 }
 
 DAPT_ROW: Schema = {
-    "sample_id": pl.String,
+    "sample_id": pl.String,  # chunk id of the passage
     "split": pl.String,
     "style": pl.String,
     "text": pl.String,
@@ -350,3 +369,22 @@ def schema_of(table: str) -> Schema | None:
         if found is not None:
             return found
     return None
+
+
+_BODY = re.compile(r"^([A-Z_]+): Schema = \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r'^    "(\w+)": .*,  # (.+)$', re.MULTILINE)
+
+
+def meanings(table: str) -> dict[str, str]:
+    """Column to the comment beside it in the schema that binds the table; a column whose name says enough has none."""
+    schema = schema_of(table)
+    name = next((name for name, value in globals().items() if value is schema), "") if schema is not None else ""
+    return _comments(name)
+
+
+@cache
+def _comments(schema: str) -> dict[str, str]:
+    """Those of a schema and of what it takes in (`**CHUNK`)."""
+    body = dict(_BODY.findall(Path(__file__).read_text(encoding="utf-8"))).get(schema, "")
+    taken_in = [_comments(name) for name in re.findall(r"\*\*(\w+)", body)]
+    return {column: said for found in (*taken_in, dict(_COMMENT.findall(body))) for column, said in found.items()}

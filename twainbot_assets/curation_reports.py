@@ -169,20 +169,23 @@ def works_by_screen(screened: pl.DataFrame, count: int = SHOWN_WORKS) -> Any:
 
     So a book that lost 40 of 50 chunks stands above a joke that lost its only one.
     """
-    from twainbot.screening.cascade import wilson
+    import polars as pl
 
-    ranked = []
-    for (work,), chunks in screened.group_by("work_id"):
-        lost = chunks.filter(chunks["decision"] != "keep")
-        if lost.height:
-            ranked.append((-wilson(lost.height, chunks.height)[0], str(work), screen_row(str(work), chunks, lost)))
+    from twainbot.evals.statistics import wilson
+
+    counts = screened.group_by("work_id").agg(
+        pl.len().alias("chunks"), (pl.col("decision") != "keep").sum().alias("lost")
+    )
+    ranked = sorted((-wilson(lost, chunks).low, str(work)) for work, chunks, lost in counts.iter_rows() if lost)
     if not ranked:
         return f"The screen kept all of {screened.height:,} chunks."
-    return counts_table([row for _, _, row in sorted(ranked, key=lambda one: one[:2])[:count]])
+    shown = (work for _, work in ranked[:count])
+    return counts_table([screen_row(work, screened.filter(screened["work_id"] == work)) for work in shown])
 
 
-def screen_row(work: str, chunks: pl.DataFrame, lost: pl.DataFrame) -> dict[str, Any]:
+def screen_row(work: str, chunks: pl.DataFrame) -> dict[str, Any]:
     """A line of the table of works: how much was not kept, and the most frequent reasons."""
+    lost = chunks.filter(chunks["decision"] != "keep")
     decisions = Counter(lost["decision"].to_list())
     reasons = Counter(reason for listed in lost["reasons"].to_list() for reason in listed or ())
     frequent = sorted(reasons.items(), key=lambda one: (-one[1], one[0]))[:SHOWN_WORK_REASONS]
@@ -362,12 +365,14 @@ def elided(words: Sequence[str]) -> Sequence[str]:
 def clipped(parts: Sequence[str]) -> str:
     """Parts joined, up to the longest side that is still read."""
     shown: list[str] = []
-    words = 0
+    room = LONGEST_SIDE
     for part in parts:
-        words += len(part.split())
-        if words > LONGEST_SIDE:
-            return " ".join([*shown, "… (cut here)"])
+        words = part.split()
+        if len(words) > room:
+            closing = "**" if room and part.startswith("**") else ""
+            return " ".join([*shown, " ".join(words[:room]) + closing, "… (cut here)"])
         shown.append(part)
+        room -= len(words)
     return " ".join(shown)
 
 

@@ -11,6 +11,7 @@ import dagster as dg
 
 from checks.gates import Gate, judge, plain, refusal
 from twainbot.errors import TwainBotError
+from twainbot_assets import keys
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,14 +56,21 @@ def publish(
     yield dg.MaterializeResult(
         value=rows,
         data_version=dg.DataVersion((version or content_hash)(rows)[:16]),
-        metadata={**table_metadata(rows), **(metadata(rows) if metadata else {}), "sample": sample_table(rows)},
+        metadata={
+            **table_metadata(rows, keys.table(context.asset_key)),
+            **(metadata(rows) if metadata else {}),
+            "sample": sample_table(rows),
+        },
         check_results=results,
     )
 
 
-def table_metadata(rows: pl.DataFrame) -> dict[str, Any]:
-    """Row count and column schema, under the names that the UI knows; a sample of the rows comes last, after reports."""
-    columns = [dg.TableColumn(name, type=str(dtype)) for name, dtype in rows.schema.items()]
+def table_metadata(rows: pl.DataFrame, table: str) -> dict[str, Any]:
+    """Row count and described columns, under the names that the UI knows; a sample of the rows comes last, after reports."""
+    from twainbot.records import meanings
+
+    said = meanings(table)
+    columns = [dg.TableColumn(name, str(dtype), said.get(name)) for name, dtype in rows.schema.items()]
     return {
         "dagster/row_count": rows.height,
         "dagster/column_schema": dg.TableSchema(columns=columns),

@@ -129,11 +129,11 @@ def score_file(what: str, file: Path, as_json: bool) -> str:
 
 def score_tool_calls(file: Path, lines: Sequence[Line]) -> Scored:
     """Rates as the function-calling leaderboard counts them, and normalised."""
-    from twainbot.evals.tool_calls import CallRow, summarise
+    from twainbot.evals.tool_calls import CallRow, summarise, summarise_by_kind
 
     checked(CallLine, file, lines)
     rows = [CallRow.from_record(record) for _, record in lines]
-    summary = summarise(rows)
+    summary, by_kind = summarise(rows), summarise_by_kind(rows)
     verdicts = [verdict_on(row) for row in rows]
     judged = [{"line": number, **asdict(verdict)} for (number, _), verdict in zip(lines, verdicts, strict=True)]
     wrong = [
@@ -142,8 +142,9 @@ def score_tool_calls(file: Path, lines: Sequence[Line]) -> Scored:
         if verdict.errors
     ]
     head = f"{summary.n} replies: {summary.positives} need a call, {summary.negatives} need none."
-    text = [head, *call_rates(summary), *shown("Not right as they stand", wrong)]
-    return Scored(text, {"summary": asdict(summary), "rows": judged})
+    text = [head, *call_rates(summary), *kind_rates(by_kind), *shown("Not right as they stand", wrong)]
+    of_kinds = {kind: asdict(found) for kind, found in by_kind.items()}
+    return Scored(text, {"summary": asdict(summary), "by_kind": of_kinds, "rows": judged})
 
 
 def verdict_on(row: CallRow) -> CallScore:
@@ -169,6 +170,18 @@ def call_rates(summary: CallSummary) -> list[str]:
         share("silent where no call is right", summary.no_call_accuracy, summary.negatives),
         share("malformed calls, per reply", summary.format_error_rate, n),
         share("calls of a tool not offered", summary.unknown_tool_rate, predicted),
+        share("calls that fit their schema", summary.schema_valid_rate, predicted),
+    ]
+
+
+def kind_rates(by_kind: Mapping[str, CallSummary]) -> list[str]:
+    """Both exact rates of each kind of row, where there are several kinds; --json has all of their figures."""
+    if len(by_kind) < 2:
+        return []
+    return [
+        share(f"exact, {reading}, of `{kind}`", rate, found.n)
+        for kind, found in by_kind.items()
+        for reading, rate in (("strict", found.exact_strict), ("normalised", found.exact_normalised))
     ]
 
 

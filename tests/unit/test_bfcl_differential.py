@@ -15,26 +15,10 @@ from typing import Any
 import pytest
 
 from tests.bfcl_light import checker
+from tests.builders import FLEXIBLE
 from twainbot.evals.tool_calls import score
 
 Calls = list[dict[str, Any]]
-FLEXIBLE = {
-    "name": "look_up",
-    "parameters": {
-        "type": "dict",
-        "required": ["location"],
-        "properties": {
-            "location": {"type": "string"},
-            "unit": {"type": "string", "default": "fahrenheit"},
-            "days": {"type": "integer"},
-            "height": {"type": "float"},
-            "coordinates": {"type": "array", "items": {"type": "float"}},
-            "options": {"type": "dict"},
-            "stops": {"type": "array", "items": {"type": "dict"}},
-            "alerts": {"type": "boolean"},
-        },
-    },
-}
 PLACES = {"name": "weather.at", "parameters": FLEXIBLE["parameters"]}
 OWN = [
     ("simple_python", [FLEXIBLE], [{"look_up": {"location": ["Reno", "Reno, NV"], "days": [3], "unit": ["celsius", ""]}}]),

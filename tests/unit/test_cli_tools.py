@@ -338,6 +338,16 @@ def test_a_lost_call_is_wrong_in_both_readings(tmp_path):
     assert found["summary"]["format_error_rate"] == 1.0
 
 
+def test_figures_by_kind_stand_beside_those_of_all_rows(tmp_path):
+    rows = [{"predicted": [], "expected": [], "tools": TOOLS}, {"predicted": [], "expected": EXPECTED, "tools": TOOLS}]
+    said = tools.score_file("tool-calls", lines_file(tmp_path, *rows), as_json=False)
+    assert "exact, strict, of `none`                100.0%  (1 of 1" in said
+    assert "exact, strict, of `simple`                0.0%  (0 of 1" in said
+    found = json.loads(tools.score_file("tool-calls", lines_file(tmp_path, *rows), as_json=True))
+    assert (found["by_kind"]["none"]["no_call_accuracy"], found["by_kind"]["simple"]["recall"]) == (1.0, 0.0)
+    assert "of `simple`" not in tools.score_file("tool-calls", lines_file(tmp_path, rows[1]), as_json=False)
+
+
 def test_a_reply_with_no_tool_result_is_counted_apart(tmp_path):
     file = lines_file(tmp_path, {"reply": "It will be 71 degrees.", "tool_results": []},
                       {"reply": "A high of 71 in Hannibal tomorrow.", "tool_results": [json.dumps(FORECAST)]})  # fmt: skip

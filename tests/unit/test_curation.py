@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import builders as make
-from twainbot.curation import NEVER_OVERRULED, curate, funnel, reviewed
+from twainbot.curation import NEVER_OVERRULED, curate, reviewed
 from twainbot.errors import BadInput
 from twainbot.records import DECISIONS, PASSAGE, REJECT
 
@@ -128,7 +128,7 @@ ENTRIES = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(ENTRIES)
-def test_every_chunk_is_a_passage_or_a_reject_and_the_funnel_adds_up(entries):
+def test_every_chunk_is_a_passage_or_a_reject_and_none_is_both(entries):
     names = [f"t/{number}" for number in range(len(entries))]
     texts = {name: EIGHT for name, (_, _, stolen, _) in zip(names, entries, strict=True) if stolen}
     listed = [(name, verdict, canonical) for name, (verdict, canonical, _, _) in zip(names, entries, strict=True)]
@@ -142,23 +142,6 @@ def test_every_chunk_is_a_passage_or_a_reject_and_the_funnel_adds_up(entries):
     assert sorted([*done.passages["chunk_id"], *done.rejects["sample_id"]]) == sorted(chunks["chunk_id"])
     assert (done.rejects["reasons"].list.len() > 0).all()
     assert not set(done.passages["text"]) & {EIGHT}
-    for row in funnel(works, chunks, done).to_dicts():
-        lost = sum(row[f"lost_at_{stage}"] for stage in ("screened", "dedupe", "curated"))
-        assert row["chunks"] == row["passages"] + lost
-
-
-def test_the_funnel_counts_each_source_by_itself():
-    works = make.works(
-        make.work("t/1"), make.work("j/1", source="jokes"), make.work("j/2", source="jokes", reject_reason="empty")
-    )
-    chunks = make.chunks(make.chunk("t/1", text="One."), make.chunk("j/1", text="Two.", source="jokes"))
-    screened = make.decisions(make.screened("t/1:0-4"), make.screened("j/1:0-4", "reject", "profanity"))
-    clusters = make.clusters(make.cluster("t/1:0-4"), make.cluster("j/1:0-4"))
-    table = funnel(works, chunks, curate(works, chunks, screened, clusters, {}))
-    assert table.columns == [
-        "source", "works", "chunks", "lost_at_corpora", "lost_at_screened", "lost_at_dedupe", "lost_at_curated", "passages"
-    ]  # fmt: skip
-    assert table.rows() == [("jokes", 2, 1, 1, 1, 0, 0, 0), ("local", 1, 1, 0, 0, 0, 0, 1)]
 
 
 def test_the_provenance_of_a_passage_is_its_chunks():

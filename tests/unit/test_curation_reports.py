@@ -192,6 +192,12 @@ def test_a_pair_of_giants_is_cut_and_says_so():
     assert len(one.split()) < 200
 
 
+def test_a_stretch_that_differs_for_longer_than_is_read_is_shown_to_where_it_is_cut():
+    one, other = reports.marked(" ".join(f"a{n}" for n in range(400)), "b")
+    shown = " ".join(f"a{n}" for n in range(reports.LONGEST_SIDE))
+    assert (one, other) == (f"**{shown}** … (cut here)", "**b**")
+
+
 def test_marks_of_markdown_in_a_text_stay_what_they_are():
     assert reports.marked("a_b | *c* <i> `d`", "a_b | *c* <i> `d`")[0] == "a\\_b \\| \\*c\\* \\<i\\> \\`d\\`"
 

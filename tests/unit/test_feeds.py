@@ -86,6 +86,11 @@ def test_punctuation_that_was_encoded_twice_is_mended():
     assert row["body"].endswith("the mayor’s hat says.")
 
 
+def test_a_sign_that_was_encoded_twice_is_mended_in_a_headline():
+    (row,) = parse_feed(rss(item("Forty £ for a Hat".encode().decode("windows-1252"))))
+    assert row["title"] == "Forty £ for a Hat"
+
+
 def test_a_blank_line_before_the_declaration_is_forgiven():
     assert len(parse_feed(b"\n\n" + rss(item()))) == 1
 

@@ -8,8 +8,9 @@ import pytest
 
 from checks.gates import Finding, Gate, given, judge, named, outcome, plain, refusal, result, run_gate, share, specs
 from resources.lake import Lake, LakeIOManager
+from tests import builders as make
 from twainbot.errors import GateFailed
-from twainbot_assets.publish import Published, publish
+from twainbot_assets.publish import Published, publish, table_metadata
 
 KEY = dg.AssetKey(["things", "t"])
 ROWS = pl.DataFrame({"n": [1, 2]})
@@ -157,3 +158,9 @@ def test_a_table_that_only_warns_is_committed_with_its_warning(tmp_path, gate):
     assert done.success
     assert Lake(str(tmp_path)).read("things/t")["n"].to_list() == [1, 2]
     assert [found.passed for found in done.get_asset_check_evaluations()] == [True, False]
+
+
+def test_columns_are_described_in_the_ui_where_the_schema_says_more_than_their_name():
+    columns = table_metadata(make.chunks(), "chunks/local")["dagster/column_schema"].columns
+    said = {column.name: column.description for column in columns}
+    assert (said["end"], said["topic"]) == ("exclusive", None)

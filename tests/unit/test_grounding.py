@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import date
 
 import pytest
@@ -314,6 +315,22 @@ def test_metric_keys_and_nested_objects_are_read():
     assert errors("In Paris it is 71 Fahrenheit, humidity 60 percent.", result) == []
     assert errors("It is 22 degrees.", result) == []  # no unit means the tool's own
     assert errors("It is 71 degrees.", result) != []
+
+
+def test_columns_of_days_are_read_whatever_is_written_as_their_units():
+    daily = {"time": ["2026-05-02", "2026-05-03"], "temperature_2m_max": [20, 30]}
+    sheets = read_result({"daily": daily, "daily_units": {"temperature_2m_max": "°C"}}).sheets
+    assert [sheet.highs for sheet in sheets] == [(68.0,), (86.0,)]
+    assert [sheet.highs for sheet in read_result({"daily": daily, "daily_units": "metric"}).sheets] == [
+        (20.0,),
+        (30.0,),
+    ]
+
+
+def test_numbers_that_nothing_can_hold_are_no_weather_and_no_crash():
+    assert read_result("9" * 5_000).sheets == ()
+    (sheet,) = read_result({"city": "Reno", "high_f": 10**400, "wind_direction": 10**400}).sheets
+    assert (sheet.highs, sheet.directions) == ((math.inf,), (math.inf,))
 
 
 @pytest.mark.parametrize(

@@ -115,3 +115,17 @@ def test_a_table_is_bound_by_its_own_schema_or_its_stages(table, schema):
 @pytest.mark.parametrize("table", ["base/model", "dedupe", "chunks2/local", ""])
 def test_a_table_of_its_own_kind_is_bound_by_none(table):
     assert schema_of(table) is None
+
+
+def test_a_column_means_what_the_comment_beside_it_says_in_its_own_table():
+    assert records.meanings("chunks/local")["token_count"] == "exact, base tokenizer, no special tokens"
+    assert records.meanings("curated/passages")["token_count"] == records.meanings("chunks/local")["token_count"]
+    assert records.meanings("curated/rejects")["decision"] == "review | reject"
+    assert records.meanings("screened/local")["decision"] == "one of DECISIONS"
+    assert records.meanings("base/model") == {}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_what_is_said_of_columns_is_said_of_columns_that_there_are(table):
+    assert records.meanings(table).keys() <= TABLES[table].keys()
+    assert records.meanings(table)

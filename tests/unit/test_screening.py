@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twainbot.errors import BadUse
 from twainbot.records import DECISIONS, RIGHTS, SCREENED, STYLES, TRAINABLE_RIGHTS
 from twainbot.screening import NotScored, ScreeningSettings, lexical, screen
-from twainbot.screening.cascade import miss_rate, wilson
+from twainbot.screening.cascade import miss_rate
 from twainbot.screening.lexical import find
 from twainbot.screening.quality import MAX_TOP_NGRAM, MIN_WORDS, quality_flags
 from twainbot.screening.words import WordCounter
@@ -274,11 +274,12 @@ def test_the_cascade_says_why_each_chunk_was_scored_and_estimates_what_it_misses
     assert set(screen(chunks(*texts), NotScored(), config)["scored_because"]) == {"no_model"}
 
 
-def test_wilsons_interval_by_hand():
-    # 0 of 100: the upper end is z^2 / (n + z^2) = 3.8416 / 103.8416
-    low, high = wilson(0, 100)
-    assert (low, round(high, 6)) == (0.0, round(3.8416 / 103.8416, 6))
-    assert wilson(0, 0) == (0.0, 1.0)
+def test_a_hundred_chunks_without_a_miss_leave_room_for_nearly_four():
+    # Wilson's upper end for 0 of 100 is z^2 / (n + z^2) = 3.8415 / 103.8415; of none, nothing is known
+    rows = screen(chunks(*(f"{PROSE} {number}" for number in range(100))), FixedScorer(0.1), ScreeningSettings())
+    found = miss_rate(rows, 0.5)
+    assert (found.drawn, found.low, round(found.high, 6)) == (100, 0.0, round(3.841459 / 103.841459, 6))
+    assert (miss_rate(rows.clear(), 0.5).low, miss_rate(rows.clear(), 0.5).high) == (0.0, 1.0)
 
 
 def test_another_seed_draws_another_sample():

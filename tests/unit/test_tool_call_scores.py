@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builders import FLEXIBLE
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput
 from twainbot.evals import places_dates
@@ -26,23 +27,6 @@ from twainbot.evals.tool_calls import (
 
 GOLD = [{"get_forecast": {"location": ["Hannibal, MO"], "datetime": ["Saturday"]}}]
 CALL = {"name": "get_forecast", "arguments": {"location": "Hannibal, MO", "datetime": "Saturday"}}
-FLEXIBLE = {
-    "name": "look_up",
-    "parameters": {
-        "type": "dict",
-        "required": ["location"],
-        "properties": {
-            "location": {"type": "string"},
-            "unit": {"type": "string", "default": "fahrenheit"},
-            "days": {"type": "integer"},
-            "height": {"type": "float"},
-            "coordinates": {"type": "array", "items": {"type": "float"}},
-            "options": {"type": "dict"},
-            "stops": {"type": "array", "items": {"type": "dict"}},
-            "alerts": {"type": "boolean"},
-        },
-    },
-}
 
 
 def looked_up(**arguments):
@@ -79,6 +63,7 @@ def test_two_calls_keep_their_order():
         ('<tool_call>{"name": "f", "arguments": {}}', "truncated", False),
         ("<tool_call>{'name': 'f'}</tool_call>", "invalid_json", True),
         ("<tool_call>" + "[" * 100_000 + "</tool_call>", "invalid_json", True),
+        ('<tool_call>{"name": "f", "arguments": {"days": ' + "9" * 5_000 + "}}</tool_call>", "invalid_json", True),
         ("<tool_call>[1]</tool_call>", "not_an_object", True),
         ('<tool_call>{"arguments": {}}</tool_call>', "no_name", True),
         ('<tool_call>{"name": "f"}</tool_call>', "no_arguments", True),
@@ -138,6 +123,7 @@ def test_silence_is_right_only_where_no_call_is_expected():
         ({"days": 3}, {"days": [3]}, True),
         ({"days": 3.0}, {"days": [3]}, False),  # a float never stands for an int
         ({"height": 3}, {"height": [3.0]}, True),  # an int may stand for a float
+        ({"height": 10**400}, {"height": [3.0]}, False),  # where one can hold it
         ({"days": True}, {"days": [1]}, False),  # a boolean is no number
         ({"alerts": 1}, {"alerts": [True]}, False),
         ({"days": "3"}, {"days": [3]}, False),

@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 from twainbot.corpora.articles import read_article, repeats, with_article, with_body
 from twainbot.corpora.decoding import refuse_non_text
 from twainbot.corpora.normalize import fold, tidy
+from twainbot.corpora.normalize import mended as mended_lines
 from twainbot.corpora.pages import MAX_CLAIM, declared_text, header_reservations, is_cut, iso_time, licence_name, once
 from twainbot.errors import UnreadableSource
 
@@ -422,8 +423,4 @@ def _pieces(root: Any) -> Iterator[str]:
 
 def mended(text: str) -> str:
     """UTF-8 that was read as Windows-1252 on its way ("â€™") put right; any other text as it is."""
-    if "â€" not in text and "Ã" not in text:
-        return text
-    import ftfy
-
-    return ftfy.fix_encoding(text)
+    return mended_lines(text)[0]

@@ -104,8 +104,7 @@ def _read_openai(entry: Any) -> tuple[dict[str, Any] | None, FormatError | None]
 
 def _parse_bare(text: str) -> tuple[list[dict[str, Any]], list[FormatError]]:
     """A text that is nothing but JSON, fenced or not; any other text is read for tags."""
-    fenced = _FENCE.match(text.strip())
-    value = _json_or_none(((fenced["body"] or fenced["tools"]) if fenced else text.strip()) or "")
+    value = _json_or_none(_unfenced(text.strip()))
     if not isinstance(value, (dict, list)):
         return parse_calls(text)
     read = []
@@ -122,14 +121,18 @@ def _gathered(
     return [call for call, _ in read if call is not None], [fault for _, fault in read if fault is not None]
 
 
+def _unfenced(text: str) -> str:
+    fenced = _FENCE.match(text)
+    return (fenced["body"] or fenced["tools"] or "") if fenced else text
+
+
 def _json_or_none(text: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):  # a model can open a hundred thousand brackets
+    except (ValueError, RecursionError):  # a model can write 5,000 digits, or open a hundred thousand brackets
         return None
 
 
 def _looks_like_a_call(text: str) -> bool:
-    fenced = _FENCE.match(text)
-    value = _json_or_none(((fenced["body"] or fenced["tools"]) if fenced else text) or "")
+    value = _json_or_none(_unfenced(text))
     return isinstance(value, dict) and isinstance(value.get("name"), str) and "arguments" in value

@@ -7,6 +7,7 @@ Reads TwainBot's own forecast keys, weather.gov periods (`temperature`, `tempera
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -115,7 +116,7 @@ def read_result(result: Mapping[str, Any] | Sequence[Any] | str) -> ToolFacts:
     if isinstance(result, str):
         try:
             decoded = json.loads(result)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # a number of 5,000 digits is a ValueError only
             return _from_text(result)
         if not isinstance(decoded, (dict, list)):
             return _from_text(result)
@@ -179,7 +180,8 @@ def _rows_of_columns(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, value
             continue
         units = result.get(f"{key}_units")
-        named = {name: f"{name}{_COLUMN_UNITS.get(str(unit), '')}" for name, unit in dict(units or {}).items()}
+        listed = units if isinstance(units, Mapping) else {}
+        named = {name: f"{name}{_COLUMN_UNITS.get(str(unit), '')}" for name, unit in listed.items()}
         columns = {named.get(name, name): column for name, column in value.items() if isinstance(column, list)}
         yield (
             key,
@@ -248,7 +250,7 @@ def _read_words(draft: _Draft, tokens: set[str], value: str) -> None:
 
 def _read_wind(draft: _Draft, tokens: set[str], value: Any) -> None:
     if tokens & {"direction", "dir", "bearing", "deg", "degree", "degrees"}:
-        degrees = float(value) if isinstance(value, (int, float)) else compass_degrees(str(value))
+        degrees = _as_float(value) if isinstance(value, (int, float)) else compass_degrees(str(value))
         if degrees is not None:
             draft.add("directions", degrees)
         return
@@ -302,8 +304,16 @@ def _add_number(draft: _Draft, kind: str, value: Any) -> None:
 
 def _numbers(value: Any) -> list[float]:
     if isinstance(value, (int, float)):
-        return [float(value)]
+        return [_as_float(value)]
     return [float(number) for number in _NUMBER_IN_TEXT.findall(str(value).replace(" - ", " to "))]
+
+
+def _as_float(value: float) -> float:
+    """As a float; infinity for a whole number that none can hold."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _day_names(value: str) -> set[str]:

@@ -8,6 +8,7 @@ for `Saturday`, an argument equal to the schema's default. Both are reported, ne
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -202,7 +203,7 @@ def maximum_matching(links: Sequence[Sequence[int]]) -> dict[int, int]:
     return taken
 
 
-# --- parsing ---------------------------------------------------------------------------------------------------------
+# --- the leaderboard's rules ------------------------------------------------------------------------------------------
 
 
 def _strict_errors(
@@ -242,7 +243,8 @@ def _call_errors(call: Call, gold: Expected, schemas: Mapping[str, Mapping[str, 
 def _accepts(sent: Any, accepted: Sequence[Any], schema: Mapping[str, Any]) -> bool:
     """One argument against its accepted values: exact type (an int may stand for a float), then the type's equality."""
     declared = _type_of(schema)
-    value: Any = float(sent) if declared is float and type(sent) is int else sent
+    stands_for_float = declared is float and type(sent) is int and abs(sent) <= sys.float_info.max
+    value: Any = float(sent) if stands_for_float else sent
     if schema.get("type") == "tuple" and isinstance(sent, tuple):
         value = list(sent)
     gold_type = next((type(v) for v in accepted if v != ""), None)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import polars as pl
 
+from twainbot.evals.statistics import wilson
 from twainbot.screening.decide import SAMPLE
-
-Z = 1.96  # 95 % on both sides
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,5 @@ def miss_rate(rows: pl.DataFrame, threshold: float) -> MissRate:
     """How often the model finds toxicity of at least `threshold` where the lexicon found nothing; rows of records.SCREENED."""
     drawn = rows.filter(rows["scored_because"].eq_missing(SAMPLE) & rows["toxicity"].is_not_null())
     missed = drawn.filter(drawn["toxicity"] >= threshold).height
-    return MissRate(drawn.height, missed, *wilson(missed, drawn.height))
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share; 0 to 1 where nothing was drawn."""
-    if not n:
-        return 0.0, 1.0
-    share, spread = hits / n, Z * Z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    share = wilson(missed, drawn.height)
+    return MissRate(drawn.height, missed, share.low, share.high)
