@@ -1,4 +1,4 @@
-"""Attention over packed rows on a CPU, one row at a time: what two rows of a line have to say to each other is nothing.
+"""Attention over packed lines (packing.py): on a CPU one row at a time, elsewhere under a mask that says the same.
 
 Transformers' own way computes the whole line against itself under a mask. A line of 640 tokens with three dialogues
 costs five times the attention that its dialogues need. The results are the same (tests hold them to 1e-5).
@@ -6,6 +6,7 @@ costs five times the attention that its dialogues need. The results are the same
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -60,38 +61,108 @@ def implementation(config: PretrainedConfig) -> str:
 def by_row(
     module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
 ) -> tuple[Tensor, None]:
-    """Causal attention inside each row of a packed line; with a mask or a cache, plain SDPA.
+    """Causal attention inside each row of a packed line and to what a branch shares; with a mask or a cache, plain SDPA.
 
-    query (B, H, T, D), key and value (B, H_kv, T, D), `position_ids` (B, T) that start again with each row.
+    query (B, H, T, D), key and value (B, H_kv, T, D), `position_ids` (B, T) as packing.py makes them.
     Returns (B, T, H, D).
     """
     positions = more.get("position_ids")
     if attention_mask is not None or positions is None or query.shape[2] != key.shape[2] or more.get("dropout"):
         return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
-    grouped, scaling = query.shape[1] != key.shape[1], more.get("scaling")
+    how = {"scale": more.get("scaling"), "enable_gqa": query.shape[1] != key.shape[1]}
     lines = positions.expand(len(query), -1)
-    parts = []
+    done = []
     for line in range(len(lines)):
-        rows = [
-            scaled_dot_product_attention(
-                query[line : line + 1, :, begin:end],
-                key[line : line + 1, :, begin:end],
-                value[line : line + 1, :, begin:end],
-                is_causal=True,
-                scale=scaling,
-                enable_gqa=grouped,
-            )
-            for begin, end in spans(lines[line])
-        ]
-        parts.append(torch.cat(rows, dim=2))
-    return torch.cat(parts).transpose(1, 2).contiguous(), None
+        asking, keys, values = (tensor[line : line + 1] for tensor in (query, key, value))
+        rows = [_row(asking, keys, values, span, how) for span in spans(lines[line])]
+        done.append(torch.cat(rows, dim=2))
+    return torch.cat(done).transpose(1, 2).contiguous(), None
 
 
-def spans(positions: Tensor) -> list[tuple[int, int]]:
-    """Begin and end of each row of a line by its position ids (T,): a row begins where they do not go up by one."""
+@dataclass(frozen=True)
+class Span:
+    """A row of a line: its tokens begin:end, and those that it shares, root:root + shared."""
+
+    begin: int
+    end: int
+    root: int
+    shared: int
+
+
+def _row(query: Tensor, key: Tensor, value: Tensor, span: Span, how: dict[str, Any]) -> Tensor:
+    """Attention of one row's tokens (1, H, end - begin, D)."""
+    begin, end = span.begin, span.end
+    own_query, own_key, own_value = query[:, :, begin:end], key[:, :, begin:end], value[:, :, begin:end]
+    if not span.shared:
+        return scaled_dot_product_attention(own_query, own_key, own_value, is_causal=True, **how)
+    shared = slice(span.root, span.root + span.shared)
+    seen = torch.ones(end - begin, span.shared + end - begin, dtype=torch.bool, device=query.device).tril(span.shared)
+    return scaled_dot_product_attention(
+        own_query,
+        torch.cat([key[:, :, shared], own_key], dim=2),
+        torch.cat([value[:, :, shared], own_value], dim=2),
+        attn_mask=seen,
+        **how,
+    )
+
+
+def spans(positions: Tensor) -> list[Span]:
+    """The rows of a line by its position ids (T,): one begins where they do not go up by one, a branch above 0."""
     inner = (positions.diff() != 1).nonzero().squeeze(1) + 1
     edges = [0, *inner.tolist(), len(positions)]
-    return list(pairwise(edges))
+    firsts = positions[edges[:-1]].tolist()
+    found: list[Span] = []
+    root = 0
+    for (begin, end), first in zip(pairwise(edges), firsts, strict=True):
+        root = begin if first == 0 else root
+        found.append(Span(begin, end, root, first if root != begin else 0))
+    return found
+
+
+def seen(positions: Tensor) -> Tensor:
+    """Who sees whom (B, 1, T, T), by position ids (B, T): those before in the same row, and what a branch shares."""
+    places = torch.arange(positions.shape[1], device=positions.device)
+    begins = functional.pad(positions.diff(dim=1) != 1, (1, 0), value=True)
+    row = begins.cumsum(1)
+    began = torch.where(begins, places, 0).cummax(1).values
+    root = row.gather(1, torch.where(begins & (positions == 0), places, 0).cummax(1).values)
+    shared = positions - (places - began)
+    before = places[:, None] >= places[None, :]
+    own = (row[:, :, None] == row[:, None, :]) & before
+    stem = (root[:, :, None] == row[:, None, :]) & (positions[:, None, :] < shared[:, :, None]) & before
+    return (own | stem)[:, None]
+
+
+def masks(model: torch.nn.Module, positions: Tensor) -> dict[str, Tensor]:
+    """The `attention_mask` that the model needs to understand branches: none by row, nor for lines without branches.
+
+    Transformers reads rows from position ids, but would take a branch for a row of its own.
+    """
+    inner = getattr(model, "module", model)  # under DistributedDataParallel
+    config: Any = getattr(inner, "config", None)
+    how = getattr(config, "_attn_implementation", NAME)
+    if how == NAME or not bool(((positions[:, 1:] != 0) & (positions.diff(dim=1) != 1)).any()):
+        return {}
+    return {
+        "attention_mask": _by_kind(config, positions, seen(positions), how == "eager", next(model.parameters()).dtype)
+    }
+
+
+def _by_kind(config: Any, positions: Tensor, allowed: Tensor, added: bool, dtype: torch.dtype) -> Any:
+    """The mask of all layers, or where some see only their neighbourhood, one for each kind of layer, by its name."""
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    found = {"full_attention": allowed}
+    if "sliding_attention" in kinds:
+        near = positions[:, :, None] - positions[:, None, :] < config.sliding_window
+        found["sliding_attention"] = allowed & near[:, None]
+    if added:  # eager attention adds its mask to the scores
+        found = {kind: _added(seen, dtype) for kind, seen in found.items()}
+    return found if len(found) > 1 else found["full_attention"]
+
+
+def _added(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """Zero where a token is seen, and the lowest number elsewhere."""
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
 
 
 def mask(*, q_length: int, kv_length: int, attention_mask: Tensor | None = None, **more: Any) -> Tensor | None:
@@ -108,25 +179,12 @@ def with_row_masks(model: Any, arguments: tuple[Any, ...], inputs: dict[str, Any
     (logits off by 0.14 on two random layers), and eager attention adds a mask of True and False up as 1 and 0. Masks of
     padding and steps with a cache are left as they are.
     """
-    positions, seen = inputs.get("position_ids"), inputs.get("attention_mask")
-    whole = isinstance(seen, Tensor) and seen.dim() == 4
-    if positions is None or inputs.get("past_key_values") is not None or not (whole or seen is None):
+    positions, given = inputs.get("position_ids"), inputs.get("attention_mask")
+    whole = isinstance(given, Tensor) and given.dim() == 4
+    if positions is None or inputs.get("past_key_values") is not None or not (whole or given is None):
         return None
-    if not isinstance(seen, Tensor):  # (B, 1, T, T): those before in the same row
-        rows = functional.pad((positions.diff(dim=1) != 1).cumsum(1), (1, 0))
-        seen = ((rows[:, :, None] == rows[:, None, :]) & _before(positions.shape[1], positions.device))[:, None]
-    near = (positions[:, :, None] - positions[:, None, :] < model.config.sliding_window)[:, None]
-    masks = {
-        kind: torch.zeros(allowed.shape, dtype=model.dtype, device=allowed.device).masked_fill(
-            ~allowed, torch.finfo(model.dtype).min
-        )
-        for kind, allowed in (("full_attention", seen), ("sliding_attention", seen & near))
-    }
-    return arguments, {**inputs, "attention_mask": masks}
-
-
-def _before(size: int, device: torch.device) -> Tensor:
-    return torch.ones(size, size, dtype=torch.bool, device=device).tril()
+    allowed = given if isinstance(given, Tensor) else seen(positions)
+    return arguments, {**inputs, "attention_mask": _by_kind(model.config, positions, allowed, True, model.dtype)}
 
 
 AttentionInterface.register(NAME, by_row)

@@ -9,7 +9,7 @@ import math
 import sys
 from typing import Any
 
-from training import engine, preflight, record, rows, start
+from training import engine, packing, preflight, record, rows, start
 from training.base_model import describe
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -34,8 +34,8 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     train = rows.passages(chosen, tokenizer, settings.sequence_length)
     held_out = rows.held_out(table, recipe.seed, settings.validation_rows, settings)
     validation = rows.passages(held_out, tokenizer, settings.sequence_length)
-    lines = engine.pack(train.rows, settings.sequence_length)
-    checked = engine.pack(validation.rows, settings.sequence_length)
+    lines = packing.pack(train.rows, settings.sequence_length)
+    checked = packing.pack(validation.rows, settings.sequence_length)
     planned = preflight.plan(settings, train, train.rows, len(lines))
     preflight.check(planned, settings, train)
     preflight.check_validation(checked)
@@ -50,7 +50,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     before = engine.mean_nll(model, checked, pad_id)
     report(f"{STAGE}: {planned.steps} steps, validation perplexity {math.exp(before):.2f} before")
     objective = engine.Objective(
-        collate=lambda batch: engine.collate(batch, pad_id),
+        collate=lambda batch: packing.collate(batch, pad_id),
         loss_of=engine.token_loss(),
         scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),

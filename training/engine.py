@@ -1,7 +1,7 @@
-"""The loop that all stages share: packing, the model with its adapter, the loss, and Hugging Face's Trainer around it.
+"""The loop that all stages share: the model with its adapter, the loss, and Hugging Face's Trainer around it.
 
-Rows are packed several to a line and told apart by position ids that start again at 0. Attention then stays inside a
-row, exactly (tests hold it to 1e-5), as long as nobody passes an attention mask: a mask of ones would let rows leak.
+Rows come several to a line (packing.py), told apart by their position ids. Attention then stays inside a row, exactly,
+as long as nobody passes an attention mask: a mask of ones would let rows leak.
 Hugging Face's Trainer rather than TRL's: on a CPU TRL's reaches 0.69 of its speed.
 """
 
@@ -26,13 +26,12 @@ from typing_extensions import override
 
 from training import attention, trouble, watch
 from training.config import Lora, Stage
+from training.packing import Batch, Packed, collate, pack, parts
 from training.preflight import Plan
 from training.render import IGNORED
 from training.rows import TokenRow
-from twainbot.errors import BadInput, BadUse
+from twainbot.errors import BadUse
 
-Packed: TypeAlias = list[TokenRow]  # rows that share a line
-Batch: TypeAlias = dict[str, Tensor]
 LossOf: TypeAlias = Callable[[PeftModel, Batch, Any], Tensor]  # model, batch, trained tokens of the whole step
 _KEPT_CHECKPOINTS = 2  # the newest may be torn by a kill during its writing; then the one before it serves
 
@@ -73,45 +72,6 @@ class Fitted:
     micro_batch: int  # rows at once; below the recipe's where memory ran out
 
 
-def pack(rows: Sequence[TokenRow], length: int) -> list[Packed]:
-    """Rows put together into lines of at most `length` tokens: each, in the order given, where it leaves least room.
-
-    Rows are not sorted by size first: that would fill whole lines with short rows of one kind, and make their losses
-    jump. Hand them over shuffled. Raises BadInput for a row that is longer than a line.
-    """
-    lines: list[Packed] = []
-    free: list[int] = []
-    for row in rows:
-        size = len(row.ids)
-        if size > length:
-            raise BadInput(f"A row of {size} tokens does not fit into {length}. Raise sequence_length.")
-        fitting = [(room, line) for line, room in enumerate(free) if room >= size]
-        if fitting:
-            line = min(fitting)[1]
-            lines[line].append(row)
-            free[line] -= size
-        else:
-            lines.append([row])
-            free.append(length - size)
-    return lines
-
-
-def collate(lines: Sequence[Packed], pad_id: int) -> Batch:
-    """Lines as tensors `input_ids`, `labels`, `position_ids`, all (B, T) with T the longest line; no attention mask.
-
-    Padding is a row of its own without labels. The first token of each row has no label: nothing before it is its own.
-    """
-    width = max(sum(len(row.ids) for row in line) for line in lines)
-    batch: dict[str, list[list[int]]] = {"input_ids": [], "labels": [], "position_ids": []}
-    for line in lines:
-        short = width - sum(len(row.ids) for row in line)
-        padded = [*line, TokenRow([pad_id] * short, [IGNORED] * short)] if short else line
-        batch["input_ids"].append([token for row in padded for token in row.ids])
-        batch["labels"].append([label for row in padded for label in [IGNORED, *row.labels[1:]]])
-        batch["position_ids"].append([place for row in padded for place in range(len(row.ids))])
-    return {name: torch.tensor(values) for name, values in batch.items()}
-
-
 def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """Negative log-likelihoods (B, K), 0 where unlabelled, and the K positions of the predicted tokens.
 
@@ -120,8 +80,10 @@ def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     # use_cache=False is part of the packing: with a cache transformers does not look for rows in the position ids.
     targets = batch["labels"][:, 1:]
     kept = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
-    inputs = {name: batch[name] for name in ("input_ids", "position_ids", "attention_mask") if name in batch}
-    logits = model(**inputs, use_cache=False, logits_to_keep=kept).logits
+    inputs = {name: batch[name] for name in ("input_ids", "position_ids")}
+    logits = model(
+        **inputs, **attention.masks(model, batch["position_ids"]), use_cache=False, logits_to_keep=kept
+    ).logits
     wanted = targets[:, kept]
     flat = functional.cross_entropy(
         logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none"
@@ -170,10 +132,11 @@ def row_nll(model: torch.nn.Module, rows: Sequence[TokenRow], pad_id: int, lengt
     found = dict.fromkeys(map(id, rows), 0.0)
     for line in pack(rows, max(length, *(len(row.ids) for row in rows), 0)) if rows else []:
         nll, positions = token_nll(model, on_device(collate([line], pad_id), model))
-        starts = torch.tensor([0, *accumulate(len(row.ids) for row in line)])
+        held = parts(line)
+        starts = torch.tensor([0, *accumulate(len(part.ids) for part in held)])
         edges = torch.searchsorted(positions.cpu(), starts).tolist()
-        for row, (begin, end) in zip(line, pairwise(edges), strict=True):
-            found[id(row)] = float(nll[0, begin:end].sum())
+        for part, (begin, end) in zip(held, pairwise(edges), strict=True):
+            found[id(part.row)] = float(nll[0, begin:end].sum())
     return [found[id(row)] for row in rows]
 
 

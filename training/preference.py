@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import engine, preference_loss, preflight, record, retention, rows, start
+from training import engine, packing, preference_loss, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import Preference, load_recipe
@@ -68,29 +68,26 @@ def fold(pair: PairRow) -> FoldedPair:
     )
 
 
-def collate(pairs: Sequence[FoldedPair], pad_id: int) -> engine.Batch:
-    """`input_ids`, `labels`, `position_ids`, `segments` (B, T), `attention_mask` (B, 1, T, T) and `reference` (B, sides).
+def collate(pairs: Sequence[FoldedPair], pad_id: int) -> packing.Batch:
+    """`input_ids`, `labels`, `position_ids`, `segments` (B, T) and `reference` (B, sides).
 
-    A token sees those before it in its own segment and in the prefix. This mask is whole, unlike one of padding only.
+    By its position ids each side but the first is a branch of the line, as packing.py has them.
     """
     width = max(len(pair.ids) for pair in pairs)
 
     def padded(values: Callable[[FoldedPair], list[int]], fill: int) -> Tensor:
         return torch.tensor([values(pair) + [fill] * (width - len(pair.ids)) for pair in pairs])
 
-    segments = padded(lambda pair: pair.segments, PADDING)
-    seen = (segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == PREFIX)
     return {
         "input_ids": padded(lambda pair: pair.ids, pad_id),
         "labels": padded(lambda pair: pair.labels, IGNORED),
-        "position_ids": padded(lambda pair: pair.positions, 0),
-        "segments": segments,
-        "attention_mask": (seen & torch.ones(width, width, dtype=torch.bool).tril())[:, None],
+        "position_ids": torch.tensor([[*pair.positions, *range(width - len(pair.ids))] for pair in pairs]),
+        "segments": padded(lambda pair: pair.segments, PADDING),
         "reference": torch.tensor([pair.reference for pair in pairs]),
     }
 
 
-def reply_logps(model: torch.nn.Module, batch: engine.Batch) -> tuple[Tensor, Tensor]:
+def reply_logps(model: torch.nn.Module, batch: packing.Batch) -> tuple[Tensor, Tensor]:
     """Summed log-probabilities of each pair's replies and their numbers of tokens, both (B, sides)."""
     nll, positions = engine.token_nll(model, batch)
     segments, trained = batch["segments"][:, positions], batch["labels"][:, positions] != IGNORED
@@ -99,7 +96,7 @@ def reply_logps(model: torch.nn.Module, batch: engine.Batch) -> tuple[Tensor, Te
     return logps, torch.stack([(trained & (segments == side)).sum(dim=1) for side in sides], dim=1)
 
 
-def loss(model: torch.nn.Module, batch: engine.Batch, settings: Preference) -> Tensor:
+def loss(model: torch.nn.Module, batch: packing.Batch, settings: Preference) -> Tensor:
     """The recipe's objective, averaged over the batch's pairs."""
     logps, counts = reply_logps(model, batch)
     return OBJECTIVES[settings.objective].loss(logps, batch["reference"], counts, settings.beta).mean()

@@ -27,6 +27,7 @@ _CODE = (
     "config",
     "render",
     "rows",
+    "packing",
     "engine",
     "attention",
     "preflight",

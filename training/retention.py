@@ -10,7 +10,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from training import engine, rows
+from training import engine, packing, rows
 from training.config import STAGES, Recipe
 from training.render import Template
 
@@ -31,7 +31,7 @@ def earlier_losses(
             loaded = rows.passages(held_out, tokenizer, settings.sequence_length)
         else:
             loaded = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)
-        lines = engine.pack(loaded.rows, settings.sequence_length)
+        lines = packing.pack(loaded.rows, settings.sequence_length)
         if lines:
             found[f"{earlier}_validation_loss_after"] = engine.mean_nll(model, lines, pad_id)
     return found

@@ -32,10 +32,14 @@ TABLES = {
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One document or dialogue as tokens. labels: as long as ids, IGNORED where no loss is taken."""
+    """One document or dialogue as tokens. labels: as long as ids, IGNORED where no loss is taken.
+
+    stem: leading tokens without loss that other rows may begin with too, as dialogues do with system prompt and tools.
+    """
 
     ids: list[int]
     labels: list[int]
+    stem: int = 0
 
     @property
     def trained(self) -> int:
@@ -118,8 +122,15 @@ def dialogues(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, len
         if len(ids) > length:
             loaded.too_long.append(row["sample_id"])
         else:
-            loaded.rows.append(TokenRow(ids, labels))
+            loaded.rows.append(TokenRow(ids, labels, _stem(row, ids, tokenizer, template)))
     return loaded
+
+
+def _stem(row: dict[str, Any], ids: list[int], tokenizer: Tokenizer, template: Template) -> int:
+    """Tokens of the system turn, where the dialogue has one and the template writes it first."""
+    opening = [message for message in _messages(row, "messages")[:1] if message["role"] == "system"]
+    found = render(opening, _tools(row), tokenizer, template)[0] if opening else []
+    return len(found) if ids[: len(found)] == found else 0
 
 
 def pairs(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int, sides: int = 2) -> Loaded:

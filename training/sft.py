@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from training import engine, preflight, record, retention, rows, start
+from training import engine, packing, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -35,8 +35,8 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     train = rows.dialogues(chosen, tokenizer, template, settings.sequence_length)
     held_out = rows.held_out(table, recipe.seed, settings.validation_rows, settings)
     validation = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)
-    lines = engine.pack(train.rows, settings.sequence_length)
-    checked = engine.pack(validation.rows, settings.sequence_length)
+    lines = packing.pack(train.rows, settings.sequence_length)
+    checked = packing.pack(validation.rows, settings.sequence_length)
     planned = preflight.plan(settings, train, train.rows, len(lines))
     preflight.check(planned, settings, train)
     preflight.check_end_of_turn(train.rows, base_info.eos_id)
@@ -52,7 +52,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     before = engine.mean_nll(model, checked, pad_id)
     report(f"{STAGE}: {planned.steps} steps on {planned.rows} dialogues, validation loss {before:.4f} before")
     objective = engine.Objective(
-        collate=lambda batch: engine.collate(batch, pad_id),
+        collate=lambda batch: packing.collate(batch, pad_id),
         loss_of=engine.token_loss(settings.turn_edge_weight),
         scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import torch
 from tokenizers import Tokenizer
 
-from training import engine, preference, rows
+from training import engine, packing, preference, rows
 from training.base_model import describe, template_of
 from training.command import to_stderr
 from training.config import STAGES, Recipe, load_recipe
@@ -73,7 +73,7 @@ def batches(stage: str, recipe: Recipe, data: Path, base: Path) -> Batches:
         sides = OBJECTIVES[recipe.preference.objective].sides
         loaded = rows.pairs(drawn, tokenizer, template, length, sides)
         return Batches([_sides(preference.fold(pair)) for pair in loaded.rows], loaded.too_long, "pairs")
-    lines = [_rows(line, pad_id, edge) for line in engine.pack(loaded.rows, length)]
+    lines = [_rows(line, pad_id, edge) for line in packing.pack(loaded.rows, length)]
     return Batches(lines, loaded.too_long, unit)
 
 
@@ -125,17 +125,18 @@ def _heading(words: str, colour: bool) -> str:
     return f"{_BLUE}{words}{_OFF}" if colour else words
 
 
-def _rows(line: engine.Packed, pad_id: int, edge: float) -> list[Part]:
-    """The rows of a packed line as the collated batch has them."""
-    batch = engine.collate([line], pad_id)
+def _rows(line: packing.Packed, pad_id: int, edge: float) -> list[Part]:
+    """The rows of a packed line as the collated batch has them; a branch begins with the last token that it shares."""
+    batch = packing.collate([line], pad_id)
     weights = torch.where(engine.turn_edges(batch["labels"]), edge, 1.0) * (batch["labels"] != IGNORED)
     values, begin = weights[0].tolist(), 0
-    parts: list[Part] = []
-    for number, row in enumerate(line, 1):
-        end = begin + len(row.ids)
-        parts.append((f"row {number} of {len(line)}", list(row.ids), values[begin:end]))
+    found: list[Part] = []
+    for number, part in enumerate(packing.parts(line), 1):
+        end = begin + len(part.ids)
+        after = f", after {part.skipped} tokens of another" if part.skipped else ""
+        found.append((f"row {number} of {len(line)}{after}", part.ids, values[begin:end]))
         begin = end
-    return parts
+    return found
 
 
 def _sides(pair: preference.FoldedPair) -> list[Part]:

@@ -57,9 +57,43 @@ def test_gradients_are_those_of_sdpa(models):
     assert (found[0] - found[1]).abs().max() < 1e-4 * found[1].abs().max()
 
 
-def test_rows_begin_where_positions_do_not_go_up_by_one():
-    assert attention.spans(torch.tensor([0, 1, 2, 0, 0, 1])) == [(0, 3), (3, 4), (4, 6)]
-    assert attention.spans(torch.tensor([4, 5, 6])) == [(0, 3)]
+def test_rows_begin_where_positions_do_not_go_up_by_one_and_branches_share_what_the_last_root_began_with():
+    spans = attention.spans(torch.tensor([0, 1, 2, 0, 0, 1]))
+    assert [(span.begin, span.end, span.shared) for span in spans] == [(0, 3, 0), (3, 4, 0), (4, 6, 0)]
+    branched = attention.spans(torch.tensor([0, 1, 0, 1, 2, 3, 2, 3, 2, 0]))
+    assert [(span.begin, span.end, span.root, span.shared) for span in branched] == [
+        (0, 2, 0, 0), (2, 6, 2, 0), (6, 8, 2, 2), (8, 9, 2, 2), (9, 10, 9, 0),
+    ]  # fmt: skip
+    (whole,) = attention.spans(torch.tensor([4, 5, 6]))  # nothing to go on from: a row of its own
+    assert (whole.begin, whole.end, whole.shared) == (0, 3, 0)
+
+
+def test_who_sees_whom_is_written_out_for_a_line_with_a_branch():
+    allowed = attention.seen(torch.tensor([[0, 1, 2, 1, 2, 0]]))[0, 0].int().tolist()
+    assert allowed == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 0, 0, 1, 0, 0],  # the branch sees the one token that it shares, and itself
+        [1, 0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 0, 1],
+    ]
+
+
+@pytest.mark.parametrize("how", ["sdpa", "eager"])
+def test_branches_have_the_logits_of_any_attention_under_the_mask(models, how):
+    positions = torch.tensor([[*range(6), *range(4, 9), *range(4, 6), *range(3)], [*range(9), *range(1, 8)]])
+    other = attention.load(base(), torch.float32).eval()
+    other.set_attn_implementation(how)
+    assert attention.masks(models[0], positions) == {}
+    assert attention.masks(other, torch.tensor([[*range(6), *range(4)]])) == {}  # rows alone it tells apart itself
+    with torch.no_grad():
+        inputs = {"input_ids": ids(2, 16), "position_ids": positions, "use_cache": False}
+        first = models[0](**inputs).logits
+        second = other(**inputs, **attention.masks(other, positions)).logits
+        blind = other(**inputs).logits
+    assert (first - second).abs().max() < 1e-5
+    assert (first - blind).abs().max() > 1e-3
 
 
 def test_models_whose_layers_do_not_all_see_everything_keep_their_own_attention(monkeypatch):
@@ -87,3 +121,12 @@ def test_packed_rows_have_the_logits_that_they_have_alone_in_other_architectures
         packed = model(input_ids=torch.cat(parts, dim=1), position_ids=positions, use_cache=False).logits
         alone = torch.cat([model(input_ids=part, use_cache=False).logits for part in parts], dim=1)
     assert (packed - alone).abs().max() < 1e-5
+    # a branch on the longest row, beyond the window of the layer that has one
+    lines = [[*range(12), *range(20), *range(15, 20)]]
+    stem, own = parts[2][:, :15], ids(1, 5)
+    with torch.no_grad():
+        positions = torch.tensor(lines)
+        inputs = {"input_ids": torch.cat([parts[0], parts[2], own], dim=1), "position_ids": positions}
+        branched = model(**inputs, **attention.masks(model, positions), use_cache=False).logits[:, -5:]
+        whole = model(input_ids=torch.cat([stem, own], dim=1), use_cache=False).logits[:, -5:]
+    assert (branched - whole).abs().max() < 1e-5

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import base, small_talk, weather_talk
 
-from training import engine, preflight, watch
+from training import engine, packing, preflight, watch
 from training.config import CONFIGS, Stage, load_recipe
 from training.render import IGNORED, load_template, render, tokenizer_of
 from training.rows import Loaded, TokenRow
 from twainbot.dialogues.tools import TOOLS
-from twainbot.errors import BadInput, BadUse, Diverged
+from twainbot.errors import BadUse, Diverged
 
 RECIPE = load_recipe(CONFIGS / "tiny" / "default.yaml")
 PAD = 2
@@ -41,10 +41,10 @@ def model_with(dropout: float = 0.0):
 def fitted(work, stage=STAGE, *, model=None, score=None, callbacks=()):
     """Train on the eight dialogues; returns the model and what the loop reports."""
     model = model or model_with(0.05)
-    lines = engine.pack(token_rows(), stage.sequence_length)
+    lines = packing.pack(token_rows(), stage.sequence_length)
     planned = preflight.plan(stage, Loaded(token_rows()), token_rows(), len(lines))
     objective = engine.Objective(
-        collate=lambda batch: engine.collate(batch, PAD),
+        collate=lambda batch: packing.collate(batch, PAD),
         loss_of=engine.token_loss(),
         scaled=True,
         score=score or (lambda: engine.mean_nll(model, lines, PAD)),
@@ -64,39 +64,11 @@ def adapter_weights(model) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in model.parameters() if weight.requires_grad])
 
 
-row_lengths = st.lists(st.integers(2, 50), max_size=30)
-
-
-@given(lengths=row_lengths)
-def test_packing_keeps_every_row_once_and_overfills_no_line(lengths):
-    rows = [TokenRow([number] * size, [number] * size) for number, size in enumerate(lengths)]
-    lines = engine.pack(rows, 50)
-    assert sorted(row.ids[0] for line in lines for row in line) == list(range(len(rows)))
-    assert all(sum(len(row.ids) for row in line) <= 50 for line in lines)
-    # best fit: no two lines would have fitted into one when the later of them was opened
-    assert len(lines) <= max(1, math.ceil(2 * sum(lengths) / 50))
-
-
-def test_a_row_longer_than_a_line_is_refused():
-    with pytest.raises(BadInput, match="51 tokens does not fit into 50"):
-        engine.pack([TokenRow([1] * 51, [1] * 51)], 50)
-
-
-def test_collating_pads_with_an_unlabelled_row_and_passes_no_attention_mask():
-    lines = [[TokenRow([5, 6, 7], [5, 6, 7]), TokenRow([8, 9], [IGNORED, 9])], [TokenRow([4, 4], [4, 4])]]
-    batch = engine.collate(lines, PAD)
-    assert set(batch) == {"input_ids", "labels", "position_ids"}
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9], [4, 4, PAD, PAD, PAD]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1], [0, 1, 0, 1, 2]]
-    # the first token of a row follows another row's last one, which must not learn to predict it
-    assert batch["labels"].tolist() == [[IGNORED, 6, 7, IGNORED, 9], [IGNORED, 4, *[IGNORED] * 3]]
-
-
 def test_a_packed_row_has_the_logits_that_it_has_alone():
     model = model_with().eval()
     first, second = token_rows()[:2]
-    together = engine.collate([[first, second], [second]], PAD)
-    alone = engine.collate([[second]], PAD)
+    together = packing.collate([[first, second], [second]], PAD)
+    alone = packing.collate([[second]], PAD)
     with torch.no_grad():
         packed = model(**unlabelled(together), use_cache=False).logits[0]
         single = model(**unlabelled(alone), use_cache=False).logits[0]
@@ -115,7 +87,7 @@ def test_a_packed_row_has_the_logits_that_it_has_alone():
 
 def test_the_loss_at_kept_positions_equals_the_whole_cross_entropy():
     model = model_with().eval()
-    batch = engine.collate([token_rows()[:2], token_rows()[2:3]], PAD)
+    batch = packing.collate([token_rows()[:2], token_rows()[2:3]], PAD)
     with torch.no_grad():
         logits = model(**unlabelled(batch), use_cache=False).logits[:, :-1]
         whole = torch.nn.functional.cross_entropy(
@@ -129,7 +101,7 @@ def test_the_loss_at_kept_positions_equals_the_whole_cross_entropy():
 def test_the_first_and_the_last_token_of_a_turn_can_count_more():
     model = model_with().eval()
     row = token_rows()[0]  # two assistant turns: a call and an answer
-    batch = engine.collate([[row]], PAD)
+    batch = packing.collate([[row]], PAD)
     with torch.no_grad():
         nll, positions = engine.token_nll(model, batch)
         plain, weighted = (float(engine.token_loss(weight)(model, batch, row.trained)) for weight in (1.0, 5.0))
@@ -161,7 +133,7 @@ def test_four_micro_batches_of_one_and_one_of_four_take_the_same_step(tmp_path):
 
 
 def test_training_lowers_the_loss_and_reports_every_step(tmp_path):
-    lines = engine.pack(token_rows(), STAGE.sequence_length)
+    lines = packing.pack(token_rows(), STAGE.sequence_length)
     before = engine.mean_nll(model_with(0.05), lines, PAD)
     _, done = fitted(tmp_path / "run")
     assert done.best_loss < before

@@ -8,7 +8,7 @@ import yaml
 from tiny_training import TEXTS, weather_talk, write_data
 from tiny_training import base as tiny_chatml
 
-from training import attention, engine, preference, sft, show_batch
+from training import attention, engine, packing, preference, sft, show_batch
 from training.base_model import _train_tokenizer, describe, prepare, template_of
 from training.command import Arguments
 from training.config import CONFIGS, load_recipe
@@ -96,7 +96,7 @@ def test_packed_rows_have_the_logits_that_they_have_alone(base):
     rows = [
         TokenRow([5 + n + step for step in range(size)], [IGNORED] * size) for n, size in ((0, 24), (7, 9), (3, 30))
     ]
-    batch = engine.collate([rows], 2)
+    batch = packing.collate([rows], 2)
     inputs = {name: batch[name] for name in ("input_ids", "position_ids")}
     with torch.no_grad():
         packed = model(**inputs, use_cache=False).logits[0]

@@ -10,7 +10,7 @@ import torch
 import yaml
 from tiny_training import TEXTS, base, write_data
 
-from training import dapt, engine, preference, record, rows, sft, start
+from training import dapt, engine, packing, preference, record, rows, sft, start
 from training.base_model import TINY, describe, prepare, template_of
 from training.command import Arguments
 from training.config import CONFIGS, load_recipe
@@ -57,7 +57,7 @@ def test_what_is_published_does_on_the_unchanged_base_what_was_trained_on_the_me
     recipe = load_recipe(folder / "tiny" / "changed.yaml")
     table = rows.held_out(rows.read_table("sft", folder / "data"), recipe.seed, recipe.sft.validation_rows)
     loaded = rows.dialogues(table, tokenizer_of(base()), template_of(base()), recipe.sft.sequence_length)
-    lines = engine.pack(loaded.rows, recipe.sft.sequence_length)
+    lines = packing.pack(loaded.rows, recipe.sft.sequence_length)
     model = start.PeftModel.from_pretrained(engine.load_base(base(), recipe.sft, 0), str(folder / "sft" / "adapter"))
     assert engine.mean_nll(model, lines, 2) == pytest.approx(done["sft"]["metrics"]["validation_loss_after"], abs=1e-5)
 

@@ -11,7 +11,7 @@ import yaml
 from test_engine import PAD, STAGE, adapter_weights, fitted, model_with, token_rows
 from tiny_training import base, write_data
 
-from training import command, dapt, engine, preflight, record, sft, trouble, watch
+from training import command, dapt, engine, packing, preflight, record, sft, trouble, watch
 from training.command import Arguments
 from training.config import CONFIGS
 from training.rows import Loaded
@@ -29,7 +29,7 @@ def quiet(_line: str) -> None:
 
 def starved(work, stage, room: int, said: list[str], *, after: int = 2):
     """Train where a micro batch of more than `room` lines does not fit, after so many that did."""
-    lines = engine.pack(token_rows(), stage.sequence_length)
+    lines = packing.pack(token_rows(), stage.sequence_length)
     planned = preflight.plan(stage, Loaded(token_rows()), token_rows(), len(lines))
     loss, calls = engine.token_loss(), []
 
@@ -41,7 +41,7 @@ def starved(work, stage, room: int, said: list[str], *, after: int = 2):
 
     model = model_with()
     objective = engine.Objective(
-        collate=lambda batch: engine.collate(batch, PAD),
+        collate=lambda batch: packing.collate(batch, PAD),
         loss_of=loss_of,
         scaled=True,
         score=lambda: engine.mean_nll(model, lines, PAD),
@@ -271,7 +271,7 @@ def test_a_tokenizer_without_a_pad_token_pads_with_the_end_of_turn_and_still_lea
     info = describe(made)
     assert info.pad_id == info.eos_id
     rows = token_rows()[:2]
-    batch = engine.collate([[rows[0]], [rows[1]]], info.pad_id)
+    batch = packing.collate([[rows[0]], [rows[1]]], info.pad_id)
     assert int((batch["labels"] == info.eos_id).sum()) == sum(row.labels[1:].count(info.eos_id) for row in rows)
 
 
