@@ -153,6 +153,10 @@ class Sft(Stage):
     max_rows: int | None = Field(None, ge=1)  # train on so many dialogues at most
     # Share of train dialogues without any tool call, reached by leaving out rows of the fuller side. None: as found.
     no_call_share: Share | None = None
+    # So many further dialogues are read up to the end of the assistant's first turn: whether to call, and what.
+    openings: int = Field(0, ge=0)
+    openings_no_call_share: Share | None = None  # of the openings, as above
+    opening_tokens: int | None = Field(None, ge=1)  # words of an opening end after so many tokens; a call never does
     # Loss weight of an assistant turn's first token, which decides between words and a call, and of its last, which ends it.
     turn_edge_weight: float = Field(1.0, ge=1.0)
 

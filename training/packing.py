@@ -8,7 +8,7 @@ preference pair too. Attention (attention.py) keeps to that exactly; tests hold 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -46,7 +46,7 @@ def parts(line: Sequence[TokenRow]) -> list[Part]:
     """The line's rows in the order in which it holds them: those of one stem together, which only the first one has."""
     families: dict[tuple[int, ...], list[TokenRow]] = {}
     for number, row in enumerate(line):
-        families.setdefault(_stem(row) or (-number,), []).append(row)
+        families.setdefault(_stem(row) or (-number - 1,), []).append(row)
     return [
         Part(row, len(stem) - 1 if later else 0)
         for stem, rows in families.items()
@@ -58,38 +58,43 @@ def _stem(row: TokenRow) -> tuple[int, ...]:
     return tuple(row.ids[: row.stem]) if row.stem > 1 else ()
 
 
-@dataclass
-class _Line:
-    rows: Packed
-    free: int
-    stems: set[tuple[int, ...]]
-
-
 def pack(rows: Sequence[TokenRow], length: int) -> list[Packed]:
     """Rows put together into lines of at most `length` tokens, what they share counted once.
 
-    Each row, in the order given, goes where its stem stands already, and there where it leaves least room. Rows are not
-    sorted by size first: that would fill whole lines with short rows of one kind, and make their losses jump. Hand them
-    over shuffled. Raises BadInput for a row that is longer than a line.
+    Rows of one stem fill lines of their own, each, in the order given, where it leaves least room; then lines that are
+    not full join others in the same way. Rows are not sorted by size first: that would fill whole lines with short rows
+    of one kind, and make their losses jump. Hand them over shuffled. Raises BadInput for a row longer than a line.
     """
-    lines: list[_Line] = []
-    for row in rows:
-        stem, size = _stem(row), len(row.ids)
-        if size > length:
-            raise BadInput(f"A row of {size} tokens does not fit into {length}. Raise sequence_length.")
-        branch = size - len(stem) + 1
-        costs = [(line, branch if stem and stem in line.stems else size) for line in lines[-_OPEN_LINES:]]
+    families: dict[tuple[int, ...], list[TokenRow]] = {}
+    for number, row in enumerate(rows):
+        if len(row.ids) > length:
+            raise BadInput(f"A row of {len(row.ids)} tokens does not fit into {length}. Raise sequence_length.")
+        families.setdefault(_stem(row) or (-number - 1,), []).append(row)
+    units: list[tuple[Packed, int]] = []
+    for stem, members in families.items():
+        shared = max(0, len(stem) - 1) if len(members) > 1 else 0
+        own = [([row], len(row.ids) - shared) for row in members]
+        units += [(unit, size + shared) for unit, size in _best_fit(own, length - shared)]
+    return [line for line, _ in _best_fit(units, length)]
+
+
+def _best_fit(units: Iterable[tuple[Packed, int]], length: int) -> list[tuple[Packed, int]]:
+    """Units of rows put together, each where it leaves least room of the lines opened last; with what a line holds."""
+    lines: list[tuple[Packed, int]] = []
+    for rows, size in units:
+        begin = max(0, len(lines) - _OPEN_LINES)
         fitting = [
-            (stem not in line.stems, line.free - cost, n) for n, (line, cost) in enumerate(costs) if line.free >= cost
+            (length - held - size, place)
+            for place, (_, held) in enumerate(lines[begin:], begin)
+            if held + size <= length
         ]
         if fitting:
-            line, cost = costs[min(fitting)[2]]
-            line.rows.append(row)
-            line.free -= cost
-            line.stems.add(stem)
+            place = min(fitting)[1]
+            line, held = lines[place]
+            lines[place] = ([*line, *rows], held + size)
         else:
-            lines.append(_Line([row], length - size, {stem}))
-    return [line.rows for line in lines]
+            lines.append((rows, size))
+    return lines
 
 
 def computed(lines: Sequence[Packed]) -> int:

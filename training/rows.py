@@ -16,13 +16,14 @@ from typing import Any
 import polars as pl
 from tokenizers import Tokenizer
 
-from training.config import Dapt, Stage, Weights
+from training.config import Dapt, Sft, Stage, Weights
 from training.render import IGNORED, Template, render
 from twainbot import records
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput
 from twainbot.evals.tool_calls import parse_calls
 
+CUT = "opening_tokens"  # column of a chosen dialogue whose words end after so many tokens; null for a whole one
 TABLES = {
     "dapt": ("dapt.parquet", records.DAPT_ROW),
     "sft": ("sft.parquet", records.SFT_ROW),
@@ -40,6 +41,7 @@ class TokenRow:
     ids: list[int]
     labels: list[int]
     stem: int = 0
+    cut: bool = False  # ends within a turn, so its end of turn is not trained
 
     @property
     def trained(self) -> int:
@@ -67,6 +69,11 @@ class Loaded:
 
     rows: list[Any]  # TokenRow or PairRow
     too_long: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> list[TokenRow]:
+        """The rows that no recipe cut."""
+        return [row for row in self.rows if not row.cut]
 
     @property
     def too_long_share(self) -> float:
@@ -119,11 +126,23 @@ def dialogues(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, len
     loaded = Loaded([])
     for row in table.iter_rows(named=True):
         ids, labels = render(_messages(row, "messages"), _tools(row), tokenizer, template)
-        if len(ids) > length:
+        end = _end(labels, None if _calls(row) else row.get(CUT))
+        if end > length:
             loaded.too_long.append(row["sample_id"])
         else:
-            loaded.rows.append(TokenRow(ids, labels, _stem(row, ids, tokenizer, template)))
+            stem = _stem(row, ids, tokenizer, template)
+            loaded.rows.append(TokenRow(ids[:end], labels[:end], stem, cut=end < len(ids)))
     return loaded
+
+
+def _end(labels: list[int], tokens: int | None) -> int:
+    """Where a row ends: an opening's words after so many tokens, for the first of them tells that they are no call."""
+    first = next((place for place, label in enumerate(labels) if label != IGNORED), len(labels))
+    return len(labels) if tokens is None else min(len(labels), first + tokens)
+
+
+def _calls(row: dict[str, Any]) -> bool:
+    return '"tool_calls"' in row["messages"]
 
 
 def _stem(row: dict[str, Any], ids: list[int], tokenizer: Tokenizer, template: Template) -> int:
@@ -183,6 +202,32 @@ def choose_dialogues(
         wanted_plain = round(total * no_call_share)
         drawn = draw(pl.concat([calls.head(total - wanted_plain), plain.head(wanted_plain)]), seed)
     return drawn if max_rows is None else drawn.head(max_rows)
+
+
+def choose_for_sft(table: pl.DataFrame, seed: int, settings: Sft) -> pl.DataFrame:
+    """What fine-tuning reads of the train dialogues: some whole, and of further ones the openings, in drawn order.
+
+    Under a common system prompt an opening costs a question and a call (packing.py), which is where a small model that
+    has few steps learns when to call. Each dialogue is read once at most.
+    """
+    whole = choose_dialogues(table, seed, settings.max_rows, settings.no_call_share, settings.weights)
+    if not settings.openings:
+        return whole
+    others = table.filter(~pl.col("sample_id").is_in(whole["sample_id"].to_list()))
+    more = choose_dialogues(others, seed, settings.openings, settings.openings_no_call_share, settings.weights)
+    more = more.with_columns(opening(more["messages"]), pl.lit(settings.opening_tokens).alias(CUT))
+    return draw(pl.concat([whole, more], how="diagonal_relaxed"), seed)
+
+
+def opening(messages: pl.Series) -> pl.Series:
+    """Dialogues, as JSON, up to the end of their first assistant turn."""
+    return pl.Series("messages", [_opening(text) for text in messages], dtype=pl.String)
+
+
+def _opening(text: str) -> str:
+    turns = json.loads(text)
+    end = next((place for place, turn in enumerate(turns, 1) if turn["role"] == "assistant"), len(turns))
+    return json.dumps(turns[:end], ensure_ascii=False)
 
 
 def thinned(table: pl.DataFrame, seed: int, weights: Weights | None) -> pl.DataFrame:

@@ -30,8 +30,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     tokenizer, template = tokenizer_of(arguments.base), template_of(arguments.base)
     base_info = describe(arguments.base)
     pad_id = base_info.pad_id
-    chosen = rows.of_split(table, "train")
-    chosen = rows.choose_dialogues(chosen, recipe.seed, settings.max_rows, settings.no_call_share, settings.weights)
+    chosen = rows.choose_for_sft(rows.of_split(table, "train"), recipe.seed, settings)
     train = rows.dialogues(chosen, tokenizer, template, settings.sequence_length)
     held_out = rows.held_out(table, recipe.seed, settings.validation_rows, settings)
     validation = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)
@@ -39,7 +38,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     checked = packing.pack(validation.rows, settings.sequence_length)
     planned = preflight.plan(settings, train, train.rows, len(lines))
     preflight.check(planned, settings, train)
-    preflight.check_end_of_turn(train.rows, base_info.eos_id)
+    preflight.check_end_of_turn(train.whole, base_info.eos_id)
     preflight.check_validation(checked)
 
     # model

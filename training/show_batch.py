@@ -65,7 +65,7 @@ def batches(stage: str, recipe: Recipe, data: Path, base: Path) -> Batches:
         loaded, unit, edge = rows.passages(chosen, tokenizer, length), "passages", 1.0
     elif stage == "sft":
         sft = recipe.sft
-        chosen = rows.choose_dialogues(train, recipe.seed, sft.max_rows, sft.no_call_share, sft.weights)
+        chosen = rows.choose_for_sft(train, recipe.seed, sft)
         loaded, unit, edge = rows.dialogues(chosen, tokenizer, template, length), "dialogues", sft.turn_edge_weight
     else:
         drawn = rows.draw(train, recipe.seed)

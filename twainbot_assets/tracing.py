@@ -430,7 +430,7 @@ def use_of(tables: Tables, row: Mapping[str, Any], stage: str, sample_id: str) -
 def drawn_by(record: Mapping[str, Any], rows: pl.DataFrame, stage: str) -> set[str] | None:
     """The sample ids that a training drew, drawn again by its recipe; None where that recipe is not the one on disk."""
     from training.config import load_recipe
-    from training.rows import choose_dialogues
+    from training.rows import choose_dialogues, choose_for_sft
 
     train = rows.filter(rows["split"] == "train")
     if stage == "dapt":
@@ -442,8 +442,7 @@ def drawn_by(record: Mapping[str, Any], rows: pl.DataFrame, stage: str) -> set[s
     if recipe.stage_hash(stage) != record.get("config_sha256"):
         return None
     if stage == "sft":
-        sft = recipe.sft
-        chosen = choose_dialogues(train, recipe.seed, sft.max_rows, sft.no_call_share, sft.weights)
+        chosen = choose_for_sft(train, recipe.seed, recipe.sft)
     else:
         chosen = choose_dialogues(train, recipe.seed, recipe.preference.max_rows, None)
     return set(chosen["sample_id"])

@@ -76,10 +76,12 @@ def test_a_row_longer_than_a_line_is_refused():
         packing.pack([TokenRow([1] * 51, [1] * 51)], 50)
 
 
-def test_a_row_goes_where_its_stem_stands_also_where_another_line_is_fuller():
-    first, filler, second = row(8, 20), TokenRow([3] * 18, [3] * 18), row(8, 12)
-    lines = packing.pack([first, filler, second], 30)
-    assert lines == [[first, second], [filler]]  # alone it costs 12 of 30 and fits both; as a branch 5
+def test_rows_of_one_stem_fill_lines_of_their_own_and_what_is_left_over_joins_another():
+    first, filler, second, third = row(8, 20), TokenRow([3] * 10, [3] * 10), row(8, 12), row(8, 25)
+    # 20, a branch of 12 - 7 = 5, and 25 - 7 = 18 more than the line of 30 has left; the filler fits to neither
+    assert packing.pack([first, filler, second, third], 34) == [[first, second], [third], [filler]]
+    lines = packing.pack([first, filler, second, third], 36)
+    assert lines == [[first, second, filler], [third]]  # 20 + 5 + 10 of 36
 
 
 def test_collating_pads_with_an_unlabelled_row_and_passes_no_attention_mask():

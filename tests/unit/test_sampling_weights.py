@@ -149,3 +149,39 @@ def test_a_persona_that_never_trains_does_not_judge_dialogues():
         weights=Weights(persona={"twain": 0.0}),
     )  # fmt: skip
     assert personas(rows.held_out(table, 7, None, settings)) == {"franklin": 300}
+
+
+def sft_settings(**more) -> Sft:
+    """A stage that reads 20 dialogues, and openings as said."""
+    given = {"learning_rate": 1e-3, "sequence_length": 64, "micro_batch": 1, "effective_batch": 1,
+             "checkpoint_steps": 1, "minimum_steps": 1, "max_rows": 20}  # fmt: skip
+    return Sft.model_validate({**given, **more})
+
+
+MIXED = table((200, "twain", "tool_calls", "single"), (200, "twain", "no_tool", "joke"))
+WHOLE = [
+    {"role": "system", "content": "You are a pilot."},
+    {"role": "user", "content": "Rain?"},
+    {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": "f"}}]},
+    {"role": "tool", "name": "f", "content": "{}"},
+    {"role": "assistant", "content": "A little."},
+]
+
+
+def test_openings_are_of_dialogues_that_are_not_read_whole_and_keep_their_own_share_of_calls():
+    chosen = rows.choose_for_sft(MIXED, 7, sft_settings(no_call_share=0.5, openings=60, openings_no_call_share=0.25))
+    assert chosen["sample_id"].n_unique() == chosen.height == 20 + 60
+    assert dict(chosen["kind"].value_counts().iter_rows()) == {"tool_calls": 10 + 45, "no_tool": 10 + 15}
+    whole = rows.choose_for_sft(MIXED, 7, sft_settings(no_call_share=0.5))
+    assert set(whole["sample_id"]) < set(chosen["sample_id"])
+
+
+def test_an_opening_ends_with_the_first_turn_of_the_assistant():
+    listener = [{"role": "user", "content": "Only a question."}]
+    cut = rows.opening(pl.Series([json.dumps(WHOLE), TALK, json.dumps(listener)]))
+    assert [json.loads(text) for text in cut] == [WHOLE[:3], json.loads(TALK), listener]
+
+
+def test_openings_keep_words_of_all_alphabets_as_they_are():
+    (cut,) = rows.opening(pl.Series([json.dumps([{"role": "assistant", "content": "Zürich, 3 °C"}])]))
+    assert json.loads(cut)[0]["content"] == "Zürich, 3 °C"
