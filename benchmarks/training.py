@@ -287,9 +287,8 @@ def profile_lines(home: Path) -> list[Line]:
         took = records["sft"]["duration_s"]
         lines.append(Line("sample, SFT loop, s", f"{took:.0f}", "<= 180", took <= 180))
     for name, arm, metric, bar, most in (
-        ("tool_calls", "sft", "exact", 0.70, False), ("tool_calls", "sft", "false_calls", 0.05, True),
-        ("tool_calls", "sft", "unknown_tools", 0.05, True), ("perplexity", "dapt", "passages_ratio", 0.93, True),
-        ("perplexity", "dapt", "neutral_ratio", 1.02, True),
+        ("tool_calls", "sft", "exact_normalised", 0.70, False), ("tool_calls", "sft", "false_call_rate", 0.05, True),
+        ("tool_calls", "sft", "unknown_tool_rate", 0.05, True),
     ):  # fmt: skip
         found = figure(lake, name, arm, metric)
         if found is None:
