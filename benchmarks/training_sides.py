@@ -62,7 +62,8 @@ def rows_of(shape: str, base: Path, data: Path, steps: int, count: int) -> list[
         return [TokenRow(piece, piece) for piece in cut]
     settings = recipe.sft
     chosen = rows.choose_for_sft(rows.of_split(rows.read_table("sft", data), "train"), recipe.seed, settings)
-    return rows.dialogues(chosen.head(count), tokenizer, template_of(base), settings.sequence_length).rows
+    chosen, length = chosen.head(count), settings.sequence_length
+    return rows.dialogues(chosen, tokenizer, template_of(base), length, settings.opening_tokens).rows
 
 
 def stage(shape: str, rows: Sequence[Any], base: Path, out: Path) -> tuple[int, float, float, float]:

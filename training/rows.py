@@ -23,7 +23,7 @@ from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput
 from twainbot.evals.tool_calls import parse_calls
 
-CUT = "opening_tokens"  # column of a chosen dialogue whose words end after so many tokens; null for a whole one
+OPENING = "opening"  # column of chosen dialogues: whether only the opening is read
 TABLES = {
     "dapt": ("dapt.parquet", records.DAPT_ROW),
     "sft": ("sft.parquet", records.SFT_ROW),
@@ -121,12 +121,17 @@ def passages(table: pl.DataFrame, tokenizer: Tokenizer, length: int) -> Loaded:
     return Loaded(rows)
 
 
-def dialogues(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int) -> Loaded:
-    """Dialogues as token rows; one longer than `length` tokens is left out and named, since a cut loses its ending."""
+def dialogues(
+    table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int, opening_tokens: int | None = None
+) -> Loaded:
+    """Dialogues as token rows; one longer than `length` tokens is left out and named, since a cut loses its ending.
+
+    Only of openings the words, not a call, end after `opening_tokens`.
+    """
     loaded = Loaded([])
     for row in table.iter_rows(named=True):
         ids, labels = render(_messages(row, "messages"), _tools(row), tokenizer, template)
-        end = _end(labels, None if _calls(row) else row.get(CUT))
+        end = _end(labels, opening_tokens if row.get(OPENING) and not _calls(row) else None)
         if end > length:
             loaded.too_long.append(row["sample_id"])
         else:
@@ -215,8 +220,8 @@ def choose_for_sft(table: pl.DataFrame, seed: int, settings: Sft) -> pl.DataFram
         return whole
     others = table.filter(~pl.col("sample_id").is_in(whole["sample_id"].to_list()))
     more = choose_dialogues(others, seed, settings.openings, settings.openings_no_call_share, settings.weights)
-    more = more.with_columns(opening(more["messages"]), pl.lit(settings.opening_tokens).alias(CUT))
-    return draw(pl.concat([whole, more], how="diagonal_relaxed"), seed)
+    more = more.with_columns(opening(more["messages"]), pl.lit(True).alias(OPENING))
+    return draw(pl.concat([whole.with_columns(pl.lit(False).alias(OPENING)), more]), seed)
 
 
 def opening(messages: pl.Series) -> pl.Series:
@@ -273,7 +278,7 @@ class Seen:
 
 
 def seen(chosen: pl.DataFrame, loaded: Loaded) -> list[Seen]:
-    """What is left of the chosen dialogues after rendering, counted by kind, persona, scenario and call or no call.
+    """What is left of the chosen dialogues after rendering, by kind, persona, scenario, call or no call, whole or opening.
 
     `loaded`: of `dialogues(chosen, ...)`, whose rows are the chosen ones in order less those that were too long.
     """
@@ -285,11 +290,15 @@ def seen(chosen: pl.DataFrame, loaded: Loaded) -> list[Seen]:
         .then(pl.lit("call"))
         .otherwise(pl.lit("no call"))
         .alias("call"),
+        pl.when(pl.col(OPENING) if OPENING in read.columns else False)
+        .then(pl.lit("opening"))
+        .otherwise(pl.lit("whole"))
+        .alias("read"),
     )
     total = max(1, int(counted["trained_tokens"].sum()))
     return [
         Seen(column, row[column] or "none", row["dialogues"], row["tokens"], row["trained"], row["trained"] / total)
-        for column in ("kind", "call", "persona", "scenario")
+        for column in ("kind", "call", "read", "persona", "scenario")
         for row in counted.group_by(column)
         .agg(dialogues=pl.len(), tokens=pl.col("tokens").sum(), trained=pl.col("trained_tokens").sum())
         .sort(column)

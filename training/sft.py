@@ -31,7 +31,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     base_info = describe(arguments.base)
     pad_id = base_info.pad_id
     chosen = rows.choose_for_sft(rows.of_split(table, "train"), recipe.seed, settings)
-    train = rows.dialogues(chosen, tokenizer, template, settings.sequence_length)
+    train = rows.dialogues(chosen, tokenizer, template, settings.sequence_length, settings.opening_tokens)
     held_out = rows.held_out(table, recipe.seed, settings.validation_rows, settings)
     validation = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)
     lines = packing.pack(train.rows, settings.sequence_length)

@@ -66,7 +66,8 @@ def batches(stage: str, recipe: Recipe, data: Path, base: Path) -> Batches:
     elif stage == "sft":
         sft = recipe.sft
         chosen = rows.choose_for_sft(train, recipe.seed, sft)
-        loaded, unit, edge = rows.dialogues(chosen, tokenizer, template, length), "dialogues", sft.turn_edge_weight
+        loaded = rows.dialogues(chosen, tokenizer, template, length, sft.opening_tokens)
+        unit, edge = "dialogues", sft.turn_edge_weight
     else:
         drawn = rows.draw(train, recipe.seed)
         drawn = drawn.head(recipe.preference.max_rows or drawn.height)

@@ -7,10 +7,11 @@ import json
 import polars as pl
 import pytest
 from pydantic import ValidationError
+from tiny_training import base
 
 from training import rows
 from training.config import Dapt, Sft, Weights
-from training.render import IGNORED
+from training.render import IGNORED, load_template, tokenizer_of
 from training.rows import Loaded, Seen, TokenRow
 from twainbot.errors import BadInput
 
@@ -101,6 +102,7 @@ def test_what_is_seen_is_counted_by_name_after_the_too_long_are_out():
         Seen("kind", "tool_calls", 1, 4, 3, 3 / 4),
         Seen("call", "call", 1, 4, 3, 3 / 4),
         Seen("call", "no call", 1, 2, 1, 1 / 4),
+        Seen("read", "whole", 2, 6, 4, 1.0),
         Seen("persona", "franklin", 1, 2, 1, 1 / 4),
         Seen("persona", "twain", 1, 4, 3, 3 / 4),
         Seen("scenario", "joke", 1, 2, 1, 1 / 4),
@@ -185,3 +187,20 @@ def test_an_opening_ends_with_the_first_turn_of_the_assistant():
 def test_openings_keep_words_of_all_alphabets_as_they_are():
     (cut,) = rows.opening(pl.Series([json.dumps([{"role": "assistant", "content": "Zürich, 3 °C"}])]))
     assert json.loads(cut)[0]["content"] == "Zürich, 3 °C"
+
+
+def test_words_of_an_opening_end_after_so_many_tokens_and_calls_and_whole_dialogues_do_not():
+    talk = [{"role": "user", "content": "A joke?"}, {"role": "assistant", "content": "The river rose and so did we."}]
+    asked = {"name": "get_forecast", "arguments": {"location": "Reno", "datetime": "today"}}
+    calling = [*talk[:1], {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": asked}]}]
+    chosen = pl.DataFrame({
+        "sample_id": ["whole", "opening", "call"], "tools": ["[]"] * 3, "opening": [False, True, True],
+        "messages": [json.dumps(messages) for messages in (talk, talk, calling)],
+    })  # fmt: skip
+    loaded = rows.dialogues(chosen, tokenizer_of(base()), load_template("smollm2"), 400, 3)
+    whole, cut, call = loaded.rows
+    assert [row.cut for row in loaded.rows] == [False, True, False]
+    assert (cut.trained, whole.ids[: len(cut.ids)]) == (3, cut.ids)
+    assert whole.labels[-2:].count(IGNORED) < 2  # ends with its end of turn
+    assert tokenizer_of(base()).decode(call.ids).count("arguments") == 1
+    assert loaded.whole == [whole, call]
