@@ -69,7 +69,7 @@ class Stage(Section):
     learning_rate: float = Field(gt=0.0, lt=1.0)
     epochs: int = Field(1, ge=1)
     max_steps: int | None = Field(None, ge=1)  # ends earlier than the epochs would
-    sequence_length: int = Field(ge=16)
+    sequence_length: int = Field(ge=16)  # of a row; a longer one is left out, or of a passage becomes several
     micro_batch: int = Field(ge=1)  # rows on the device at once
     effective_batch: int = Field(ge=1)  # rows per optimizer step
     warmup_steps: int = Field(0, ge=0)
@@ -108,7 +108,19 @@ class Stage(Section):
         return self
 
 
-class Dapt(Stage):
+class Packing(Stage):
+    """A stage whose rows share lines."""
+
+    # Tokens that rows are packed up to; a longer row has a line of its own. Shorter lines make more steps of as many tokens.
+    line_tokens: int | None = Field(None, ge=16)
+
+    @property
+    def line_length(self) -> int:
+        """As line_tokens, or as long as the longest row may be."""
+        return min(self.line_tokens or self.sequence_length, self.sequence_length)
+
+
+class Dapt(Packing):
     """Domain-adaptive pretraining on passages."""
 
     styles: dict[str, Share] = {}  # per style the share of its passages that may be read, 1 where nothing is said
@@ -146,7 +158,7 @@ class Weights(Section):
         return {column: set(getattr(self, column)) for column in ("persona", "kind", "scenario")}
 
 
-class Sft(Stage):
+class Sft(Packing):
     """Supervised fine-tuning on dialogues."""
 
     weights: Weights = Weights()  # before max_rows and no_call_share are applied

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from training.render import IGNORED
 from training.rows import TokenRow
-from twainbot.errors import BadInput
 
 Packed: TypeAlias = list[TokenRow]  # rows that share a line
 Batch: TypeAlias = dict[str, Tensor]
@@ -59,16 +58,14 @@ def _stem(row: TokenRow) -> tuple[int, ...]:
 
 
 def pack(rows: Sequence[TokenRow], length: int) -> list[Packed]:
-    """Rows put together into lines of at most `length` tokens, what they share counted once.
+    """Rows put together into lines of at most `length` tokens, what they share counted once; a longer row has its own.
 
     Rows of one stem fill lines of their own, each, in the order given, where it leaves least room; then lines that are
     not full join others in the same way. Rows are not sorted by size first: that would fill whole lines with short rows
-    of one kind, and make their losses jump. Hand them over shuffled. Raises BadInput for a row longer than a line.
+    of one kind, and make their losses jump. Hand them over shuffled.
     """
     families: dict[tuple[int, ...], list[TokenRow]] = {}
     for number, row in enumerate(rows):
-        if len(row.ids) > length:
-            raise BadInput(f"A row of {len(row.ids)} tokens does not fit into {length}. Raise sequence_length.")
         families.setdefault(_stem(row) or (-number - 1,), []).append(row)
     units: list[tuple[Packed, int]] = []
     for stem, members in families.items():

@@ -25,13 +25,13 @@ def earlier_losses(
     for earlier in _TOKEN_STAGES[: STAGES.index(stage)]:
         if not (data_dir / rows.TABLES[earlier][0]).is_file():
             continue
-        settings = recipe.stage(earlier)
+        settings = recipe.dapt if earlier == "dapt" else recipe.sft
         held_out = rows.held_out(rows.read_table(earlier, data_dir), recipe.seed, settings.validation_rows, settings)
         if earlier == "dapt":
             loaded = rows.passages(held_out, tokenizer, settings.sequence_length)
         else:
             loaded = rows.dialogues(held_out, tokenizer, template, settings.sequence_length)
-        lines = packing.pack(loaded.rows, settings.sequence_length)
+        lines = packing.pack(loaded.rows, settings.line_length)
         if lines:
             found[f"{earlier}_validation_loss_after"] = engine.mean_nll(model, lines, pad_id)
     return found

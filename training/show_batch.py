@@ -63,19 +63,20 @@ def batches(stage: str, recipe: Recipe, data: Path, base: Path) -> Batches:
     if stage == "dapt":
         chosen = rows.choose_passages(train, recipe.seed, recipe.dapt)
         loaded, unit, edge = rows.passages(chosen, tokenizer, length), "passages", 1.0
+        lines = packing.pack(loaded.rows, recipe.dapt.line_length)
     elif stage == "sft":
         sft = recipe.sft
         chosen = rows.choose_for_sft(train, recipe.seed, sft)
         loaded = rows.dialogues(chosen, tokenizer, template, length, sft.opening_tokens)
         unit, edge = "dialogues", sft.turn_edge_weight
+        lines = packing.pack(loaded.rows, sft.line_length)
     else:
         drawn = rows.draw(train, recipe.seed)
         drawn = drawn.head(recipe.preference.max_rows or drawn.height)
         sides = OBJECTIVES[recipe.preference.objective].sides
         loaded = rows.pairs(drawn, tokenizer, template, length, sides)
         return Batches([_sides(preference.fold(pair)) for pair in loaded.rows], loaded.too_long, "pairs")
-    lines = [_rows(line, pad_id, edge) for line in packing.pack(loaded.rows, length)]
-    return Batches(lines, loaded.too_long, unit)
+    return Batches([_rows(line, pad_id, edge) for line in lines], loaded.too_long, unit)
 
 
 def text(stage: str, recipe: Recipe, found: Batches, tokenizer: Tokenizer, count: int, colour: bool) -> Iterator[str]:

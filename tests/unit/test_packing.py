@@ -15,7 +15,6 @@ from training.config import CONFIGS, load_recipe
 from training.render import IGNORED, load_template, render, tokenizer_of
 from training.rows import TokenRow
 from twainbot.dialogues.tools import TOOLS
-from twainbot.errors import BadInput
 
 PAD = 2
 RECIPE = load_recipe(CONFIGS / "tiny" / "default.yaml")
@@ -71,9 +70,9 @@ def test_lines_hold_what_their_rows_share_once_and_are_never_longer_than_said(si
     assert packing.computed(lines) == own + sum(len(stem) - 1 for found in families for stem in found)
 
 
-def test_a_row_longer_than_a_line_is_refused():
-    with pytest.raises(BadInput, match="51 tokens does not fit into 50"):
-        packing.pack([TokenRow([1] * 51, [1] * 51)], 50)
+def test_a_row_longer_than_a_line_has_a_line_of_its_own():
+    short, long = TokenRow([1] * 20, [1] * 20), TokenRow([2] * 51, [2] * 51)
+    assert packing.pack([short, long, short], 50) == [[short, short], [long]]
 
 
 def test_rows_of_one_stem_fill_lines_of_their_own_and_what_is_left_over_joins_another():
