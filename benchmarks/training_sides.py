@@ -76,7 +76,7 @@ def stage(shape: str, rows: Sequence[Any], base: Path, out: Path) -> tuple[int, 
     recipe, pad_id = load_recipe(RECIPE), describe(base).pad_id
     at_once = BLOCKS_AT_ONCE if shape == "block" else 1
     settings = recipe.sft.model_copy(update={
-        "micro_batch": at_once, "effective_batch": at_once, "turn_edge_weight": 1.0, "minimum_steps": 1, "warmup_steps": 0,
+        "micro_batch": at_once, "effective_batch": at_once, "minimum_steps": 1, "warmup_steps": 0,
         "checkpoint_steps": 1000, "epochs": 1, "sequence_length": BLOCK if shape == "block" else settings_length(recipe),
     })  # fmt: skip
     lines = packing.pack(rows, settings.sequence_length)

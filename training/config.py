@@ -169,8 +169,9 @@ class Sft(Packing):
     openings: int = Field(0, ge=0)
     openings_no_call_share: Share | None = None  # of the openings, as above
     opening_tokens: int | None = Field(None, ge=1)  # words of an opening end after so many tokens; a call never does
-    # Loss weight of an assistant turn's first token, which decides between words and a call, and of its last, which ends it.
-    turn_edge_weight: float = Field(1.0, ge=1.0)
+    # Weight of a further loss at each assistant turn's beginning: whether it is a call at all, whatever its words may be.
+    decision_weight: float = Field(0.0, ge=0.0)
+    end_weight: float = Field(1.0, ge=1.0)  # how often the token counts that ends a turn
 
     @property
     @override

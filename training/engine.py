@@ -28,7 +28,7 @@ from training import attention, trouble, watch
 from training.config import Lora, Stage
 from training.packing import Batch, Packed, collate, pack, parts
 from training.preflight import Plan
-from training.render import IGNORED
+from training.render import IGNORED, TurnMarks
 from training.rows import TokenRow
 from twainbot.errors import BadUse
 
@@ -72,8 +72,17 @@ class Fitted:
     micro_batch: int  # rows at once; below the recipe's where memory ran out
 
 
-def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Negative log-likelihoods (B, K), 0 where unlabelled, and the K positions of the predicted tokens.
+@dataclass(frozen=True)
+class Weighing:
+    """What counts in an assistant turn beside its words, each of which counts once."""
+
+    marks: TurnMarks
+    decision: float = 0.0  # weight of the loss on whether a turn calls at all
+    end: float = 1.0  # weight of the token that ends a turn, without which a small model never stops talking
+
+
+def predictions(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (B, K, V), wanted tokens (B, K), IGNORED where unlabelled, and the K positions of the predicted tokens.
 
     Logits are computed at those positions only: on short replies to long prompts that saves most of the LM head.
     """
@@ -84,33 +93,57 @@ def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     logits = model(
         **inputs, **attention.masks(model, batch["position_ids"]), use_cache=False, logits_to_keep=kept
     ).logits
-    wanted = targets[:, kept]
-    flat = functional.cross_entropy(
-        logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none"
-    )
-    return flat.view_as(wanted), kept + 1
+    return logits.float(), targets[:, kept], kept + 1
 
 
-def token_loss(turn_edge_weight: float = 1.0) -> LossOf:
-    """The mean cross entropy of the labelled tokens of an optimizer step, as a loss for `Objective`.
+def nll_of(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Negative log-likelihoods (B, K), 0 where unlabelled."""
+    flat = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none")
+    return flat.view_as(wanted)
 
-    turn_edge_weight: how much more a turn's first token counts, which decides between words and a tool call, and its
-    last, without which a small model never stops talking.
-    """
+
+def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihoods (B, K), 0 where unlabelled, and the K positions of the predicted tokens."""
+    logits, wanted, positions = predictions(model, batch)
+    return nll_of(logits, wanted), positions
+
+
+def token_loss(weighing: Weighing | None = None) -> LossOf:
+    """The mean cross entropy of the labelled tokens of an optimizer step, as a loss for `Objective`."""
 
     def loss_of(model: PeftModel, batch: Batch, trained_tokens: Any) -> Tensor:
-        nll, positions = token_nll(model, batch)
-        edges = turn_edges(batch["labels"])[:, positions]
-        return (nll * torch.where(edges, turn_edge_weight, 1.0)).sum() / trained_tokens
+        logits, wanted, positions = predictions(model, batch)
+        total = nll_of(logits, wanted)
+        if weighing is None:
+            return total.sum() / trained_tokens
+        deciding, ending = turns(batch["labels"], weighing.marks)
+        summed = (total * torch.where(ending[:, positions], weighing.end, 1.0)).sum()
+        at = deciding[:, positions]
+        if weighing.decision and bool(at.any()):
+            summed = summed + weighing.decision * decision_nll(logits[at], wanted[at], weighing.marks.call).sum()
+        return summed / trained_tokens
 
     return loss_of
 
 
-def turn_edges(labels: Tensor) -> Tensor:
-    """Whether a token is the first or the last of a run of labelled ones, both (B, T)."""
+def turns(labels: Tensor, marks: TurnMarks) -> tuple[Tensor, Tensor]:
+    """Where an assistant turn tells a call from words, and where one ends, both (B, T). A turn is a run of labels."""
     trained = labels != IGNORED
-    before, after = functional.pad(trained[:, :-1], (1, 0)), functional.pad(trained[:, 1:], (0, 1))
-    return trained & ~(before & after)
+    begins = trained & ~functional.pad(trained[:, :-1], (1, 0))
+    deciding = functional.pad(begins, (marks.offset, 0))[:, : labels.shape[1]] & trained
+    last = trained & ~functional.pad(trained[:, 1:], (0, 1))
+    return deciding, last & torch.isin(labels, torch.tensor(marks.ends, device=labels.device))
+
+
+def decision_nll(logits: Tensor, wanted: Tensor, call: int) -> Tensor:
+    """Negative log-likelihood (D,) that a turn calls, where it does, and that it does not, where it has words.
+
+    Words begin in a thousand ways, each unlikely, so cross entropy alone leaves the call the likeliest single beginning
+    even where it is wrong; this loss asks for nothing but that. logits (D, V), wanted (D,).
+    """
+    words = logits.index_fill(1, torch.tensor([call], device=logits.device), -torch.inf).logsumexp(dim=1)
+    either = logits.logsumexp(dim=1)
+    return either - torch.where(wanted == call, logits[:, call], words)
 
 
 @torch.no_grad()

@@ -88,6 +88,34 @@ def render(
     return ids, labels
 
 
+@dataclass(frozen=True)
+class TurnMarks:
+    """How the tokens of an assistant turn tell a call from words, and where it ends."""
+
+    offset: int  # tokens of a turn before the one that tells
+    call: int  # that token in a turn that calls
+    ends: tuple[int, ...]  # tokens that end a turn
+
+
+def turn_marks(tokenizer: Tokenizer, template: Template) -> TurnMarks:
+    """The template's marks, by a turn of either kind. Raises BadInput for a template that writes calls as it writes words."""
+    call: Message = {"type": "function", "function": {"name": "f", "arguments": {"a": "b"}}}
+    turns: list[Message] = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "assistant", "content": "Well."},
+    ]
+    rendered = [render([{"role": "user", "content": "?"}, turn], None, tokenizer, template)[1] for turn in turns]
+    calling, saying = ([label for label in labels if label != IGNORED] for labels in rendered)
+    offset = next(
+        (place for place, (one, other) in enumerate(zip(calling, saying, strict=False)) if one != other), None
+    )
+    if offset is None:
+        raise BadInput(
+            f"Template {template.name} writes tool calls and words alike, so no model could learn to call by it."
+        )
+    return TurnMarks(offset, calling[offset], tuple(sorted({calling[-1], saying[-1]})))
+
+
 def render_text(
     messages: Sequence[Message],
     tools: Sequence[Mapping[str, Any]] | None,

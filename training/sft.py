@@ -13,7 +13,7 @@ from training import engine, packing, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
-from training.render import tokenizer_of
+from training.render import tokenizer_of, turn_marks
 from training.trouble import guarded
 
 STAGE = "sft"
@@ -50,9 +50,10 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # loop
     before = engine.mean_nll(model, checked, pad_id)
     report(f"{STAGE}: {planned.steps} steps on {planned.rows} dialogues, validation loss {before:.4f} before")
+    weighing = engine.Weighing(turn_marks(tokenizer, template), settings.decision_weight, settings.end_weight)
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, pad_id),
-        loss_of=engine.token_loss(settings.turn_edge_weight),
+        loss_of=engine.token_loss(weighing),
         scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),
     )

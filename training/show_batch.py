@@ -17,7 +17,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias
 
-import torch
 from tokenizers import Tokenizer
 
 from training import engine, packing, preference, rows
@@ -25,7 +24,7 @@ from training.base_model import describe, template_of
 from training.command import to_stderr
 from training.config import STAGES, Recipe, load_recipe
 from training.preference_loss import OBJECTIVES
-from training.render import IGNORED, tokenizer_of
+from training.render import IGNORED, tokenizer_of, turn_marks
 from twainbot.errors import BadUse, TwainBotError
 
 _GREEN, _BOLD, _GREY, _BLUE, _OFF = "\x1b[32m", "\x1b[1;32m", "\x1b[90m", "\x1b[34m", "\x1b[0m"
@@ -62,13 +61,14 @@ def batches(stage: str, recipe: Recipe, data: Path, base: Path) -> Batches:
     train = rows.of_split(rows.read_table(stage, data), "train")
     if stage == "dapt":
         chosen = rows.choose_passages(train, recipe.seed, recipe.dapt)
-        loaded, unit, edge = rows.passages(chosen, tokenizer, length), "passages", 1.0
+        loaded, unit, weighing = rows.passages(chosen, tokenizer, length), "passages", None
         lines = packing.pack(loaded.rows, recipe.dapt.line_length)
     elif stage == "sft":
         sft = recipe.sft
         chosen = rows.choose_for_sft(train, recipe.seed, sft)
         loaded = rows.dialogues(chosen, tokenizer, template, length, sft.opening_tokens)
-        unit, edge = "dialogues", sft.turn_edge_weight
+        weighing = engine.Weighing(turn_marks(tokenizer, template), sft.decision_weight, sft.end_weight)
+        unit = "dialogues"
         lines = packing.pack(loaded.rows, sft.line_length)
     else:
         drawn = rows.draw(train, recipe.seed)
@@ -76,7 +76,7 @@ def batches(stage: str, recipe: Recipe, data: Path, base: Path) -> Batches:
         sides = OBJECTIVES[recipe.preference.objective].sides
         loaded = rows.pairs(drawn, tokenizer, template, length, sides)
         return Batches([_sides(preference.fold(pair)) for pair in loaded.rows], loaded.too_long, "pairs")
-    return Batches([_rows(line, pad_id, edge) for line in lines], loaded.too_long, unit)
+    return Batches([_rows(line, pad_id, weighing) for line in lines], loaded.too_long, unit)
 
 
 def text(stage: str, recipe: Recipe, found: Batches, tokenizer: Tokenizer, count: int, colour: bool) -> Iterator[str]:
@@ -127,10 +127,13 @@ def _heading(words: str, colour: bool) -> str:
     return f"{_BLUE}{words}{_OFF}" if colour else words
 
 
-def _rows(line: packing.Packed, pad_id: int, edge: float) -> list[Part]:
+def _rows(line: packing.Packed, pad_id: int, weighing: engine.Weighing | None) -> list[Part]:
     """The rows of a packed line as the collated batch has them; a branch begins with the last token that it shares."""
     batch = packing.collate([line], pad_id)
-    weights = torch.where(engine.turn_edges(batch["labels"]), edge, 1.0) * (batch["labels"] != IGNORED)
+    weights = (batch["labels"] != IGNORED).double()
+    if weighing:
+        deciding, ending = engine.turns(batch["labels"], weighing.marks)
+        weights += deciding * weighing.decision + ending * (weighing.end - 1)
     values, begin = weights[0].tolist(), 0
     found: list[Part] = []
     for number, part in enumerate(packing.parts(line), 1):

@@ -12,7 +12,7 @@ from tiny_training import base, small_talk, weather_talk
 
 from training import engine, packing, preflight, watch
 from training.config import CONFIGS, Stage, load_recipe
-from training.render import IGNORED, load_template, render, tokenizer_of
+from training.render import IGNORED, TurnMarks, load_template, render, tokenizer_of, turn_marks
 from training.rows import Loaded, TokenRow
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadUse, Diverged
@@ -98,21 +98,66 @@ def test_the_loss_at_kept_positions_equals_the_whole_cross_entropy():
     assert len(positions) < batch["input_ids"].shape[1] / 2  # prompts are skipped by the LM head
 
 
-def test_the_first_and_the_last_token_of_a_turn_can_count_more():
+def marks():
+    return turn_marks(tokenizer_of(base()), load_template("smollm2"))
+
+
+def test_the_end_of_a_turn_can_count_more():
     model = model_with().eval()
     row = token_rows()[0]  # two assistant turns: a call and an answer
     batch = packing.collate([[row]], PAD)
     with torch.no_grad():
         nll, positions = engine.token_nll(model, batch)
-        plain, weighted = (float(engine.token_loss(weight)(model, batch, row.trained)) for weight in (1.0, 5.0))
-    trained = [label != IGNORED for label in [*row.labels, IGNORED]]
-    places = range(1, len(row.ids))
-    edges = [place for place in places if trained[place] and not (trained[place - 1] and trained[place + 1])]
-    extra = sum(float(nll[0, positions.tolist().index(place)]) for place in edges)
-    assert [row.ids[place] for place in edges[1::2]] == [PAD, PAD]  # each turn ends with the end-of-turn token
-    assert len(edges) == 4
+        plain = float(engine.token_loss()(model, batch, row.trained))
+        weighted = float(engine.token_loss(engine.Weighing(marks(), end=5.0))(model, batch, row.trained))
+    ends = [place for place, label in enumerate(row.labels) if label == PAD]
+    assert len(ends) == 2
+    extra = sum(float(nll[0, positions.tolist().index(place)]) for place in ends)
     assert plain == pytest.approx(float(nll.sum()) / row.trained, rel=1e-6)
     assert weighted == pytest.approx(plain + 4 * extra / row.trained, rel=1e-5)
+
+
+def test_a_turn_that_is_cut_has_no_end_to_count():
+    labels = torch.tensor([[IGNORED, 7, PAD, IGNORED, 7, 8]])
+    deciding, ending = engine.turns(labels, TurnMarks(0, 9, (PAD,)))
+    assert deciding.int().tolist() == [[0, 1, 0, 0, 1, 0]]
+    assert ending.int().tolist() == [[0, 0, 1, 0, 0, 0]]
+
+
+def test_where_a_template_opens_calls_and_words_alike_the_token_that_tells_them_apart_decides():
+    labels = torch.tensor([[IGNORED, 3, 9, 4, PAD, IGNORED, 3]])  # the last turn is too short to tell
+    deciding, _ = engine.turns(labels, TurnMarks(1, 9, (PAD,)))
+    assert deciding.int().tolist() == [[0, 0, 1, 0, 0, 0, 0]]
+
+
+def test_the_loss_on_a_decision_asks_for_the_call_or_for_anything_else():
+    logits = torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0], [90.0, 0.0, 0.0]], requires_grad=True)
+    found = engine.decision_nll(logits, torch.tensor([0, 2, 1]), call=0)
+    call = math.exp(2) / (math.exp(2) + math.exp(1) + 1)
+    assert found[:2].tolist() == pytest.approx([-math.log(call), -math.log(1 - call)], rel=1e-6)
+    found.sum().backward()
+    assert float(found[2].detach()) == pytest.approx(
+        90 - math.log(2), rel=1e-6
+    )  # no infinity however sure the wrong call is
+    assert float(logits.grad[2, 0]) == pytest.approx(1.0)
+    assert float(logits.grad[1, 1]) == pytest.approx(math.exp(1) / (math.exp(2) + math.exp(1) + 1)
+                                                     - math.exp(1) / (math.exp(1) + 1), rel=1e-5)  # fmt: skip
+
+
+def test_decisions_count_beside_the_words_and_move_the_probability_of_a_call():
+    model = model_with().eval()
+    rows = token_rows()[:2]  # a call and then words; words alone
+    batch = packing.collate([rows], PAD)
+    weighing, count = engine.Weighing(marks(), decision=3.0), sum(row.trained for row in rows)
+    with torch.no_grad():
+        plain, weighed = (float(engine.token_loss(how)(model, batch, count)) for how in (None, weighing))
+        logits, wanted, positions = engine.predictions(model, batch)
+    deciding, _ = engine.turns(batch["labels"], weighing.marks)
+    at = deciding[:, positions]
+    assert int(at.sum()) == 3  # turns
+    assert (wanted[at] == weighing.marks.call).tolist() == [True, False, False]
+    extra = float(engine.decision_nll(logits[at], wanted[at], weighing.marks.call).sum())
+    assert weighed == pytest.approx(plain + 3 * extra / count, rel=1e-5)
 
 
 def test_evaluation_weighs_tokens_not_rows():

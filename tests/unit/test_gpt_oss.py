@@ -12,7 +12,7 @@ from training import attention, engine, packing, preference, sft, show_batch
 from training.base_model import _train_tokenizer, describe, prepare, template_of
 from training.command import Arguments
 from training.config import CONFIGS, load_recipe
-from training.render import IGNORED, load_template, render, render_text, tokenizer_of
+from training.render import IGNORED, load_template, render, render_text, tokenizer_of, turn_marks
 from training.rows import PairRow, TokenRow
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput
@@ -65,6 +65,12 @@ def test_loss_is_taken_on_the_final_channel_and_its_end(base):
     assert (words, rest) == ("A high of 71, and three chances in ten of rain.", "")
     prompt = render(talk[:4], TOOLS, tokenizer, template, add_generation_prompt=True)[0]
     assert ids[: len(prompt)] == prompt
+
+
+def test_a_harmony_turn_tells_a_call_from_words_by_its_first_token_after_the_channel(base):
+    marks, tokenizer = turn_marks(tokenizer_of(base), template_of(base)), tokenizer_of(base)
+    assert (marks.offset, marks.call) == (0, tokenizer.encode("<tool_call>", add_special_tokens=False).ids[0])
+    assert [tokenizer.decode([end], skip_special_tokens=False) for end in marks.ends] == ["<|return|>"]
 
 
 def test_no_message_can_forge_a_harmony_turn(base):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import base, call, small_talk, weather_talk
 
-from training.render import IGNORED, load_template, render, render_text, tokenizer_of
+from training.render import IGNORED, Template, load_template, render, render_text, tokenizer_of, turn_marks
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput, MissingModel, UnknownName
 from twainbot.evals.tool_calls import parse_calls
@@ -147,3 +147,18 @@ def test_a_template_hash_depends_on_its_text_alone():
     one, two = load_template("smollm2"), load_template("hermes")
     assert one.sha256 != two.sha256
     assert one.sha256 == type(one)("another name", one.text).sha256
+
+
+def test_marks_of_a_turn_are_found_by_rendering_one_of_either_kind():
+    tokenizer = tokenizer_of(base())
+    marks = turn_marks(tokenizer, load_template("smollm2"))
+    call = tokenizer.encode("<tool_call>", add_special_tokens=False).ids
+    assert (marks.offset, marks.call) == (0, call[0])
+    assert [tokenizer.decode([end], skip_special_tokens=False) for end in marks.ends] == ["<|im_end|>"]
+
+
+def test_a_template_that_writes_calls_as_words_is_refused():
+    blind = Template("blind", "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}Well."
+                              "{% endgeneration %}{% endif %}{% endfor %}")  # fmt: skip
+    with pytest.raises(BadInput, match="Template blind writes tool calls and words alike"):
+        turn_marks(tokenizer_of(base()), blind)

@@ -64,11 +64,12 @@ def test_counts_at_the_top_are_those_of_the_lines_below(capsys, data):
         assert [sum(int(pair[side]) for pair in counted) for side in (0, 1)] == [tokens, trained]
 
 
-def test_the_weight_of_a_turns_edges_stands_in_front_of_them(capsys, data, tmp_path):
-    recipe = recipe_with(tmp_path, sft={"turn_edge_weight": 6.0})
+def test_the_weight_of_a_decision_and_of_an_end_stands_in_front_of_it(capsys, data, tmp_path):
+    recipe = recipe_with(tmp_path, sft={"decision_weight": 5.0, "end_weight": 4.0})
     printed = shown(capsys, data, "--lines", "40", recipe=recipe)
-    assert printed.count("⟦6×<|im_end|>⟧") == printed.count("<|im_end|>⟧")
-    assert "⟦6×I⟧⟦ was one once.⟧⟦6×<|im_end|>⟧" in printed
+    assert printed.count("⟦4×<|im_end|>⟧") == printed.count("<|im_end|>⟧")
+    assert "⟦6×I⟧⟦ was one once.⟧⟦4×<|im_end|>⟧" in printed  # once as a word, five times as no call
+    assert "⟦6×<⟧" in printed or "⟦6×<tool_call>⟧" in printed
 
 
 def test_only_so_many_lines_are_printed(capsys, data):

@@ -129,7 +129,7 @@ def losses(curves: Mapping[str, tuple[Sequence[tuple[float, float]], Sequence[tu
         axes.legend(frameon=False, fontsize=9)
 
     said = "; ".join(f"{stage}: {t[0][1]:.2f} to {t[-1][1]:.2f}" for stage, (t, _) in curves.items() if t)
-    # A recipe may weight the first and last token of a turn (turn_edge_weight): its line then lies above plain nats.
+    # A recipe may weigh decisions and ends of turns (decision_weight, end_weight): its line then lies above plain nats.
     return _figure("Loss (line: training, as weighted by the recipe; dots: validation)", draw, said, wide=True)
 
 
