@@ -170,8 +170,9 @@ def lower_rate(settings: Stage, work: Path, error: Diverged) -> Lowered | None:
     Steps since that checkpoint are forgotten, their evaluations kept in the note. Written last, so a kill before it
     leaves a run that reaches the same spike again.
     """
-    forbidden = not isinstance(settings, Dapt) or settings.on_spike == "stop"
-    if forbidden or lowered(work) or error.step is None or error.checkpoint.startswith("best"):
+    if not isinstance(settings, Dapt) or settings.on_spike == "stop":
+        return None
+    if lowered(work) or error.step is None or error.checkpoint.startswith("best"):
         return None
     start = int(error.checkpoint.removeprefix("checkpoint-")) if error.checkpoint.startswith("checkpoint-") else 0
     for folder in work.glob("checkpoint-*"):

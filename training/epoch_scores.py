@@ -223,7 +223,8 @@ def _voice(turns: Sequence[Turn], data_dir: Path) -> tuple[str, Callable[[Sequen
     if not path.is_file():
         return None
     held_out = rows.read_table("dapt", data_dir).filter(pl.col("split") != "train")
-    names: list[str] = [turn.persona for turn in turns if turn.persona in set(held_out["style"])]
+    styles = set(held_out["style"])
+    names = [persona for turn in turns if (persona := turn.persona) is not None and persona in styles]
     if not names:
         return None
     persona = max(sorted(set(names)), key=names.count)
