@@ -86,7 +86,7 @@ class DivergenceWatch(TrainerCallback):
     def _diverged(self, step: int, loss: float, why: str) -> Diverged:
         repair = "Lower learning_rate or raise warmup_steps in the recipe, then rerun."
         text = f"Training diverged at step {step}: loss {loss:.4g}, {why}. Last good checkpoint: {self.checkpoint}. {repair}"
-        return Diverged(text, step=step, loss=loss, checkpoint=self.checkpoint)
+        return Diverged(text, step=step, loss=loss, checkpoint=self.checkpoint, since=step - max(self.above - 1, 0))
 
 
 class Enough(Exception):
@@ -165,18 +165,21 @@ def lowered(work: Path) -> Lowered | None:
 
 
 def lower_rate(settings: Stage, work: Path, error: Diverged) -> Lowered | None:
-    """Take the run in `work` back to its last good checkpoint at a lower rate; None where the recipe forbids it, or twice.
+    """Take the run in `work` back to a checkpoint before the spike, at a lower rate; None where the recipe forbids it,
+    or for the second time.
 
     Steps since that checkpoint are forgotten, their evaluations kept in the note. Written last, so a kill before it
     leaves a run that reaches the same spike again.
     """
     if not isinstance(settings, Dapt) or settings.on_spike == "stop":
         return None
-    if lowered(work) or error.step is None or error.checkpoint.startswith("best"):
+    if lowered(work) or error.step is None or error.since is None:
         return None
-    start = int(error.checkpoint.removeprefix("checkpoint-")) if error.checkpoint.startswith("checkpoint-") else 0
-    for folder in work.glob("checkpoint-*"):
-        if int(folder.name.removeprefix("checkpoint-")) > start:
+    # A step's loss is that of the weights which the step before left: the checkpoint right before the spike has it in it.
+    steps = {int(path.name.removeprefix("checkpoint-")): path for path in work.glob("checkpoint-*")}
+    start = max((step for step in steps if step < error.since - 1), default=0)
+    for step, folder in steps.items():
+        if step > start:
             shutil.rmtree(folder)
     rate = settings.learning_rate * settings.spike_rate_factor
     loss = error.loss if error.loss is not None else math.nan

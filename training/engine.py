@@ -8,6 +8,7 @@ Hugging Face's Trainer rather than TRL's: on a CPU TRL's reaches 0.69 of its spe
 from __future__ import annotations
 
 import gc
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -406,8 +407,8 @@ def _arguments(settings: Stage, steps: int, run: Run) -> TrainingArguments:
         eval_strategy="no",  # KeepBest evaluates, weighted by tokens; the Trainer would average over batches
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
-        # steps that are suspicious but not yet divergence may be saved too, and must not push out the last good one
-        save_total_limit=max(_KEPT_CHECKPOINTS, 1 + -(-(settings.spike_patience - 1) // settings.checkpoint_steps)),
+        # weights that spike are saved too until it is divergence, and must not push out the last good ones
+        save_total_limit=max(_KEPT_CHECKPOINTS, 1 + math.ceil(settings.spike_patience / settings.checkpoint_steps)),
         logging_steps=1,
         logging_nan_inf_filter=False,  # the default hides the very losses that DivergenceWatch looks for
         report_to="none",

@@ -187,8 +187,8 @@ def call_scores(turns: Sequence[Turn], said: Sequence[str]) -> dict[str, float]:
     rates = {
         "tool_calls_exact": found.exact_strict,
         "tool_calls_exact_normalised": found.exact_normalised,
-        "tool_calls_recall": found.recall,
         "tool_calls_precision": found.precision,
+        "tool_calls_precision_normalised": found.precision_normalised,
         "no_call_accuracy": found.no_call_accuracy,
     }
     counts = {"n_turns": found.n, "n_with_call": found.positives, "n_without_call": found.negatives}

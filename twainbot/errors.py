@@ -69,16 +69,20 @@ class GateFailed(TwainBotError):
 class Diverged(TwainBotError):
     """Training left the road. The text gives the step, the loss and the last good checkpoint; so do the attributes."""
 
-    def __init__(self, text: str, *, step: int | None = None, loss: float | None = None, checkpoint: str = "") -> None:
+    def __init__(
+        self, text: str, *, step: int | None = None, loss: float | None = None, checkpoint: str = "",
+        since: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(text)
         self.step = step
+        self.since = since  # the first step of those that stayed too high, up to `step`
         self.loss = loss
         self.checkpoint = checkpoint  # a name in the run's checkpoint folder; empty where nothing is known
 
     @property
     def details(self) -> dict[str, Any]:
         """The attributes, for whoever raises the same error in another process."""
-        return {"step": self.step, "loss": self.loss, "checkpoint": self.checkpoint}
+        return {"step": self.step, "loss": self.loss, "checkpoint": self.checkpoint, "since": self.since}
 
 
 class Fenced(TwainBotError):
