@@ -58,7 +58,8 @@ class UsageWatch(TrainerCallback):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1 / 1024)
         device = torch.cuda.max_memory_allocated() / _MIB if torch.cuda.is_available() else None
         return Usage(
-            peak_rss_mib=round(peak / _MIB, 1),
+            # the system counts a peak a little late, so a sample may be above it
+            peak_rss_mib=max(round(peak / _MIB, 1), *(sample["rss_mib"] for sample in self.samples), 0.0),
             cpu_s=round(time.process_time(), 2),
             device_peak_mib=round(device, 1) if device is not None else None,
             samples=self.samples,

@@ -81,7 +81,9 @@ def test_a_stage_whose_validation_rises_twice_ends_with_its_best_epoch_and_says_
 
 
 def test_a_recipe_may_call_that_divergence(tmp_path):
-    with pytest.raises(Diverged, match=r"rose 2 evaluations in a row.*Last good checkpoint: best \(step \d+\)") as caught:
+    with pytest.raises(
+        Diverged, match=r"rose 2 evaluations in a row.*Last good checkpoint: best \(step \d+\)"
+    ) as caught:
         fitted(tmp_path, STAGE.model_copy(update={"on_rising": "stop"}), score=scored(1.0, 2.0, 3.0))
     assert caught.value.loss == 3.0
     assert caught.value.checkpoint.startswith("best")
