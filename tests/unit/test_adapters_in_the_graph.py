@@ -20,7 +20,8 @@ from training import sft
 from training.command import Arguments
 from training.config import CONFIGS
 from twainbot.errors import BadInput, Diverged
-from twainbot_assets import adapters
+from twainbot_assets import adapters, keys
+from twainbot_assets import base as base_stage
 
 ERRORS: list[Exception] = []  # what the next training raises
 WATCHED = {"dialogues": 4, "samples": 2, "max_new_tokens": 6}
@@ -66,10 +67,18 @@ def materialize(folder: Path, stage: str, trainer: Trainer) -> dg.ExecuteInProce
         "trainer": trainer,
         "tracker": Tracker(folder=str(folder / "mlflow")),
     }
-    asset = adapters.assets[("dapt", "sft", "preference").index(stage)]
+    above = [
+        dg.AssetSpec(key)
+        for key in (*map(keys.key, ("splits/dapt", "splits/sft", "splits/preferences")), base_stage.MODEL)
+    ]
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(
-            [asset], partition_key="default", resources=resources, instance=instance, raise_on_error=False
+            [*adapters.assets, *above],
+            selection=[keys.key(f"adapters/{stage}")],
+            partition_key="default",
+            resources=resources,
+            instance=instance,
+            raise_on_error=False,
         )
 
 
