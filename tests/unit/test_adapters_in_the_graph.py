@@ -143,7 +143,7 @@ def test_a_good_training_shows_curves_scores_samples_hashes_and_links(tmp_path, 
     assert len(client.get_metric_history(run.info.run_id, "epoch/validation_loss")) == 2
     assert client.get_metric_history(run.info.run_id, "system/process_rss_mib")
     assert run.data.metrics["system/peak_rss_mib"] > 100
-    assert run.inputs.dataset_inputs[0].tags[1].value == record["data_sha256"]
+    assert {tag.key: tag.value for tag in run.inputs.dataset_inputs[0].tags}["content_sha256"] == record["data_sha256"]
     assert {"recipe.yaml", "samples.md"} <= {item.path for item in client.list_artifacts(run.info.run_id)}
     version = client.get_model_version_by_alias("twainbot-tiny-default", "sft")
     assert version.tags["adapter_sha256"] == record["adapter_sha256"]
