@@ -13,7 +13,6 @@ from resources.folders import Folders
 from resources.lake import Lake, LakeResource, Table
 from resources.tracking import Data, Origin, Tracker
 from resources.trainer import Trainer
-from training.config import load_recipe
 from twainbot.errors import Diverged, TwainBotError
 from twainbot.provenance import version_of
 from twainbot_assets import keys
@@ -155,6 +154,7 @@ def place_of(context: dg.AssetExecutionContext) -> dict[str, str]:
 def track(context: dg.AssetExecutionContext, tracker: Tracker, made: "pl.DataFrame", lake: Lake) -> dict[str, Any]:
     """Log the stage to MLflow, register its adapter there, and link both."""
     from resources.training_curves import curves, figures, pages
+    from training.config import load_recipe
 
     record = gates.record_of(made)
     stage, digest = record["stage"], record["adapter_sha256"]
