@@ -7,11 +7,16 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
+
 from checks import thresholds
-from checks.gates import Finding, Gate
+from checks.gates import Finding, Gate, result
+from twainbot.errors import Diverged
 
 if TYPE_CHECKING:
     import polars as pl
+
+CONVERGED = "training_converged"
 
 
 def record_of(rows: pl.DataFrame) -> dict[str, Any]:
@@ -57,6 +62,33 @@ def servable(rows: pl.DataFrame) -> Finding:
     return Finding(not faults, why, len(faults), 0, faults)
 
 
+def converged(rows: pl.DataFrame) -> Finding:
+    """Whether the stage came to its end by itself. One that left the road never comes here: see `diverged`."""
+    record = record_of(rows)
+    early, lowered = record.get("ended_early"), record.get("lowered")
+    if early:
+        return Finding(False, early["why"], early["step"], record["plan"]["steps"])
+    told = f" after a spike at step {lowered['step']} the rate was lowered once" if lowered else " no spike"
+    return Finding(True, f"{record['steps']} steps,{told}", record["steps"], record["plan"]["steps"])
+
+
+def diverged(error: Diverged, asset: dg.AssetKey, partition: str | None) -> dg.AssetCheckResult:
+    """The failed check of a training that left the road, with step, loss and the last good checkpoint."""
+    found = Finding(False, str(error), error.step, error=True)
+    loss = "" if error.loss is None else f"{error.loss:.6g}"  # as text: nan is no number that the UI could show
+    judged = result(_converged_gate(), found, True, asset, partition)
+    more: dict[str, Any] = {**judged.metadata, "loss": loss, "last_good_checkpoint": error.checkpoint}
+    return judged._replace(
+        metadata={
+            name: dg.MetadataValue.text(value) if isinstance(value, str) else value for name, value in more.items()
+        }
+    )
+
+
+def _converged_gate() -> Gate:
+    return next(gate for gate in GATES if gate.name == CONVERGED)
+
+
 def hashed(rows: pl.DataFrame) -> Finding:
     """Hashes that the record lacks."""
     record = record_of(rows)
@@ -69,6 +101,7 @@ GATES = [
     Gate("loss_is_finite", "Every logged loss is a number.", finite),
     Gate("parents_recorded", "Config, data, code, base and template hashes.", hashed),
     Gate("loads_back_and_keeps_the_contract", "Loads, fits servers, merges within tolerance.", servable),
+    Gate(CONVERGED, "No divergence, and no early end by a rising validation loss.", converged, blocking=False),
     Gate("better_than_before", "Validation loss fell in this stage.", better_than_before, blocking=False),
 ]
 

@@ -108,7 +108,7 @@ class LanguageModel:
         A turn ends at its end-of-turn token, which is left out, or after `max_new_tokens`; `batch_size` turns are decoded
         at once. adapter=False lets the bare base speak.
         """
-        from resources.decoding import greedy
+        from training.decoding import greedy
         from training.render import render
 
         prompts = [
@@ -134,7 +134,7 @@ class LanguageModel:
 
         `ended`: whether the text so far needs no more; it is asked about the last tokens only (see _TAIL).
         """
-        from resources.decoding import greedy
+        from training.decoding import greedy
 
         def over(ids: list[int]) -> bool:
             return ended is not None and ended(self.tokenizer.decode(ids[-_TAIL:], skip_special_tokens=True))

@@ -1,4 +1,5 @@
-"""Experiment tracking in MLflow: one finished run per training or evaluation, tagged with where it came from.
+"""Experiment tracking in MLflow: one finished run per training or evaluation, tagged with where it came from, and a
+registry of the adapters that trainings left.
 
 MLflow is imported when the first run is logged (9 s), its telemetry off. The store is sqlite under the home unless a
 tracking server is named: MLflow refuses the plain file store. What is worth logging, the caller decides.
@@ -7,11 +8,13 @@ tracking server is named: MLflow refuses the plain file store. What is worth log
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
@@ -21,6 +24,12 @@ if TYPE_CHECKING:
 
 _PARAM_LIMIT = 500  # characters of a parameter's value that every MLflow store accepts
 _BATCH = 900  # metrics per request; servers refuse more than 1000
+_NAMES = 90  # params or tags per request; servers refuse more than 100
+_DIGEST = 36  # characters of a data set's digest that MLflow keeps
+_ROOT = Path(__file__).resolve().parent.parent
+GIT_COMMIT = "mlflow.source.git.commit"  # the tag that MLflow's own runs have
+
+Point: TypeAlias = tuple[int, float] | tuple[int, float, int]  # step, value and, where it is known, Unix milliseconds
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,25 @@ class Origin:
         return {f"dagster.{name}": value for name, value in vars(self).items() if value}
 
 
+@dataclass(frozen=True)
+class Data:
+    """A table that a run read."""
+
+    name: str
+    digest: str  # of its content; MLflow shows the first 36 characters
+    source: str  # the asset that made it
+    context: str = "training"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a model in the registry."""
+
+    name: str
+    version: str
+    is_new: bool  # False: these weights had one already
+
+
 class Tracker(dg.ConfigurableResource[None]):
     """Writes runs to `tracking_uri`, by default a sqlite file in `folder`. An experiment per profile is usual."""
 
@@ -65,31 +93,69 @@ class Tracker(dg.ConfigurableResource[None]):
         *,
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
-        curves: Mapping[str, Sequence[tuple[int, float]]] | None = None,
+        curves: Mapping[str, Sequence[Point]] | None = None,
         artifacts: Sequence[Path] = (),
+        texts: Mapping[str, str] | None = None,
+        data: Sequence[Data] = (),
         tags: Mapping[str, str] | None = None,
         origin: Origin | None = None,
     ) -> TrackedRun:
         """Log one finished run and return its id and address.
 
-        curves: points (step, value) by metric name. artifacts: files or folders, copied. Nested params are flattened to
-        `a.b`; a value beyond 500 characters is cut, as MLflow would refuse it. Metrics that are no number are left out.
+        curves: points by metric name; those of names that begin with `system/` MLflow shows as system metrics.
+        artifacts: files or folders, copied. texts: artifacts by path, given as their text. Nested params are flattened
+        to `a.b`; a value beyond 500 characters is cut, as MLflow would refuse it. Metrics that are no number are left out.
         """
-        from mlflow.entities import Param, RunTag
-
         client = self._client()
         experiment = self._experiment(client)
-        named = {"mlflow.runName": name, **(tags or {}), **(origin.tags() if origin else {})}
+        named = {"mlflow.runName": name, **_commit_tag(), **(tags or {}), **(origin.tags() if origin else {})}
         run_id: str = client.create_run(experiment, tags=named).info.run_id
-        flat = [Param(key, str(value)[:_PARAM_LIMIT]) for key, value in flatten(params).items()]
-        client.log_batch(run_id, params=flat, tags=[RunTag(key, value) for key, value in named.items()])
+        _log_params(client, run_id, params)
         points = _points(metrics, curves or {})
         for start in range(0, len(points), _BATCH):
             client.log_batch(run_id, metrics=points[start : start + _BATCH])
+        _log_data(client, run_id, data)
         for path in artifacts:
             _log_artifact(client, run_id, path)
+        _log_texts(client, run_id, texts or {})
         client.set_terminated(run_id)
         return TrackedRun(run_id, f"{self._server()}/#/experiments/{experiment}/runs/{run_id}")
+
+    def register(
+        self, name: str, run: TrackedRun, folder: str, *, alias: str, sha256: str, tags: Mapping[str, str] | None = None
+    ) -> Registered:
+        """Make the adapter a version of the registered model `name`, under an alias; weights that have one keep it.
+
+        folder: where the adapter lies among the run's artifacts, or an address elsewhere. name: without `/` and `:`.
+        sha256: of the weights; equal weights of another stage are a version of their own.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = self._client()
+        try:
+            client.create_registered_model(
+                name, description="One adapter per training stage; an alias names its stage."
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        known = client.search_model_versions(
+            f"name = '{name}' and tag.adapter_sha256 = '{sha256}' and tag.stage = '{alias}'"
+        )
+        if known:
+            found = max(known, key=lambda version: int(version.version))
+        else:
+            # Not runs:/..., which the client resolves by a tracking address of its own.
+            artifacts = client.get_run(run.run_id).info.artifact_uri
+            source = folder if "://" in folder else f"{artifacts}/{folder}"
+            labels = {**(tags or {}), "adapter_sha256": sha256, "stage": alias}
+            found = client.create_model_version(name, source, run.run_id, tags=labels)
+        client.set_registered_model_alias(name, alias, str(found.version))
+        return Registered(name, str(found.version), not known)
+
+    def model_url(self, version: Registered) -> str:
+        """Where the UI shows a version."""
+        return f"{self._server()}/#/models/{version.name}/versions/{version.version}"
 
     def _client(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at import
@@ -133,15 +199,59 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _points(metrics: Mapping[str, float], curves: Mapping[str, Sequence[tuple[int, float]]]) -> list[Metric]:
-    """Metrics at step 0 and the curves' points, each stamped with the present time in milliseconds."""
+def _points(metrics: Mapping[str, float], curves: Mapping[str, Sequence[Point]]) -> list[Metric]:
+    """Metrics at step 0 and the curves' points, stamped in milliseconds with their own time or the present one."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
     single = [Metric(name, float(value), now, 0) for name, value in metrics.items() if _is_number(value)]
     return single + [
-        Metric(name, float(value), now, int(step)) for name, curve in curves.items() for step, value in curve
+        Metric(name, float(point[1]), point[2] if len(point) > 2 else now, int(point[0]))
+        for name, curve in curves.items()
+        for point in curve
     ]
+
+
+def _commit_tag() -> dict[str, str]:
+    """The clone's commit, `-dirty` behind it where files differ; nothing where the code is no clone."""
+    command = ["git", "-C", str(_ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {GIT_COMMIT: done.stdout.strip()}
+
+
+def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    flat = [Param(key, str(value)[:_PARAM_LIMIT]) for key, value in flatten(params).items()]
+    for start in range(0, len(flat), _NAMES):
+        client.log_batch(run_id, params=flat[start : start + _NAMES])
+
+
+def _log_data(client: MlflowClient, run_id: str, data: Sequence[Data]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(
+            Dataset(each.name, each.digest[:_DIGEST], source_type="code", source=each.source),
+            [InputTag("mlflow.data.context", each.context), InputTag("content_sha256", each.digest)],
+        )
+        for each in data
+    ]
+    if inputs:
+        client.log_inputs(run_id, inputs)
+
+
+def _log_texts(client: MlflowClient, run_id: str, texts: Mapping[str, str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # MlflowClient.log_text would go to the global tracking address
+        for name, text in texts.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        if texts:
+            client.log_artifacts(run_id, folder)
 
 
 def _is_number(value: Any) -> bool:

@@ -100,5 +100,5 @@ def _failure_of(stage: str, out: Path) -> Exception:
         )
     failure = json.loads(path.read_text(encoding="utf-8"))
     kind = getattr(errors, failure["error"], errors.TwainBotError)
-    found: Exception = kind(failure["text"])
+    found: Exception = kind(failure["text"], **failure.get("details", {}))
     return found

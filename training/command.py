@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from twainbot.errors import BadUse, TwainBotError
+from twainbot.errors import BadUse, Diverged, TwainBotError
 
-FAILURE = "failure.json"  # in the out folder: class and text of the error that ended a run
+FAILURE = "failure.json"  # in the out folder: class, text and details of the error that ended a run
 _PIPES = "DAGSTER_PIPES_CONTEXT"  # set by Dagster for a process that it started
 
 Report: TypeAlias = Callable[[str], None]
@@ -60,7 +60,8 @@ def run(main: Main, arguments: Arguments) -> int:
             main(arguments, to_stderr)
     except TwainBotError as error:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        failure = {"error": type(error).__name__, "text": str(error)}
+        details = error.details if isinstance(error, Diverged) else {}
+        failure = {"error": type(error).__name__, "text": str(error), "details": details}
         (arguments.out / FAILURE).write_text(json.dumps(failure), encoding="utf-8")
         to_stderr(str(error))
         return 2 if isinstance(error, BadUse) else 1

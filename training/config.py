@@ -85,6 +85,8 @@ class Stage(Section):
     validation_rows: int | None = Field(None, ge=1)  # first so many validation rows are scored; none: all
     spike_factor: float = Field(3.0, gt=1.0)  # divergence: loss above this multiple of the running median ...
     spike_patience: int = Field(3, ge=1)  # ... for so many logged steps in a row
+    rising_patience: int = Field(2, ge=0)  # validation loss rose so many evaluations in a row: the stage ends; 0: never
+    on_rising: Literal["keep_best", "stop"] = "keep_best"  # end with the best epoch, or fail as diverged
 
     @property
     def accumulation(self) -> int:
@@ -123,6 +125,8 @@ class Packing(Stage):
 class Dapt(Packing):
     """Domain-adaptive pretraining on passages."""
 
+    on_spike: Literal["stop", "lower_rate"] = "stop"  # lower_rate: once, from the last good checkpoint, then stop
+    spike_rate_factor: float = Field(0.5, gt=0.0, lt=1.0)  # what lower_rate multiplies learning_rate by
     styles: dict[str, Share] = {}  # per style the share of its passages that may be read, 1 where nothing is said
 
     @field_validator("styles")
@@ -136,6 +140,20 @@ class Dapt(Packing):
     @override
     def shares(self) -> dict[str, dict[str, float]]:
         return {"style": self.styles}
+
+
+class Watch(Section):
+    """What is asked of the model after each epoch, beside its validation loss. It changes no weight; see epoch_scores.py."""
+
+    dialogues: int = Field(0, ge=0)  # so many validation dialogues are answered and scored; 0: none
+    samples: int = Field(0, ge=0)  # so many of the replies are kept to be read
+    max_new_tokens: int = Field(64, ge=1)  # a reply ends there
+
+    @model_validator(mode="after")
+    def _samples_are_of_the_dialogues(self) -> Watch:
+        if self.samples > self.dialogues:
+            raise ValueError(f"samples={self.samples} are taken from dialogues={self.dialogues}, which are fewer")
+        return self
 
 
 class Weights(Section):
@@ -161,6 +179,7 @@ class Weights(Section):
 class Sft(Packing):
     """Supervised fine-tuning on dialogues."""
 
+    watch: Watch = Watch()
     weights: Weights = Weights()  # before max_rows and no_call_share are applied
     max_rows: int | None = Field(None, ge=1)  # train on so many dialogues at most
     # Share of train dialogues without any tool call, reached by leaving out rows of the fuller side. None: as found.
@@ -182,6 +201,7 @@ class Sft(Packing):
 class Preference(Stage):
     """Preference optimisation on pairs; the reference of dpo and kto is the policy that the stage starts from."""
 
+    watch: Watch = Watch()
     objective: Literal["dpo", "orpo", "kto"] = "dpo"
     # dpo, kto: lower may move further from the reference. orpo: the weight of its odds ratio beside plain fine-tuning.
     beta: float = Field(0.1, gt=0.0)
@@ -246,11 +266,11 @@ class Recipe(Section):
     def stage_hash(self, stage: str) -> str:
         """64 hex digits over what `dapt`, `sft` or `preference` reads: its own section, seed, base and lora.
 
-        The strategy too, where a stage has one before it.
+        The strategy too, where a stage has one before it; not `watch`, which changes nothing.
         """
         wanted = {"seed", "base", "lora"} | ({"strategy"} if stage != STAGES[0] else set())
         shared = self.model_dump(mode="json", include=wanted)
-        return digest({**shared, stage: self.stage(stage).model_dump(mode="json")})
+        return digest({**shared, stage: self.stage(stage).model_dump(mode="json", exclude={"watch"})})
 
 
 def digest(value: Any) -> str:

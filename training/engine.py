@@ -8,6 +8,7 @@ Hugging Face's Trainer rather than TRL's: on a CPU TRL's reaches 0.69 of its spe
 from __future__ import annotations
 
 import gc
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -24,13 +25,15 @@ from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainingA
 from transformers.utils import logging as transformers_logging
 from typing_extensions import override
 
-from training import attention, trouble, watch
+from training import attention, divergence, trouble, watch
 from training.config import Lora, Stage
+from training.epoch_scores import Heard
 from training.packing import Batch, Packed, collate, pack, parts
 from training.preflight import Plan
 from training.render import IGNORED, TurnMarks
 from training.rows import TokenRow
-from twainbot.errors import BadUse
+from training.usage import Usage, UsageWatch
+from twainbot.errors import BadUse, Diverged
 
 LossOf: TypeAlias = Callable[[PeftModel, Batch, Any], Tensor]  # model, batch, trained tokens of the whole step
 _KEPT_CHECKPOINTS = 2  # the newest may be torn by a kill during its writing; then the one before it serves
@@ -44,6 +47,7 @@ class Objective:
     loss_of: LossOf
     scaled: bool  # True: the loss is already divided by the whole step's tokens; False: a mean per micro batch
     score: Callable[[], float]  # validation loss, lower is better; called after each epoch
+    listen: Callable[[], Heard] | None = None  # what else is asked of the model then, see epoch_scores.py
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Fitted:
 
     steps: int
     loss_curve: list[dict[str, float]]  # step, loss, learning_rate, grad_norm
-    evaluations: list[dict[str, float]]  # step, epoch, loss
+    evaluations: list[dict[str, Any]]  # step, epoch, loss; scores, samples and watch_s where the recipe has them
     best_loss: float
     duration_s: float
     cpu_s: float
@@ -70,6 +74,9 @@ class Fitted:
     tokens_per_cpu_s: float
     resumed_from: int  # step; 0 for a run from the start
     micro_batch: int  # rows at once; below the recipe's where memory ran out
+    usage: Usage  # of the machine
+    ended_early: dict[str, Any] | None  # why, step, loss, checkpoint: the validation loss kept rising
+    lowered: divergence.Lowered | None  # a spike that was answered by a lower rate
 
 
 @dataclass(frozen=True)
@@ -261,23 +268,44 @@ def fit(
 
     A sealed checkpoint in run.work is resumed from, and ends in the same weights as an uninterrupted run. Where memory
     runs out, half as many rows at once are tried, once, with as many rows a step. Raises Diverged with the step, the
-    loss and the last good checkpoint.
+    loss and the last good checkpoint, unless the recipe lowers the rate of a DAPT run that spikes.
     """
     begun = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     try:
-        return _fit(model, lines, settings, planned, objective, run)
+        return _fit_or_lower(model, lines, settings, planned, objective, run, begun)
     except Exception as error:
         smaller = _smaller(settings)
         if smaller is None or not trouble.out_of_memory(error):
             raise
     # Outside the clause above, whose traceback would hold the tensors of the step that failed.
     run.report(f"memory ran out with micro_batch={settings.micro_batch}; once more with {smaller.micro_batch}")
+    _start_over(model, begun)
+    return _fit_or_lower(model, lines, smaller, planned, objective, run, begun)
+
+
+def _fit_or_lower(
+    model: PeftModel, lines: Sequence[Any], settings: Stage, planned: Plan, objective: Objective, run: Run,
+    begun: dict[str, Tensor],
+) -> Fitted:  # fmt: skip
+    """Fit; a spike takes the run back to its last good checkpoint at a lower rate, once, where the recipe allows it."""
+    try:
+        return _fit(model, lines, settings, planned, objective, run)
+    except Diverged as error:
+        lowered = divergence.lower_rate(settings, run.work, error)
+        if lowered is None:
+            raise
+    run.report(f"{lowered.why} The recipe lowers the rate instead: {lowered.rate:.3g} from step {lowered.from_step} on")
+    _start_over(model, begun)
+    return _fit(model, lines, settings, planned, objective, run)
+
+
+def _start_over(model: PeftModel, begun: dict[str, Tensor]) -> None:
+    """The weights that the loop began with, and the memory of what followed."""
     model.load_state_dict(begun, strict=False)
     model.zero_grad(set_to_none=True)
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return _fit(model, lines, smaller, planned, objective, run)
 
 
 def _smaller(settings: Stage) -> Stage | None:
@@ -289,7 +317,11 @@ def _smaller(settings: Stage) -> Stage | None:
 def _fit(
     model: PeftModel, lines: Sequence[Any], settings: Stage, planned: Plan, objective: Objective, run: Run
 ) -> Fitted:
-    best = watch.KeepBest(run.work / "best", objective.score, run.report)
+    best = watch.KeepBest(run.work / "best", objective.score, run.report, objective.listen)
+    usage = UsageWatch()
+    lowered = divergence.lowered(run.work)
+    if lowered:
+        settings = settings.model_copy(update={"learning_rate": lowered.rate})
     tokens_per_step = planned.tokens / planned.epoch_steps
     loop = Loop(
         objective,
@@ -298,17 +330,25 @@ def _fit(
         train_dataset=lines,
         data_collator=objective.collate,
         callbacks=[
-            watch.DivergenceWatch(settings.spike_factor, settings.spike_patience),
+            divergence.DivergenceWatch(settings.spike_factor, settings.spike_patience),
             watch.SealCheckpoints(),
             watch.Progress(run.stage, tokens_per_step, run.report),
+            usage,
             best,
+            divergence.RisingValidation(settings, lambda: best.evaluations),
+            *([divergence.LowerRate(lowered.rate)] if lowered else []),
         ],
     )
     loop.remove_callback(PrinterCallback)  # Progress speaks
     resumed = watch.last_sealed(run.work)
     first_step = int(resumed.name.split("-")[1]) if resumed else 0
     started, cpu_started = time.monotonic(), time.process_time()
-    loop.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    ended_early = None
+    try:
+        loop.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    except divergence.Enough as enough:
+        ended_early = enough.why
+        run.report(ended_early["why"])
     best.on_epoch_end(loop.args, loop.state, loop.control, model=model)  # killed between last step and evaluation
     duration, cpu = time.monotonic() - started, time.process_time() - cpu_started
     _load_best(model, run.work / "best")
@@ -324,6 +364,9 @@ def _fit(
         tokens_per_cpu_s=round(seen / cpu, 2),
         resumed_from=first_step,
         micro_batch=settings.micro_batch,
+        usage=usage.usage(),
+        ended_early=ended_early,
+        lowered=lowered,
     )
 
 
@@ -360,7 +403,8 @@ def _arguments(settings: Stage, steps: int, run: Run) -> TrainingArguments:
         eval_strategy="no",  # KeepBest evaluates, weighted by tokens; the Trainer would average over batches
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
-        save_total_limit=_KEPT_CHECKPOINTS,
+        # weights that spike are saved too until it is divergence, and must not push out the last good ones
+        save_total_limit=max(_KEPT_CHECKPOINTS, 1 + math.ceil(settings.spike_patience / settings.checkpoint_steps)),
         logging_steps=1,
         logging_nan_inf_filter=False,  # the default hides the very losses that DivergenceWatch looks for
         report_to="none",

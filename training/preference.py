@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import engine, packing, preference_loss, preflight, record, retention, rows, start
+from training import engine, epoch_scores, packing, preference_loss, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import Preference, load_recipe
@@ -170,11 +170,13 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # loop
     before = evaluate(model, checked, settings, pad_id)
     report(f"{STAGE}: {planned.steps} steps of {settings.objective} on {planned.rows} pairs")
+    listen = epoch_scores.listener(model, STAGE, recipe, arguments.data, tokenizer, template, base_info.eos_id)
     objective = engine.Objective(
         collate=lambda batch: collate(batch, pad_id),
         loss_of=lambda policy, batch, _: loss(policy, batch, settings),
         scaled=False,
         score=lambda: evaluate(model, checked, settings, pad_id)["loss"],
+        listen=listen,
     )
     this_run = engine.Run(STAGE, recipe.seed, work, report)
     fitted = engine.fit(model, train_pairs, settings, planned, objective, this_run)

@@ -32,6 +32,7 @@ _CODE = (
     "attention",
     "preflight",
     "start",
+    "divergence",
 )  # modules whose text changes what an adapter becomes
 _CODE_OF = {"preference": ("preference_loss",)}  # and those of one stage beside its script
 

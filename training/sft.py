@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from training import engine, packing, preflight, record, retention, rows, start
+from training import engine, epoch_scores, packing, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -51,11 +51,13 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     before = engine.mean_nll(model, checked, pad_id)
     report(f"{STAGE}: {planned.steps} steps on {planned.rows} dialogues, validation loss {before:.4f} before")
     weighing = engine.Weighing(turn_marks(tokenizer, template), settings.decision_weight, settings.end_weight)
+    listen = epoch_scores.listener(model, STAGE, recipe, arguments.data, tokenizer, template, base_info.eos_id)
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, pad_id),
         loss_of=engine.token_loss(weighing),
         scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),
+        listen=listen,
     )
     this_run = engine.Run(STAGE, recipe.seed, work, report)
     fitted = engine.fit(model, lines, settings, planned, objective, this_run)

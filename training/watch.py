@@ -1,6 +1,7 @@
-"""Callbacks of the training loop: progress for people, an alarm on divergence, and the best adapter kept.
+"""Callbacks of the training loop: progress for people, the model scored after each epoch, and the best adapter kept.
 
-What the loop itself does is engine.py's business; where progress goes, the caller's (`report`).
+What the loop itself does is engine.py's business; where progress goes, the caller's (`report`). What ends a loop before
+its time stands in divergence.py, what is asked after an epoch in epoch_scores.py.
 """
 
 from __future__ import annotations
@@ -8,16 +9,17 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
-from twainbot.errors import Diverged
+from training.divergence import replace_json
+from training.epoch_scores import Heard
 
 Report: TypeAlias = Callable[[str], None]
 _REPORT_EVERY_S = 5.0  # a line per step would flood the event log of a long run
@@ -60,67 +62,34 @@ class Progress(TrainerCallback):
         self.report(f"{where} loss {logs['loss']:.3f} {speed:.0f} tok/s")
 
 
-class DivergenceWatch(TrainerCallback):
-    """Stops a run whose loss is no number, or stays for `patience` steps above both bounds: `factor` times the running
-    median, and the loss it started from. The second keeps quiet where a loss near 0 meets a harder batch.
+class KeepBest(TrainerCallback):
+    """Scores the model after every epoch and keeps the adapter with the lowest validation loss in `folder`.
+
+    listen: what else is asked of the model then; it decides nothing.
     """
 
-    WINDOW = 20  # steps behind the running median
-    START = 3  # steps whose highest loss counts as where the run started
-
-    def __init__(self, factor: float, patience: int) -> None:
-        self.factor = factor
-        self.patience = patience
-        self.losses: list[float] = []
-        self.above = 0
-        self.checkpoint = "none yet"
-
-    @override
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Remember the checkpoint, unless the loss is already suspicious."""
-        if self.above == 0:
-            self.checkpoint = f"checkpoint-{state.global_step}"
+    def __init__(
+        self, folder: Path, score: Callable[[], float], report: Report, listen: Callable[[], Heard] | None = None
+    ) -> None:
+        self.folder = folder
+        self.score = score
+        self.report = report
+        self.listen = listen
+        self.noted = folder.with_name("evaluations.json")  # a resumed run goes on with the list of the one before
+        self.evaluations: list[dict[str, Any]] = json.loads(self.noted.read_text()) if self.noted.is_file() else []
 
     @override
-    def on_log(
+    def on_train_begin(
         self,
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, Any] | None = None,
+        model: Any = None,
         **_: Any,
     ) -> None:
-        """Judge the step's loss and gradient norm."""
-        if logs and "loss" in logs:
-            self.judge(state.global_step, float(logs["loss"]), float(logs.get("grad_norm") or 0.0))
-
-    def judge(self, step: int, loss: float, grad_norm: float = 0.0) -> None:
-        """Raise Diverged with step, loss and the last good checkpoint, or remember the loss."""
-        if not math.isfinite(loss) or not math.isfinite(grad_norm):
-            raise Diverged(self._sentence(step, loss, f"gradient norm {grad_norm:.3g}, which is no number to learn by"))
-        median = statistics.median(self.losses[-self.WINDOW :]) if self.losses else loss
-        bound = max(self.factor * median, *self.losses[: self.START], 0.0)
-        self.above = self.above + 1 if loss > bound else 0
-        if self.above >= self.patience:
-            found = f"above {self.factor} times the running median {median:.4g} and the start for {self.above} steps"
-            raise Diverged(self._sentence(step, loss, found))
-        if self.above == 0:
-            self.losses.append(loss)
-
-    def _sentence(self, step: int, loss: float, why: str) -> str:
-        repair = "Lower learning_rate or raise warmup_steps in the recipe, then rerun."
-        return f"Training diverged at step {step}: loss {loss:.4g}, {why}. Last good checkpoint: {self.checkpoint}. {repair}"
-
-
-class KeepBest(TrainerCallback):
-    """Scores the model after every epoch and keeps the adapter with the lowest validation loss in `folder`."""
-
-    def __init__(self, folder: Path, score: Callable[[], float], report: Report) -> None:
-        self.folder = folder
-        self.score = score
-        self.report = report
-        self.noted = folder.with_name("evaluations.json")  # a resumed run goes on with the list of the one before
-        self.evaluations: list[dict[str, float]] = json.loads(self.noted.read_text()) if self.noted.is_file() else []
+        """A run that was killed after an epoch's last checkpoint and before its evaluation makes up for it."""
+        if state.global_step and float(state.epoch or 0.0).is_integer():
+            self.on_epoch_end(args, state, control, model=model)
 
     @override
     def on_epoch_end(
@@ -135,14 +104,14 @@ class KeepBest(TrainerCallback):
         if model is None or any(entry["step"] == state.global_step for entry in self.evaluations):
             return
         loss = self.score()
+        heard = self.listen() if self.listen else None
         epoch = round(float(state.epoch or 0.0), 3)
-        self.report(f"validation after epoch {epoch:g}: loss {loss:.4f}")
+        self.report(f"validation after epoch {epoch:g}: loss {loss:.4f}{heard.line() if heard else ''}")
         if loss < self.best_loss():
             self._keep(model, state.global_step, loss)
-        self.evaluations.append({"step": state.global_step, "epoch": epoch, "loss": loss})
-        beside = self.noted.with_name(".evaluations.json")
-        beside.write_text(json.dumps(self.evaluations))
-        beside.replace(self.noted)
+        entry = {"step": state.global_step, "epoch": epoch, "loss": loss, **(asdict(heard) if heard else {})}
+        self.evaluations.append(entry)
+        replace_json(self.noted, self.evaluations)
 
     def best_loss(self) -> float:
         """The lowest validation loss so far, also of a run that was cut off; infinity before the first."""

@@ -19,6 +19,8 @@ The command line prints `str(error)` and exits with 2 for BadUse, with 1 for the
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TwainBotError(Exception):
     """Base of all errors raised on purpose. Its text is a plain sentence that names the repair."""
@@ -65,7 +67,22 @@ class GateFailed(TwainBotError):
 
 
 class Diverged(TwainBotError):
-    """Training left the road. The text gives the step, the loss and the last good checkpoint."""
+    """Training left the road. The text gives the step, the loss and the last good checkpoint; so do the attributes."""
+
+    def __init__(
+        self, text: str, *, step: int | None = None, loss: float | None = None, checkpoint: str = "",
+        since: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(text)
+        self.step = step
+        self.since = since  # the first step of those that stayed too high, up to `step`
+        self.loss = loss
+        self.checkpoint = checkpoint  # a name in the run's checkpoint folder; empty where nothing is known
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The attributes, for whoever raises the same error in another process."""
+        return {"step": self.step, "loss": self.loss, "checkpoint": self.checkpoint, "since": self.since}
 
 
 class Fenced(TwainBotError):

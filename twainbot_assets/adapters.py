@@ -8,10 +8,12 @@ import dagster as dg
 
 from checks import adapters as gates
 from checks.gates import specs
+from resources.alerts import alert
 from resources.folders import Folders
 from resources.lake import Lake, LakeResource, Table
-from resources.tracking import Origin, Tracker
+from resources.tracking import Data, Origin, Tracker
 from resources.trainer import Trainer
+from twainbot.errors import Diverged, TwainBotError
 from twainbot.provenance import version_of
 from twainbot_assets import keys
 from twainbot_assets.base import MODEL
@@ -30,6 +32,9 @@ ABOUT = {
     "sft": "The same adapter after supervised fine-tuning on dialogues: it calls the tool.",
     "preference": "The same adapter after direct preference optimisation.",
 }
+
+IDENTITY = ("recipe", "stage", "seed", "base", "config_sha256", "data_sha256", "code_sha256")
+HASHES = ("adapter_sha256", "data_sha256", "config_sha256", "code_sha256", "base_sha256", "template_sha256")
 
 
 def adapter(stage: str) -> dg.AssetsDefinition:
@@ -72,9 +77,14 @@ def adapter(stage: str) -> dg.AssetsDefinition:
             return adapter_row(opened, base, work / "adapter", record, recipe, stage)
 
         def metadata(made: "pl.DataFrame") -> dict[str, Any]:
-            return {**track(context, tracker, made, opened), **curve(gates.record_of(made))}
+            record = gates.record_of(made)
+            warned(context, record)
+            return {**track(context, tracker, made, opened), **curve(record), **heard(record)}
 
-        yield from publish(context, train, gates.GATES, metadata, lambda made: made["fingerprint"][0])
+        def refused(error: TwainBotError) -> list[dg.AssetCheckResult]:
+            return diverged(context, error)
+
+        yield from publish(context, train, gates.GATES, metadata, lambda made: made["fingerprint"][0], refused)
 
     return trained
 
@@ -115,21 +125,60 @@ def adapter_folder(lake: Lake, folders: Folders, rows: "pl.DataFrame") -> Path:
     return lake.fetch_folder(rows["folder"][0], Path(folders.cache))
 
 
-def track(context: dg.AssetExecutionContext, tracker: Tracker, made: "pl.DataFrame", lake: Lake) -> dict[str, Any]:
-    """Log the stage to MLflow, and link there."""
-    record = gates.record_of(made)
-    params = {
-        name: record[name]
-        for name in ("recipe", "stage", "seed", "base", "config_sha256", "data_sha256", "code_sha256")
+def diverged(context: dg.AssetExecutionContext, error: TwainBotError) -> list[dg.AssetCheckResult]:
+    """What a training that left the road leaves behind it: a failed check, and an alert. Of other errors nothing."""
+    if not isinstance(error, Diverged):
+        return []
+    facts = {**error.details, **place_of(context)}
+    alert(f"{facts['asset']} [{facts['recipe']}] diverged", str(error), facts, context.log.warning)
+    return [gates.diverged(error, context.asset_key, context.partition_key)]
+
+
+def warned(context: dg.AssetExecutionContext, record: dict[str, Any]) -> None:
+    """An alert where a stage came to an end, though not by itself."""
+    facts = place_of(context)
+    for found in filter(None, (record.get("ended_early"), record.get("lowered"))):
+        title = f"{facts['asset']} [{facts['recipe']}] was steered at step {found['step']}"
+        alert(title, found["why"], {"step": found["step"], "loss": found["loss"], **facts}, context.log.warning)
+
+
+def place_of(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Which training: asset, recipe and run."""
+    return {
+        "asset": context.asset_key.to_user_string(),
+        "recipe": context.partition_key,
+        "dagster_run": context.run.run_id,
     }
-    metrics = {**record["metrics"], "tokens_per_s": record["tokens_per_s"], "duration_s": record["duration_s"]}
-    curves = {"train_loss": [(int(point["step"]), float(point["loss"])) for point in record["loss_curve"]]}
-    folder = [lake.fetch_folder(made["folder"][0], Path())] if lake.is_local else []
+
+
+def track(context: dg.AssetExecutionContext, tracker: Tracker, made: "pl.DataFrame", lake: Lake) -> dict[str, Any]:
+    """Log the stage to MLflow, register its adapter there, and link both."""
+    from resources.training_curves import curves, figures, pages
+    from training.config import load_recipe
+
+    record = gates.record_of(made)
+    stage, digest = record["stage"], record["adapter_sha256"]
+    config = recipe_path(current().name, context.partition_key)
+    params = {name: record[name] for name in IDENTITY} | {"config": load_recipe(config).model_dump(mode="json")}
+    folder = lake.fetch_folder(made["folder"][0], Path()) if lake.is_local else None
+    table = keys.key(f"splits/{DATA[stage]}").to_user_string()
+    origin = Origin.of(context, record["fingerprint"][:16])
     run = tracker.log_run(
-        f"{record['recipe']}/{record['stage']}",
-        params=params, metrics=metrics, curves=curves, artifacts=folder, origin=Origin.of(context, record["fingerprint"][:16]),
+        f"{record['recipe']}/{stage}",
+        params=params, metrics=figures(record), curves=curves(record), artifacts=[folder] if folder else [],
+        texts={"recipe.yaml": config.read_text(encoding="utf-8"), **pages(record)},
+        data=[Data(table, record["data_sha256"], table)], tags={"stage": stage, "adapter_sha256": digest}, origin=origin,
     )  # fmt: skip
-    return {"mlflow_run": dg.MetadataValue.url(run.url), "mlflow_run_id": run.run_id}
+    version = tracker.register(
+        f"twainbot-{record['recipe'].replace('/', '-')}", run, folder.name if folder else f"lake://{made['folder'][0]}",
+        alias=stage, sha256=digest, tags={"data_sha256": record["data_sha256"], "base": record["base"], **origin.tags()},
+    )  # fmt: skip
+    return {
+        "mlflow_run": dg.MetadataValue.url(run.url),
+        "mlflow_run_id": run.run_id,
+        "mlflow_model": dg.MetadataValue.url(tracker.model_url(version)),
+        **{name: record[name] for name in HASHES},
+    }
 
 
 def curve(record: dict[str, Any]) -> dict[str, Any]:
@@ -159,6 +208,17 @@ def curve(record: dict[str, Any]) -> dict[str, Any]:
         "resumed_from_step": record["resumed_from"],
         "loss_curve": plot(draw),
         **what_it_saw(record),
+    }
+
+
+def heard(record: dict[str, Any]) -> dict[str, Any]:
+    """What was found after each epoch, as a table, and the last epoch's replies to be read."""
+    from resources.training_curves import scores_table, to_read
+
+    told = to_read(record)
+    return {
+        "evaluations": counts_table(scores_table(record)),
+        **({"samples": dg.MetadataValue.md(told)} if told else {}),
     }
 
 

@@ -37,16 +37,19 @@ def publish(
     gates: Sequence[Gate] = (),
     metadata: Callable[[pl.DataFrame], Mapping[str, Any]] | None = None,
     version: Callable[[pl.DataFrame], str] | None = None,
+    refused: Callable[[TwainBotError], Sequence[dg.AssetCheckResult]] | None = None,
 ) -> Published:
     """Make the table, judge it, and only then hand it to the lake with its content as data version.
 
-    An error of ours or a failed blocking gate ends the step with one plain sentence, and nothing is written.
+    An error of ours or a failed blocking gate ends the step with one plain sentence, and nothing is written. refused:
+    the checks that an error of ours fails.
     """
     from twainbot.records import content_hash
 
     try:
         rows = make()
     except TwainBotError as error:
+        yield from refused(error) if refused else ()
         raise plain(error) from error
     partition = context.partition_key if context.has_partition_key else None
     results, faults = judge(gates, rows, context.asset_key, partition)

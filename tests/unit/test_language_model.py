@@ -11,12 +11,12 @@ import pytest
 import torch
 from tiny_training import TEXTS, base, small_talk, weather_talk
 
-from resources.decoding import greedy
 from resources.language_model import LanguageModel, Likelihood
 from resources.tokenizer import load_tokenizer
 from training import engine, record
 from training.base_model import TINY, describe, prepare
 from training.config import CONFIGS, load_recipe
+from training.decoding import greedy
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput, MissingModel
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
-from resources.tracking import Origin, Tracker, flatten
+from resources.tracking import GIT_COMMIT, Data, Origin, Tracker, flatten
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +22,15 @@ def tracked(tmp_path_factory):
     tracker = Tracker(folder=str(folder / "store"), experiment="tiny")
     run = tracker.log_run(
         "sft tiny/default",
-        params={"lora": {"r": 4}, "long": "x" * 600},
+        params={"lora": {"r": 4}, "long": "x" * 600, "many": {str(n): n for n in range(150)}},
         metrics={"validation_loss_after": 1.5, "accuracy": 1, "note": "no number"},
-        curves={"loss": [(step, 2.0 - step / 1000) for step in range(1, 1001)]},
+        curves={
+            "loss": [(step, 2.0 - step / 1000) for step in range(1, 1001)],
+            "system/process_rss_mib": [(1, 300.0, 1_700_000_000_000), (2, 310.0, 1_700_000_005_000)],
+        },
         artifacts=[folder / "adapter", folder / "record.json"],
+        texts={"recipe.yaml": "seed: 20\n"},
+        data=[Data("splits/sft", "d" * 64, "splits/sft")],
         tags={"stage": "sft"},
         origin=Origin("run-1", "adapters/sft", "default", "v1"),
     )
@@ -56,8 +63,68 @@ def test_a_curve_longer_than_one_request_arrives_whole_and_in_order(tracked):
 
 def test_artifacts_lie_beside_the_database(tracked):
     _, run, client, folder = tracked
-    assert {item.path for item in client.list_artifacts(run.run_id)} == {"adapter", "record.json"}
+    assert {item.path for item in client.list_artifacts(run.run_id)} == {"adapter", "record.json", "recipe.yaml"}
     assert list((folder / "store" / "artifacts").rglob("adapter_config.json"))
+
+
+def test_more_params_than_one_request_takes_arrive_whole(tracked):
+    _, run, client, _ = tracked
+    assert len([name for name in client.get_run(run.run_id).data.params if name.startswith("many.")]) == 150
+
+
+def test_the_data_stands_as_an_input_with_its_whole_hash(tracked):
+    _, run, client, _ = tracked
+    (found,) = client.get_run(run.run_id).inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("splits/sft", "d" * 36)
+    tags = {tag.key: tag.value for tag in found.tags}
+    assert tags == {"mlflow.data.context": "training", "content_sha256": "d" * 64}
+
+
+def test_a_run_names_the_commit_of_the_code_where_that_is_a_clone(tracked, root):
+    _, run, client, _ = tracked
+    commit = client.get_run(run.run_id).data.tags.get(GIT_COMMIT)
+    if not (root / ".git").exists():
+        pytest.skip("this copy of the code is no clone")
+    assert len(commit.removesuffix("-dirty")) == 40
+
+
+def test_points_that_know_their_time_keep_it(tracked):
+    _, run, client, _ = tracked
+    history = client.get_metric_history(run.run_id, "system/process_rss_mib")
+    assert sorted(point.timestamp for point in history) == [1_700_000_000_000, 1_700_000_005_000]
+
+
+def test_equal_weights_are_one_version_and_an_alias_follows_the_newest(tracked):
+    tracker, run, client, folder = tracked
+    name = "twainbot-tiny-default"
+    first = tracker.register(name, run, "adapter", alias="sft", sha256="a" * 64, tags={"data_sha256": "d" * 64})
+    again = tracker.register(name, run, "adapter", alias="sft", sha256="a" * 64)
+    other = tracker.register(name, run, "adapter", alias="sft", sha256="b" * 64)
+    third = tracker.register(name, run, "adapter", alias="preference", sha256="c" * 64)
+    assert [(each.version, each.is_new) for each in (first, again, other, third)] == [
+        ("1", True), ("1", False), ("2", True), ("3", True),
+    ]  # fmt: skip
+    assert {alias: str(client.get_model_version_by_alias(name, alias).version) for alias in ("sft", "preference")} == {
+        "sft": "2",
+        "preference": "3",
+    }
+    version = client.get_model_version(name, "1")
+    assert version.tags == {"adapter_sha256": "a" * 64, "stage": "sft", "data_sha256": "d" * 64}
+    assert version.run_id == run.run_id
+    assert (folder / "store" / "artifacts") in Path(version.source.removeprefix("file://")).parents
+    assert (Path(version.source.removeprefix("file://")) / "adapter_config.json").is_file()
+    assert tracker.model_url(first) == f"http://127.0.0.1:5000/#/models/{name}/versions/1"
+    # weights trained again to what they were before: the alias goes back to their version
+    tracker.register(name, run, "adapter", alias="sft", sha256="a" * 64)
+    assert str(client.get_model_version_by_alias(name, "sft").version) == "1"
+
+
+def test_a_name_that_the_registry_refuses_is_an_error_and_not_taken_for_a_known_one(tracked):
+    from mlflow.exceptions import MlflowException
+
+    tracker, run, _, _ = tracked
+    with pytest.raises(MlflowException, match="cannot contain"):
+        tracker.register("tiny/default", run, "adapter", alias="sft", sha256="a" * 64)
 
 
 def test_the_address_names_experiment_and_run(tracked):

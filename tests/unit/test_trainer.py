@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import dagster as dg
 import pytest
 from tiny_training import base, write_data
 
-from resources.trainer import Trainer
-from training import record
+from resources.trainer import Trainer, _failure_of
+from training import command, record
 from training.command import Arguments
 from training.config import CONFIGS
-from twainbot.errors import BadInput, UnknownName
+from twainbot.errors import BadInput, Diverged, UnknownName
 
 TINY = CONFIGS / "tiny" / "default.yaml"
 
@@ -65,6 +66,22 @@ def test_the_child_finds_the_packages_and_asks_no_hub(root, monkeypatch):
     assert found["PYTHONPATH"].split(":") == [str(root), "/elsewhere"]
     assert (found["HF_HUB_OFFLINE"], found["OMP_NUM_THREADS"]) == ("1", "2")
     assert "OMP_NUM_THREADS" not in Trainer().environment()
+
+
+def test_a_childs_divergence_comes_back_with_step_loss_and_checkpoint(tmp_path):
+    def diverges(_arguments, _report):
+        raise Diverged("Training diverged at step 7.", step=7, loss=float("nan"), checkpoint="checkpoint-5", since=6)
+
+    assert command.run(diverges, Arguments(TINY, tmp_path, base(), tmp_path)) == 1
+    found = _failure_of("dapt", tmp_path)
+    assert isinstance(found, Diverged)
+    assert (str(found), found.step, found.checkpoint, found.since) == (
+        "Training diverged at step 7.",
+        7,
+        "checkpoint-5",
+        6,
+    )
+    assert math.isnan(found.loss)
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from training.watch import DivergenceWatch, KeepBest, Progress, SealCheckpoints, last_sealed
+from training.divergence import DivergenceWatch
+from training.watch import KeepBest, Progress, SealCheckpoints, last_sealed
 from twainbot.errors import Diverged
 
 

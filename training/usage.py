@@ -1,0 +1,74 @@
+"""What a training takes of its machine: a sample every few seconds, and the peaks. Whoever tracks runs makes curves of it."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from typing_extensions import override
+
+_EVERY_S = 5.0
+_MOST = 400  # samples; past it every other one is dropped and the pause doubled, so a week fits as well as a minute
+_MIB = 2**20
+
+
+@dataclass
+class Usage:
+    """Of this process, its threads included, from its start. A resumed run knows nothing of the process before."""
+
+    peak_rss_mib: float
+    cpu_s: float
+    device_peak_mib: float | None  # None without a GPU
+    samples: list[dict[str, float]] = field(
+        default_factory=list
+    )  # step, at (Unix time), cpu_cores, rss_mib, device_mib
+
+
+class UsageWatch(TrainerCallback):
+    """Samples the process after optimizer steps; reading takes some 20 microseconds."""
+
+    def __init__(self, every_s: float = _EVERY_S) -> None:
+        self.every_s = every_s
+        self.samples: list[dict[str, float]] = []
+        self.seen = (time.monotonic(), time.process_time())
+
+    @override
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """A sample, where the last one is old enough."""
+        if time.monotonic() - self.seen[0] < self.every_s and state.global_step < state.max_steps:
+            return
+        wall, cpu = time.monotonic(), time.process_time()
+        cores = (cpu - self.seen[1]) / max(wall - self.seen[0], 1e-9)
+        self.seen = (wall, cpu)
+        found = {"step": state.global_step, "at": time.time(), "cpu_cores": round(cores, 2), "rss_mib": rss_mib()}
+        if torch.cuda.is_available():
+            found["device_mib"] = round(torch.cuda.memory_allocated() / _MIB, 1)
+        self.samples.append(found)
+        if len(self.samples) > _MOST:
+            self.samples, self.every_s = self.samples[::2], self.every_s * 2
+
+    def usage(self) -> Usage:
+        """The samples and the peaks so far."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1 / 1024)
+        device = torch.cuda.max_memory_allocated() / _MIB if torch.cuda.is_available() else None
+        return Usage(
+            # the system counts a peak a little late, so a sample may be above it
+            peak_rss_mib=max(round(peak / _MIB, 1), *(sample["rss_mib"] for sample in self.samples), 0.0),
+            cpu_s=round(time.process_time(), 2),
+            device_peak_mib=round(device, 1) if device is not None else None,
+            samples=self.samples,
+        )
+
+
+def rss_mib() -> float:
+    """Resident memory now; where /proc is not, the peak."""
+    statm = Path("/proc/self/statm")
+    if statm.is_file():
+        return round(int(statm.read_text().split()[1]) * resource.getpagesize() / _MIB, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB, 1)
