@@ -411,7 +411,8 @@ def _windiness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
 
 def _wetness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
     """Rain, snow and the rest against both the condition's words and the chance; `dry` is the negation of all of them."""
-    kinds = {"rain": ("rain", "storm"), "wet": WET, "dry": WET}.get(str(a.value), (str(a.value),))
+    any_kind = "precipitation" in a.text.lower()  # snow is precipitation too
+    kinds = WET if any_kind else {"rain": ("rain", "storm"), "wet": WET, "dry": WET}.get(str(a.value), (str(a.value),))
     stated = bool(sheet.conditions.intersection(kinds))
     chance = max(sheet.chances) if sheet.chances else None
     if chance is None and not sheet.conditions:
@@ -423,7 +424,7 @@ def _wetness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
             not stated and (a.value in ("hail", "storm") or not cold or (chance or 0) <= _RAIN_UNLIKELY), reason
         )
     frozen = sheet.conditions.intersection(("snow", "sleet")) and not sheet.conditions.intersection(("rain", "storm"))
-    if a.negated and a.value == "rain" and frozen:
+    if a.negated and a.value == "rain" and frozen and not any_kind:
         return SUPPORTED, reason  # "it isn't going to rain, it is going to snow"
     if a.value == "dry" and a.hedge == "possible" and chance is not None:
         return _found(chance < 100 - _RAIN_UNLIKELY, reason)
