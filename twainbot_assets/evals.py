@@ -187,17 +187,18 @@ def perplexity(
     """Perplexity on held-out passages and on neutral text, base and every stage's adapter."""
 
     def make() -> "pl.DataFrame":
-        from resources.scoring import held_out, losses, neutral
+        from resources.scoring import held_out, losses, neutral, places_of
         from twainbot.evals.measure import perplexity as measure
 
-        texts = {"passages": held_out(passages.collect(), current().evaluation.perplexity_tokens), "neutral": neutral()}
+        rows_held = passages.collect()
+        texts = {"passages": held_out(rows_held, current().evaluation.perplexity_tokens), "neutral": neutral()}
         bare: dict[str, dict[str, float]] = {name: {} for name in texts}
         found: dict[str, dict[str, list[TextLoss]]] = {}
         for stage, rows in adapters.items():
             spoken = loaded(folders, model.collect(), adapter_folder(lake.open(), folders, rows.collect()))
             chosen = texts if stage == FINAL else {"passages": texts["passages"]}
             found[stage] = {name: losses(spoken, listed, bare[name]) for name, listed in chosen.items()}
-        return measure(found)
+        return measure(found, places_of(rows_held))
 
     yield from publish(context, make, JUDGED["perplexity"], figures)
 

@@ -19,14 +19,9 @@ if TYPE_CHECKING:
 
 FINAL = keys.TRAINING_STAGES[-1]
 GATES = (
-    "tool_calls",
-    "perplexity",
-    "weather_errors",
-    "copying",
-    "code_loss",
-    "coding",
-    "style",
-)  # as the page lists them
+    "tool_calls", "perplexity", "weather_errors", "coding", "style", "wanted_calls", "no_call", "result_used", "copying",
+    "code_loss", "forgetting", "voice",
+)  # as the page lists them, the primary ones first
 RATES_SHOWN = ("exact_normalised", "exact_strict", "precision", "recall", "no_call_accuracy")
 REHEARSAL = (
     "A {base} on profile {profile} shows that the pipeline works from text to release. Its figures say nothing about what"
@@ -155,8 +150,10 @@ def metrics(frames: Mapping[str, pl.DataFrame]) -> list[Metric]:
 def perplexities(rows: pl.DataFrame) -> dict[str, list[tuple[str, float]]]:
     """Perplexity by held-out set, stage by stage."""
     found: dict[str, list[tuple[str, float]]] = {}
-    for row in rows.filter(rows["kind"] == "metric").to_dicts():
-        found.setdefault(row["name"].removeprefix("perplexity_"), []).append((row["arm"], row["value"]))
+    for name in ("passages", "neutral"):
+        listed = rows.filter((rows["kind"] == "metric") & (rows["name"] == f"perplexity_{name}")).to_dicts()
+        if listed:
+            found[name] = [(row["arm"], row["value"]) for row in listed]
     order = ["base", *keys.TRAINING_STAGES]
     return {name: sorted(points, key=lambda point: order.index(point[0])) for name, points in found.items()}
 

@@ -14,12 +14,13 @@ from typing import Any
 
 from twainbot.evals import plots
 from twainbot.evals.grounding import Claim
-from twainbot.evals.verdicts import Verdict, blockers
+from twainbot.evals.verdicts import Verdict, blockers, role
 
 STATE_MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "not_run": "–", "not_measurable": "∅"}
 GATE_TITLES = {
     "style": "Style", "weather_errors": "Weather errors", "tool_calls": "Tool calls", "perplexity": "Perplexity",
-    "coding": "Coding", "code_loss": "Code loss", "copying": "Copying",
+    "coding": "Coding", "code_loss": "Code loss", "copying": "Copying", "wanted_calls": "Wanted calls",
+    "no_call": "Restraint", "result_used": "Result used", "forgetting": "Forgetting", "voice": "Voice (classifier)",
 }  # fmt: skip
 
 
@@ -115,6 +116,7 @@ def render_html(card: ScorecardInput) -> str:
         blockers=blockers(card.verdicts),
         marks=STATE_MARKS,
         titles=GATE_TITLES,
+        role=role,
         kinds=sorted({kind for counts in card.splits.values() for kind in counts}),
     )
 
