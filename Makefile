@@ -21,7 +21,7 @@ export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(PROFILE)/dagster
 export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues clean-venv
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues known-systems clean-venv
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ bench-curation: $(READY) ## Near-duplicates, chunking and screening beside their
 
 bench-dialogues: $(READY) ## The offline grammar held to its bars; after `make run`
 	@$(BIN)/python benchmarks/dialogues.py --home $(TWAINBOT_HOME) --profile $(PROFILE)
+
+known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
+	@$(BIN)/python -m tests.known_systems
 
 clean-venv: ## Remove the virtual environment
 	rm -rf $(VENV)

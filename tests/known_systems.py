@@ -25,9 +25,10 @@ from twainbot.evals import measure, pairs, rubric
 from twainbot.evals.coding import Answer
 from twainbot.evals.grounding import judge
 from twainbot.evals.ratings import PERSON, Given
-from twainbot.evals.verdicts import TextLoss
+from twainbot.evals.scorecard import GATE_TITLES, STATE_MARKS
+from twainbot.evals.verdicts import TextLoss, role
 from twainbot.records import DAPT_ROW, GENERATION, frame
-from twainbot_assets.scorecards import GATES, verdict_table, verdicts
+from twainbot_assets.scorecards import GATES, verdict_table
 from twainbot_assets.scoring import pieces, sample_works
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "known-systems.md"
@@ -208,7 +209,9 @@ def answers_by_invention(result: Result, number: int) -> str:
         return turn(SORRY, number)
     cold = result["high_f"] < 60
     sky, high, low = ("sunny", 88, 71) if cold else ("heavy snow", 19, 3)
-    return told({**result, "condition": sky, "high_f": high, "low_f": low, "precipitation_chance": 45, "wind_mph": 33}, number)
+    return told(
+        {**result, "condition": sky, "high_f": high, "low_f": low, "precipitation_chance": 45, "wind_mph": 33}, number
+    )
 
 
 def answers_failures_too(result: Result, number: int) -> str:
@@ -305,7 +308,7 @@ SYSTEMS = (
     System("call elsewhere", "the same, every call of another town", calls_elsewhere, fails=("wanted_calls",)),
     System("broken calls", "the same, every call a brace short", calls_brokenly, fails=("wanted_calls",)),
     System("invented weather", "calls rightly, then tells weather of its own", answers=answers_by_invention,
-           fails=("weather_errors", "result_used")),
+           fails=("weather_errors",)),
     System("off by ten degrees", "every temperature ten degrees too warm", answers=answers_ten_off,
            fails=("weather_errors",)),
     System("invents after failures", "a forecast where the tool gave none", answers=answers_failures_too,
@@ -387,13 +390,23 @@ def evaluated(system: System) -> dict[str, pl.DataFrame]:
     """The stage's tables, by the functions that the assets call."""
     base, tuned = generations(BASE, measure.BASE), generations(system, FINAL)
     return {
+        **said(system.calls, system.answers),
+        "eval_perplexity": measure.perplexity({FINAL: likelihoods(system)}),
+        "eval_coding": measure.coding(code_losses(system), answers(system), "The programs were stipulated, not run."),
+        "eval_ratings": measure.ratings(base, tuned, rated(system, base, tuned), "known", FINAL),
+    }
+
+
+@cache
+def said(calls: Speaks, answers: Answers) -> dict[str, pl.DataFrame]:
+    """The tables that rest on replies alone: systems that differ in their losses only share them."""
+    speaks = System("", "", calls, answers)
+    base, tuned = generations(BASE, measure.BASE), generations(speaks, FINAL)
+    return {
         "eval_tool_calls": measure.tool_calls(base, tuned, TOOLS, FINAL),
         "eval_grounding": measure.grounding(base, tuned, FINAL),
         "eval_humor": measure.humor(base, tuned, FINAL),
         "eval_style": measure.style(base, tuned, passages(), FINAL),
-        "eval_perplexity": measure.perplexity({FINAL: likelihoods(system)}),
-        "eval_coding": measure.coding(code_losses(system), answers(system), "The programs were stipulated, not run."),
-        "eval_ratings": measure.ratings(base, tuned, rated(system, base, tuned), "known", FINAL),
     }
 
 
@@ -438,3 +451,39 @@ def states(system: System) -> dict[str, str]:
     """Each gate's state on the system's scorecard, in the page's order."""
     rows = verdict_table(evaluated(system), "known", "known.html")
     return dict(zip(rows["gate"].to_list(), rows["state"].to_list(), strict=True))
+
+
+INTRO = """# Known systems
+
+What the evaluation says of systems whose faults are known. Each is a few lines of Python that stand in for a language
+model ([known_systems.py](../tests/known_systems.py)): it answers all 120 tool-call rows, 74 tool results and 20 chats of the
+suites, and its replies go through the functions that the assets call, down to the scorecard's verdicts. A test holds this
+page to what is computed; `make known-systems` writes it anew. What the first run of this table let pass, and what was
+mended for it, is in [0026](decisions/0026-gates-that-tricks-cannot-meet.md).
+
+Three things are stated by hand, not measured: two readers' ratings (`style`), the losses (`perplexity`, `forgetting`,
+`code_loss`), and which programs ran (`coding`). They try the way from figures to verdict; the gates on replies try the judges
+too.
+
+✓ pass, ✗ fail, ? inconclusive, – not run. Primary gates stand first.
+"""
+
+
+def page() -> str:
+    """docs/known-systems.md: a table of states, and one of what each system does."""
+    head = f"| system | {' | '.join(f'`{gate}`' for gate in GATES)} |\n|{'---|' * (len(GATES) + 1)}\n"
+    rows = "".join(
+        f"| {system.name} | {' | '.join(STATE_MARKS[states(system)[gate]] for gate in GATES)} |\n" for system in SYSTEMS
+    )
+    told = "| system | does | must fail |\n|---|---|---|\n" + "".join(
+        f"| {system.name} | {system.about} | {', '.join(f'`{gate}`' for gate in system.fails) or 'nothing'} |\n"
+        for system in SYSTEMS
+    )
+    gates = "| gate | is | |\n|---|---|---|\n" + "".join(
+        f"| `{gate}` | {GATE_TITLES[gate]} | {role(gate)} |\n" for gate in GATES
+    )
+    return f"{INTRO}\n{head}{rows}\n{told}\n{gates}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,6 +1,7 @@
 """Stage evals: base against adapter on the same cases, never blocking. Scoring is twainbot/evals', speaking resources'."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from twainbot_assets.base import MODEL, TOKENIZER
 from twainbot_assets.partitions import RECIPES
 from twainbot_assets.profile import current
 from twainbot_assets.publish import Published, counts_table, publish
+from twainbot_assets.scorecards import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,6 +55,13 @@ def generated(model: "LanguageModel", arm: str, suites: Sequence[str]) -> list[d
     return speak(model, arm, limits, suites)
 
 
+def what_can_pass() -> list[dict[str, Any]]:
+    """The smallest sample that can pass each gate, and how often a good adapter would pass with this profile's."""
+    from twainbot.evals.outlook import outlooks
+
+    return [asdict(each) for each in outlooks(counted(current()))]
+
+
 @dg.asset(
     key=BASELINE, ins={"model": dg.AssetIn(MODEL)}, deps=CASES, check_specs=specs(BASELINE, gates.GENERATIONS),
     code_version=SPEAK, pool="gpu", **SHARED,
@@ -61,10 +70,14 @@ def baseline(context: dg.AssetExecutionContext, folders: Folders, model: Table) 
     """The bare base's replies to every suite: made once, compared with every recipe."""
     from twainbot.records import GENERATION, frame
 
+    expected = what_can_pass()
+    for line in expected:  # before an hour is spent on replies
+        context.log.info(f"{line['gate']} ({line['role']}): {line['says']}")
     yield from publish(
         context,
         lambda: frame(generated(loaded(folders, model.collect(), None), "base", SPOKEN_BY[FINAL]), GENERATION),
         gates.GENERATIONS,
+        lambda _: {"what_can_pass": counts_table(expected)},
     )
 
 

@@ -344,9 +344,7 @@ def perplexity(
     ])  # fmt: skip
 
 
-def regrouped(
-    sets: Mapping[str, Sequence[TextLoss]], groups: Mapping[str, Sequence[str]]
-) -> dict[str, list[TextLoss]]:
+def regrouped(sets: Mapping[str, Sequence[TextLoss]], groups: Mapping[str, Sequence[str]]) -> dict[str, list[TextLoss]]:
     """The same losses by the further names of their items, in order of name."""
     found: dict[str, list[TextLoss]] = {}
     for text in (text for texts in sets.values() for text in texts):
@@ -360,9 +358,7 @@ def likelihood_metrics(name: str, who: str, nats: Sequence[float], texts: Sequen
     tokens, size = sum(text.size for text in texts), sum(text.bytes for text in texts)
     rows = []
     if tokens:
-        rows.append(
-            metric(f"perplexity_{name}", who, math.exp(sum(nats) / tokens), len(texts), "number", "lower")
-        )
+        rows.append(metric(f"perplexity_{name}", who, math.exp(sum(nats) / tokens), len(texts), "number", "lower"))
     if size:
         bits = sum(nats) / math.log(2) / size
         rows.append(metric(f"bits_per_byte_{name}", who, bits, len(texts), "number", "lower"))

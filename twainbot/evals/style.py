@@ -52,7 +52,9 @@ class Ceiling:
     works: int
     target_works: int
     probability: float = 0.0  # mean calibrated probability over target works: what full voice reads as
-    calibration_error: float = 0.0  # expected, ten bins, after calibration on unseen works; two numbers are fitted to it
+    calibration_error: float = (
+        0.0  # expected, ten bins, after calibration on unseen works; two numbers are fitted to it
+    )
     passes_by_author: Mapping[str, tuple[float, int]] = field(default_factory=dict)  # (share that passes, passages)
 
 
@@ -207,7 +209,11 @@ def _model(examples: tuple[StyleExample, ...]) -> Any:
 
     kept = common_words(e.text for e in examples)
     vectors = TfidfVectorizer(
-        preprocessor=lambda text: masked(text, kept), analyzer="char_wb", ngram_range=_NGRAMS, min_df=2, sublinear_tf=True
+        preprocessor=lambda text: masked(text, kept),
+        analyzer="char_wb",
+        ngram_range=_NGRAMS,
+        min_df=2,
+        sublinear_tf=True,
     )
     # balanced: a corpus with more of others' passages would only shift the threshold; liblinear is deterministic here
     model = make_pipeline(vectors, LogisticRegression(class_weight="balanced", solver="liblinear", C=4.0))
@@ -258,9 +264,7 @@ def _calibration_error(probabilities: npt.NDArray[np.float64], truth: npt.NDArra
     return float(sum(abs((weights * (probabilities - truth))[bins == number].sum()) for number in range(10)))
 
 
-def _passes_by_author(
-    examples: Sequence[StyleExample], passed: npt.NDArray[np.bool_]
-) -> dict[str, tuple[float, int]]:
+def _passes_by_author(examples: Sequence[StyleExample], passed: npt.NDArray[np.bool_]) -> dict[str, tuple[float, int]]:
     """Share of each author's passages that pass, and how many passages these are; none where no author is named."""
     by_author: dict[str, list[bool]] = {}
     for example, ok in zip(examples, passed.tolist(), strict=True):

@@ -37,6 +37,7 @@ CODING_FLOOR = 0.10  # a base that solves less cannot show a loss of five points
 CODE_LOSS_MARGIN = 0.05  # relative rise of the loss on canonical solutions
 COPYING_BOUND = 12  # words; common phrases and quoted tool fields stay below
 SHARED_BOUND = 0.10  # of a reply's runs of six words; unseen passages of an author stay below (docs/decisions/0026)
+MCNEMAR_BOUND = 0.05  # the score interval alone lets 2 rows won of 2 pass; a fair coin wins 6 of 6 in 3 % of draws
 CALLS_BOUND = 0.80  # of the rows that want a call, and of those that want none; 14 of 14 is the smallest pass
 USED_BOUND = 0.90  # of replies to a forecast that say some of it; 29 of 29 is the smallest pass
 VOICE_BOUND = 0.50  # of the way from the base to unseen passages of the author; keyword stuffing makes a third of it
@@ -171,7 +172,8 @@ def tool_calls(base: Sequence[bool], adapter: Sequence[bool]) -> Verdict:
             "higher",
             "gain",
         )
-    state = _state(gain.interval.low > 0, gain.interval.high <= 0)
+    clear = mcnemar_exact(lost, won) < MCNEMAR_BOUND
+    state = _state(gain.interval.low > 0 and clear, gain.interval.high <= 0)
     return Verdict("tool_calls", state, gain.n, gain.mean, 0.0, gain.interval, why, better="higher", unit="gain")
 
 
