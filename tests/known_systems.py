@@ -260,7 +260,8 @@ def copied(words: int, runs: int) -> Callable[[str, int], str]:
     def behind(reply: str, number: int) -> str:
         if "<tool_call>" in reply:
             return reply
-        sources = [turn(borrowed(), number * runs + run) for run in range(runs)]
+        texts = borrowed()
+        sources = [texts[(number * runs + run) % len(texts)] for run in range(runs)]
         return f"{reply} {' '.join(' '.join(text[run * 3 : run * 3 + words]) for run, text in enumerate(sources))}"
 
     return behind
@@ -366,7 +367,7 @@ class Speaker:
 @cache
 def passages() -> pl.DataFrame:
     """Pieces of the sample corpus, every second work of a style held out of training."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
     for work in sample_works():
         number = seen[work["style"]] = seen.get(work["style"], -1) + 1

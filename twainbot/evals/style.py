@@ -208,13 +208,11 @@ def _model(examples: tuple[StyleExample, ...]) -> Any:
     from sklearn.pipeline import make_pipeline
 
     kept = common_words(e.text for e in examples)
-    vectors = TfidfVectorizer(
-        preprocessor=lambda text: masked(text, kept),
-        analyzer="char_wb",
-        ngram_range=_NGRAMS,
-        min_df=2,
-        sublinear_tf=True,
-    )
+
+    def build(text: str) -> str:
+        return masked(text, kept)
+
+    vectors = TfidfVectorizer(preprocessor=build, analyzer="char_wb", ngram_range=_NGRAMS, min_df=2, sublinear_tf=True)
     # balanced: a corpus with more of others' passages would only shift the threshold; liblinear is deterministic here
     model = make_pipeline(vectors, LogisticRegression(class_weight="balanced", solver="liblinear", C=4.0))
     return model.fit([e.text for e in examples], [e.is_target for e in examples])
