@@ -401,14 +401,20 @@ def evaluated(system: System) -> dict[str, pl.DataFrame]:
 @cache
 def said(calls: Speaks, answers: Answers) -> dict[str, pl.DataFrame]:
     """The tables that rest on replies alone: systems that differ in their losses only share them."""
-    speaks = System("", "", calls, answers)
-    base, tuned = generations(BASE, measure.BASE), generations(speaks, FINAL)
+    base, tuned = generations(BASE, measure.BASE), generations(System("", "", calls, answers), FINAL)
     return {
         "eval_tool_calls": measure.tool_calls(base, tuned, TOOLS, FINAL),
-        "eval_grounding": measure.grounding(base, tuned, FINAL),
+        "eval_grounding": grounded(answers),
         "eval_humor": measure.humor(base, tuned, FINAL),
         "eval_style": measure.style(base, tuned, passages(), FINAL),
     }
+
+
+@cache
+def grounded(answers: Answers) -> pl.DataFrame:
+    """Grounding rests on the answers alone; half of the systems give the oracle's."""
+    tuned = generations(System("", "", calls_rightly, answers), FINAL)
+    return measure.grounding(generations(BASE, measure.BASE), tuned, FINAL)
 
 
 def likelihoods(system: System) -> dict[str, list[TextLoss]]:
