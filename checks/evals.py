@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 VERDICTS = {
-    "perplexity": ("perplexity",),
-    "style": ("copying",),
-    "tool_calls": ("tool_calls",),
-    "grounding": ("weather_errors",),
+    "perplexity": ("perplexity", "forgetting"),
+    "style": ("copying", "voice"),
+    "tool_calls": ("tool_calls", "wanted_calls", "no_call"),
+    "grounding": ("weather_errors", "result_used"),
     "coding": ("coding", "code_loss"),
     "ratings": ("style",),
 }

@@ -30,6 +30,14 @@ def held_out(rows: pl.DataFrame, tokens: int) -> dict[str, str]:
     return found
 
 
+def places_of(rows: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    """Held-out passages by id: the sets that each belongs to besides, by split and by source (`of_local`, `in_test`)."""
+    held = rows.filter(rows["split"] != "train")
+    return {
+        row["sample_id"]: (f"of_{row['sample_id'].split('/', 1)[0]}", f"in_{row['split']}") for row in held.to_dicts()
+    }
+
+
 def neutral() -> dict[str, str]:
     """Paragraphs of neutral prose by number."""
     paragraphs = [part for part in suites.neutral_text().split("\n\n") if part.strip()]
@@ -43,7 +51,7 @@ def losses(model: LanguageModel, texts: Mapping[str, str], bare: dict[str, float
     off = model.likelihoods([texts[item] for item in unknown], adapter=False)
     bare.update({item: part.nll for item, part in zip(unknown, off, strict=True)})
     return [
-        TextLoss(item, bare[item], tuned.nll, tuned.tokens, item.rsplit(":", 1)[0])
+        TextLoss(item, bare[item], tuned.nll, tuned.tokens, item.rsplit(":", 1)[0], tuned.bytes)
         for item, tuned in zip(texts, on, strict=True)
         if tuned.tokens
     ]

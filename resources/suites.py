@@ -96,6 +96,20 @@ def problems_file() -> Path | None:
     return Path(named).expanduser() if named else None
 
 
+def planned(tool_calls: int | None, grounding: int | None, chat: int | None, humaneval_problems: int) -> dict[str, int]:
+    """How many items of each count a run with these limits will have, by the names of twainbot.evals.outlook."""
+    rows, answers = cases("tool_calls", tool_calls), cases("grounding", grounding)
+    asked = humaneval_problems or problems_file()
+    return {
+        "calls": len(rows),
+        "wanted": sum(bool(case["expected"]) for case in rows),
+        "unwanted": sum(not case["expected"] for case in rows),
+        "answers": sum("error" not in case["result"] for case in answers),
+        "dialogues": len(answers) + len(chat_prompts(chat)),
+        "problems": len(problems(humaneval_problems)) if asked else 0,
+    }
+
+
 def eval_texts() -> dict[str, str]:
     """Item id to text, of every item that must not be trained on.
 

@@ -1,6 +1,7 @@
 """Stage evals: base against adapter on the same cases, never blocking. Scoring is twainbot/evals', speaking resources'."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from twainbot_assets.base import MODEL, TOKENIZER
 from twainbot_assets.partitions import RECIPES
 from twainbot_assets.profile import current
 from twainbot_assets.publish import Published, counts_table, publish
+from twainbot_assets.scorecards import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,6 +55,13 @@ def generated(model: "LanguageModel", arm: str, suites: Sequence[str]) -> list[d
     return speak(model, arm, limits, suites)
 
 
+def what_can_pass() -> list[dict[str, Any]]:
+    """The smallest sample that can pass each gate, and how often a good adapter would pass with this profile's."""
+    from twainbot.evals.outlook import outlooks
+
+    return [asdict(each) for each in outlooks(counted(current()))]
+
+
 @dg.asset(
     key=BASELINE, ins={"model": dg.AssetIn(MODEL)}, deps=CASES, check_specs=specs(BASELINE, gates.GENERATIONS),
     code_version=SPEAK, pool="gpu", **SHARED,
@@ -61,10 +70,14 @@ def baseline(context: dg.AssetExecutionContext, folders: Folders, model: Table) 
     """The bare base's replies to every suite: made once, compared with every recipe."""
     from twainbot.records import GENERATION, frame
 
+    expected = what_can_pass()
+    for line in expected:  # before an hour is spent on replies
+        context.log.info(f"{line['gate']} ({line['role']}): {line['says']}")
     yield from publish(
         context,
         lambda: frame(generated(loaded(folders, model.collect(), None), "base", SPOKEN_BY[FINAL]), GENERATION),
         gates.GENERATIONS,
+        lambda _: {"what_can_pass": counts_table(expected)},
     )
 
 
@@ -187,17 +200,18 @@ def perplexity(
     """Perplexity on held-out passages and on neutral text, base and every stage's adapter."""
 
     def make() -> "pl.DataFrame":
-        from resources.scoring import held_out, losses, neutral
+        from resources.scoring import held_out, losses, neutral, places_of
         from twainbot.evals.measure import perplexity as measure
 
-        texts = {"passages": held_out(passages.collect(), current().evaluation.perplexity_tokens), "neutral": neutral()}
+        rows_held = passages.collect()
+        texts = {"passages": held_out(rows_held, current().evaluation.perplexity_tokens), "neutral": neutral()}
         bare: dict[str, dict[str, float]] = {name: {} for name in texts}
         found: dict[str, dict[str, list[TextLoss]]] = {}
         for stage, rows in adapters.items():
             spoken = loaded(folders, model.collect(), adapter_folder(lake.open(), folders, rows.collect()))
             chosen = texts if stage == FINAL else {"passages": texts["passages"]}
             found[stage] = {name: losses(spoken, listed, bare[name]) for name, listed in chosen.items()}
-        return measure(found)
+        return measure(found, places_of(rows_held))
 
     yield from publish(context, make, JUDGED["perplexity"], figures)
 

@@ -22,11 +22,16 @@ GATES = (
     "tool_calls",
     "perplexity",
     "weather_errors",
-    "copying",
-    "code_loss",
     "coding",
     "style",
-)  # as the page lists them
+    "wanted_calls",
+    "no_call",
+    "result_used",
+    "copying",
+    "code_loss",
+    "forgetting",
+    "voice",
+)  # as the page lists them, the primary ones first
 RATES_SHOWN = ("exact_normalised", "exact_strict", "precision", "recall", "no_call_accuracy")
 REHEARSAL = (
     "A {base} on profile {profile} shows that the pipeline works from text to release. Its figures say nothing about what"
@@ -119,6 +124,7 @@ def page_of(frames: Mapping[str, pl.DataFrame], profile: Profile, recipe: str, r
             rehearsal=REHEARSAL.format(base=base["name"], profile=profile.name) if profile.rehearsal else "",
             summary=f"Base {base['name']} against the adapter after {', '.join(keys.TRAINING_STAGES)}: {counts}.",
             metrics=metrics(frames),
+            classifier=classifier(frames["eval_style"]),
             perplexity=perplexities(frames["eval_perplexity"]),
             tool_calls=[rate_row(frames["eval_tool_calls"], name) for name in RATES_SHOWN],
             losses=losses(frames),
@@ -127,14 +133,14 @@ def page_of(frames: Mapping[str, pl.DataFrame], profile: Profile, recipe: str, r
             dialogues=sample_dialogues(frames["base"], frames["tuned"]),
             lineage=lineage(frames),
             versions=versions(frames),
-            notes=notes(base, frames),
+            notes=notes(base, frames, profile),
         )
     )
 
 
 def metrics(frames: Mapping[str, pl.DataFrame]) -> list[Metric]:
-    """Base and final arm side by side, for every figure that both have."""
-    from twainbot.evals.scorecard import Metric
+    """Base and final arm side by side; what only the final arm has (gains, copying) stands without a base."""
+    from twainbot.evals.scorecard import Metric, interval_words
 
     listed: list[Metric] = []
     for name, rows in frames.items():
@@ -144,19 +150,33 @@ def metrics(frames: Mapping[str, pl.DataFrame]) -> list[Metric]:
         for metric in measured["name"].unique(maintain_order=True).to_list():
             own = {row["arm"]: row for row in measured.filter(measured["name"] == metric).to_dicts()}
             tuned = own.get(FINAL) or own.get("adapter")
-            if "base" in own and tuned:
+            if tuned:
+                base = own["base"]["value"] if "base" in own else None
+                note = interval_words(tuned["low"], tuned["high"], tuned["unit"])
                 words = metric.replace("_", " ")
-                listed.append(
-                    Metric(words, own["base"]["value"], tuned["value"], tuned["unit"], tuned["better"], tuned["n"])
-                )
+                listed.append(Metric(words, base, tuned["value"], tuned["unit"], tuned["better"], tuned["n"], note))
     return listed
+
+
+def classifier(rows: pl.DataFrame) -> list[Metric]:
+    """What the style classifier does on works that it had not seen, style by style."""
+    from twainbot.evals.scorecard import Metric, interval_words
+
+    held = rows.filter((rows["kind"] == "metric") & (rows["arm"] == "held-out works"))
+    return [
+        Metric(row["name"].replace("_", " "), None, row["value"], row["unit"], row["better"], row["n"],
+               interval_words(row["low"], row["high"], row["unit"]))
+        for row in held.to_dicts()
+    ]  # fmt: skip
 
 
 def perplexities(rows: pl.DataFrame) -> dict[str, list[tuple[str, float]]]:
     """Perplexity by held-out set, stage by stage."""
     found: dict[str, list[tuple[str, float]]] = {}
-    for row in rows.filter(rows["kind"] == "metric").to_dicts():
-        found.setdefault(row["name"].removeprefix("perplexity_"), []).append((row["arm"], row["value"]))
+    for name in ("passages", "neutral"):
+        listed = rows.filter((rows["kind"] == "metric") & (rows["name"] == f"perplexity_{name}")).to_dicts()
+        if listed:
+            found[name] = [(row["arm"], row["value"]) for row in listed]
     order = ["base", *keys.TRAINING_STAGES]
     return {name: sorted(points, key=lambda point: order.index(point[0])) for name, points in found.items()}
 
@@ -260,12 +280,29 @@ def versions(frames: Mapping[str, pl.DataFrame]) -> dict[str, str]:
     return {**environment["packages"], "python": environment["python"], "device": environment["device"]}
 
 
-def notes(base: Mapping[str, Any], frames: Mapping[str, pl.DataFrame]) -> list[str]:
+def counted(profile: Profile) -> dict[str, int]:
+    """How many items each gate will have under the profile's limits."""
+    from resources.suites import planned
+
+    chosen = profile.evaluation
+    return planned(chosen.tool_calls, chosen.grounding, chosen.chat, chosen.humaneval)
+
+
+def notes(base: Mapping[str, Any], frames: Mapping[str, pl.DataFrame], profile: Profile) -> list[str]:
     """What a reader must know before quoting a figure."""
+    from twainbot.evals.grounding import VALIDATION as JUDGE
+    from twainbot.evals.outlook import out_of_reach
+
     found = [base["note"]] if base["note"] else []
+    found += [f"On profile {profile.name} {sentence}" for sentence in out_of_reach(counted(profile))]
     found.append(
-        "Weather claims are read from replies by rules; on persona prose written to break them 2 of 50 faithful replies were"
-        " flagged or not judged after tuning. Audit a sample by hand before trusting a rate near its bound."
+        "Weather claims are read from replies by rules. On replies in persona voice that were held out from its tuning the"
+        f" judge called {JUDGE.false_positives} of {JUDGE.faithful} faithful replies errors and caught {JUDGE.caught} of"
+        f" {JUDGE.faulty} faulty ones; so a raw error rate of 5 to 15 % tells nothing until the wrong claims have been read."
+    )
+    found.append(
+        "Primary gates are the project's goals, secondary ones guard them against tricks. A release needs them all but the"
+        " classifier's voice, so many gates make no false release likelier."
     )
     unfitted = frames["eval_style"].filter(frames["eval_style"]["name"] == "classifier_not_fitted")
     found += [json.loads(payload)["why"] for payload in unfitted["payload"].to_list()]

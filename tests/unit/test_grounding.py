@@ -703,3 +703,31 @@ def test_a_state_that_opens_a_sentence_is_no_wind_direction():
     told = {"state": "SC", "alerts": ["Wind Advisory"]}
     found = grounding.judge("South Carolina has a Wind Advisory in force.", [told])
     assert {claim.kind: claim.verdict for claim in found} == {"place": "supported", "alert": "supported"}
+
+
+def test_a_preposition_that_opens_a_sentence_is_no_part_of_the_town():
+    reply = "Well, I asked. For Hannibal on Saturday they have set down partly cloudy, with a high of 71."
+    assert errors(reply, HANNIBAL) == []
+    assert {c.text for c in grounding.judge("I asked. For Denver on Saturday, a high of 71.", [HANNIBAL])} >= {"Denver"}
+
+
+def test_snow_is_precipitation_and_sun_is_none():
+    assert errors("The chance of precipitation is 90 percent.", SNOWY) == []
+    assert errors("Precipitation is certain tomorrow.", SUNNY)
+    assert errors("No precipitation tomorrow.", SNOWY)
+
+
+def test_a_town_named_for_weather_states_none():
+    result = {**SUNNY, "location": "Thunder Bay, Canada"}
+    assert errors("Thunder Bay tomorrow: sunny, with a high of 71.", result) == []
+    assert errors("Thunder Bay tomorrow: thunder, with a high of 71.", result)
+
+
+def test_a_place_and_a_day_are_no_weather():
+    claims = grounding.judge("Hannibal tomorrow: a high of 71.", [HANNIBAL])
+    named = [c for c in claims if c.kind in ("place", "day")]
+    assert {c.kind for c in named} == {"place", "day"}
+    assert grounding.summarise([named]).coverage == 0
+    assert not grounding.uses_result(named)
+    assert grounding.uses_result(grounding.judge("Hannibal tomorrow: a high of 71.", [HANNIBAL]))
+    assert not grounding.uses_result(grounding.judge("Hannibal tomorrow: a high of 88.", [HANNIBAL]))

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twainbot.errors import BadInput
-from twainbot.evals.style import StyleExample, ceiling, fit, longest_overlap, longest_overlaps, report
+from twainbot.evals.style import (
+    StyleExample,
+    ceiling,
+    common_words,
+    fit,
+    longest_overlap,
+    longest_overlaps,
+    masked,
+    report,
+    shared_run_rates,
+)
 
 RIVER = [
     "I",
@@ -131,3 +141,39 @@ SHORT = st.lists(st.sampled_from("abc"), max_size=14).map(" ".join)
 @given(st.lists(SHORT, max_size=3), st.lists(SHORT, max_size=3))
 def test_overlaps_agree_with_a_naive_search(texts, corpus):
     assert [found.words for found in longest_overlaps(texts, corpus)] == [naive(text, corpus) for text in texts]
+
+
+def test_only_common_words_stay_and_all_else_is_a_star():
+    kept = frozenset({"the", "of"})
+    assert masked("The pilot of Missouri, 1857!", kept) == "the * of *, *!"
+
+
+def test_common_words_are_those_that_most_texts_hold():
+    assert common_words(["a b", "a c", "a b d"], 2) == {"a", "b"}
+
+
+def test_a_string_of_the_authors_nouns_is_no_voice():
+    # both replies mask to the same stars, so the classifier cannot tell them apart
+    kept = common_words([e.text for e in EXAMPLES])
+    assert masked("catfish, sandbar, landing", kept) == masked("budget, ledger, meeting", kept) == "*, *, *"
+
+
+def test_a_patchwork_shares_its_short_runs():
+    corpus = ["one two three four five six seven eight nine ten", "red orange yellow green blue violet brown"]
+    patched = "one two three four five six seven and red orange yellow green blue violet too"
+    # 15 words have 10 runs of six; the first two stand in one text and one in the other
+    assert shared_run_rates([patched, "short"], corpus) == [3 / 10, 0.0]
+
+
+def test_the_gain_is_told_as_a_share_of_the_way_to_the_author():
+    found = report(EXAMPLES, OFFICE_REPLIES, RIVER_REPLIES, seed=1).share_of_headroom
+    assert found is not None
+    assert found.mean == pytest.approx(1.0, abs=0.15)
+    assert report(EXAMPLES, RIVER_REPLIES, RIVER_REPLIES, seed=1).share_of_headroom is None  # nowhere to go
+
+
+def test_the_confusion_names_every_author():
+    named = [StyleExample(e.text, e.is_target, e.work, "river" if e.is_target else "office") for e in EXAMPLES]
+    limit = ceiling(named, seed=1)
+    assert limit.passes_by_author == {"office": (0.0, 24), "river": (1.0, 24)}
+    assert 0 <= limit.calibration_error < 0.1

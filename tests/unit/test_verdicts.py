@@ -9,7 +9,7 @@ import pytest
 from twainbot.errors import BadInput
 from twainbot.evals import verdicts
 from twainbot.evals.grounding import GroundingSummary
-from twainbot.evals.statistics import clopper_pearson, upper_bound
+from twainbot.evals.statistics import Interval, PairedGain, clopper_pearson, upper_bound
 from twainbot.evals.verdicts import TextLoss
 
 
@@ -186,3 +186,51 @@ def test_every_state_is_a_known_one():
         verdicts.style(ratings(9, 9)),
     ]
     assert {v.state for v in made} == set(verdicts.STATES)
+
+
+@pytest.mark.parametrize(
+    ("good", "n", "state"), [(14, 14, "pass"), (13, 13, "inconclusive"), (40, 45, "inconclusive"), (0, 45, "fail")]
+)
+def test_calls_and_silence_need_four_rows_in_five(good, n, state):
+    flags = [i < good for i in range(n)]
+    assert verdicts.no_call(flags).state == verdicts.wanted_calls(flags).state == state
+
+
+def test_two_rows_won_of_two_are_a_coin():
+    # both heads: p = 0.5; six of six: p = 2 / 64
+    assert verdicts.tool_calls([False] * 2, [True] * 2).state == "inconclusive"
+    assert verdicts.tool_calls([False] * 6, [True] * 6).state == "pass"
+
+
+@pytest.mark.parametrize(("invented", "state"), [(0, "pass"), (1, "inconclusive"), (5, "fail")])
+def test_weather_told_after_a_failed_call_is_counted(invented, state):
+    # the lower bound of 1 of 10 is 0.5 %, of 5 of 10 is 22 %
+    assert verdicts.weather_errors(weather(0, 64), weather(invented, 10)).state == state
+
+
+def test_evasion_fails_where_results_must_be_used():
+    assert verdicts.result_used([False] * 64).state == "fail"
+    assert verdicts.result_used([True] * 29).state == "pass"
+
+
+def test_a_patchwork_is_copying():
+    assert verdicts.copying([9, 9], [0.0, 0.2]).state == "fail"
+    assert verdicts.copying([9, 9], [0.0, 0.04]).state == "pass"
+
+
+@pytest.mark.parametrize(("ratio", "state"), [(1.02, "pass"), (1.3, "fail")])
+def test_neutral_text_may_lose_a_tenth(ratio, state):
+    # perplexity ratio: exp of the difference per token, 2 nats times (ratio - 1)
+    assert verdicts.forgetting(losses(1 + (ratio - 1) / 2), seed=1).state == state
+
+
+def test_the_classifier_stops_no_release():
+    doubtful = verdicts.voice(PairedGain(0.1, Interval(0.0, 0.2), 50, 50))
+    assert doubtful.state == "fail"
+    assert verdicts.blockers([*passing(), doubtful]) == []
+    assert len(verdicts.blockers([*passing(), verdicts.no_call([False] * 9)])) == 1
+
+
+def test_goals_are_primary_and_their_guards_secondary():
+    assert verdicts.role("style") == "primary"
+    assert verdicts.role("no_call") == "secondary"

@@ -80,7 +80,8 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
     for sentence in _sentences(reply):
         weather = [*_alerts(sentence), *_measures(sentence)]
         weather += _directions(sentence)
-        weather += _conditions(sentence, [(a.start - sentence.start, a.end - sentence.start) for a in weather])
+        taken = [(a.start - sentence.start, a.end - sentence.start) for a in weather]
+        weather += _conditions(sentence, [*taken, *_town_spans(sentence, towns)])  # Thunder Bay states no thunder
         if weather:
             weather += [*_days(sentence), *_places(sentence, towns, [a.start - sentence.start for a in weather])]
         numbered = any(a.kind == "chance" for a in weather) or bool(phrases.IN_OR_TO_ONE.search(sentence.text))
@@ -425,6 +426,11 @@ def _conditions(sentence: _Sentence, taken: Sequence[Span]) -> list[Assertion]:
                 _assertion(sentence, *m.span(), "condition", name, negated=negated, hedge=_hedge(sentence, m.span()))
             )
     return found
+
+
+def _town_spans(sentence: _Sentence, towns: Sequence[str]) -> list[Span]:
+    """Where known towns are named as such: `Thunder Bay`, and not the thunder over a bay."""
+    return [m.span() for town in towns for m in re.finditer(rf"\b{re.escape(town)}\b", sentence.text)]
 
 
 def _negated(sentence: _Sentence, start: int, end: int) -> bool:

@@ -69,7 +69,7 @@ class GroundingSummary:
     upper: float  # one-sided
     strict_error_replies: int
     strict_error_rate: float | None
-    coverage: float | None  # replies with at least one judged claim: an evasive reply must not pass as a true one
+    coverage: float | None  # replies that state some weather: a place and a day alone are no forecast
     claims: int  # judged, skipped ones left out
     claim_error_rate: float | None
     verdicts: dict[str, int]
@@ -156,7 +156,7 @@ def summarise(judged: Iterable[Sequence[Claim]]) -> GroundingSummary:
     n = len(replies)
     errors = sum(any(c.verdict in ERRORS for c in claims) for claims in replies)
     strict = sum(any(c.strict in ERRORS for c in claims) for claims in replies)
-    covered = sum(any(c.verdict != SKIPPED for c in claims) for claims in replies)
+    covered = sum(states_weather(claims) for claims in replies)
     claims = [c for reply in replies for c in reply if c.verdict != SKIPPED]
     wrong = [c for c in claims if c.verdict in ERRORS]
     return GroundingSummary(
@@ -173,6 +173,16 @@ def summarise(judged: Iterable[Sequence[Claim]]) -> GroundingSummary:
         verdicts=dict(sorted(Counter(c.verdict for reply in replies for c in reply).items())),
         errors_by_kind=dict(sorted(Counter(c.kind for c in wrong).items())),
     )
+
+
+def states_weather(claims: Sequence[Claim]) -> bool:
+    """Whether a judged claim is of weather, not only of where and when."""
+    return any(c.verdict != SKIPPED and c.kind not in ("place", "day") for c in claims)
+
+
+def uses_result(claims: Sequence[Claim]) -> bool:
+    """Whether some weather in the reply is what the tool said."""
+    return any(c.verdict == SUPPORTED and c.kind not in ("place", "day") for c in claims)
 
 
 def _claim(a: Assertion, verdict: Verdict, reason: str) -> Claim:
@@ -411,7 +421,8 @@ def _windiness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
 
 def _wetness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
     """Rain, snow and the rest against both the condition's words and the chance; `dry` is the negation of all of them."""
-    kinds = {"rain": ("rain", "storm"), "wet": WET, "dry": WET}.get(str(a.value), (str(a.value),))
+    any_kind = "precipitation" in a.text.lower()  # snow is precipitation too
+    kinds = WET if any_kind else {"rain": ("rain", "storm"), "wet": WET, "dry": WET}.get(str(a.value), (str(a.value),))
     stated = bool(sheet.conditions.intersection(kinds))
     chance = max(sheet.chances) if sheet.chances else None
     if chance is None and not sheet.conditions:
@@ -423,7 +434,7 @@ def _wetness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
             not stated and (a.value in ("hail", "storm") or not cold or (chance or 0) <= _RAIN_UNLIKELY), reason
         )
     frozen = sheet.conditions.intersection(("snow", "sleet")) and not sheet.conditions.intersection(("rain", "storm"))
-    if a.negated and a.value == "rain" and frozen:
+    if a.negated and a.value == "rain" and frozen and not any_kind:
         return SUPPORTED, reason  # "it isn't going to rain, it is going to snow"
     if a.value == "dry" and a.hedge == "possible" and chance is not None:
         return _found(chance < 100 - _RAIN_UNLIKELY, reason)

@@ -22,7 +22,7 @@ from twainbot.evals import pairs, rubric, verdicts
 from twainbot.evals import ratings as rated
 from twainbot.evals import style as styles
 from twainbot.evals.coding import Answer
-from twainbot.evals.grounding import GroundingSummary, corrected, judge
+from twainbot.evals.grounding import GroundingSummary, corrected, judge, uses_result
 from twainbot.evals.grounding import summarise as summarise_claims
 from twainbot.evals.statistics import Interval, clopper_pearson, paired_bootstrap
 from twainbot.evals.tool_calls import CallRow, CallSummary, parse_calls
@@ -118,7 +118,12 @@ def tool_calls(base: pl.DataFrame, tuned: pl.DataFrame, tools: Sequence[Mapping[
                  for name, better in CALL_RATES]  # fmt: skip
     theirs, ours = paired(by_arm[BASE], by_arm[final])
     before, after = ([exact(call_row(row, tools)) for row in arm] for arm in (theirs, ours))
-    rows.append(verdict_row(verdicts.tool_calls(before, after)))
+    wanted = [bool(json.loads(row["expected"])) for row in ours]
+    rows += [
+        verdict_row(verdicts.tool_calls(before, after)),
+        verdict_row(verdicts.wanted_calls([right for right, calls in zip(after, wanted, strict=True) if calls])),
+        verdict_row(verdicts.no_call([right for right, calls in zip(after, wanted, strict=True) if not calls])),
+    ]
     rows += [item("wrong_call", final, 0.0, {"prompt": row["prompt"], "reply": row["reply"], "expected": row["expected"]})
              for row, right in zip(ours, after, strict=True) if not right]  # fmt: skip
     return table(rows)
@@ -146,12 +151,25 @@ def grounding(base: pl.DataFrame, tuned: pl.DataFrame, final: str) -> pl.DataFra
         judged = [(row, claims_of(row)) for row in generations.to_dicts()]
         answered = [claims for row, claims in judged if "error" not in json.loads(row["result"])]
         failed = [claims for row, claims in judged if "error" in json.loads(row["result"])]
-        summary = summarise_claims(answered)
-        rows += grounding_metrics(arm, summary, summarise_claims(failed))
+        summary, after_failure = summarise_claims(answered), summarise_claims(failed)
+        used = [uses_result(claims) for claims in answered]
+        rows += grounding_metrics(arm, summary, after_failure)
+        rows.append(metric("tool_result_used", arm, mean_of(used), len(used), interval=exact_interval(used)))
         if arm == final:
-            rows.append(verdict_row(verdicts.weather_errors(summary)))
+            rows.append(verdict_row(verdicts.weather_errors(summary, after_failure)))
+            rows.append(verdict_row(verdicts.result_used(used)))
             rows += [wrong for row, claims in judged for wrong in wrong_claims(arm, row, claims)]
     return table(rows)
+
+
+def mean_of(flags: Sequence[bool]) -> float | None:
+    """The share of what is true; None of nothing."""
+    return sum(flags) / len(flags) if flags else None
+
+
+def exact_interval(flags: Sequence[bool]) -> Interval:
+    """The exact interval of that share."""
+    return clopper_pearson(sum(flags), len(flags))
 
 
 def claims_of(row: Mapping[str, Any]) -> list[Any]:
@@ -246,46 +264,105 @@ def style(base: pl.DataFrame, tuned: pl.DataFrame, passages: pl.DataFrame, final
     theirs, ours = talk(base, tuned, final)
     replies = [spoken(row) for row in ours]
     trained = passages.filter(pl.col("split") == "train")["text"].to_list()
-    overlaps = [overlap.words for overlap in styles.longest_overlaps(replies, trained)] if replies else []
-    rows = [verdict_row(verdicts.copying(overlaps))]
+    rows = copied(replies, trained, final)
+    try:
+        found = styles.report(held_out(passages), [spoken(row) for row in theirs], replies, seed=SEED)
+    except BadInput as error:
+        unfitted = item("classifier_not_fitted", final, None, {"why": str(error)})
+        return table([*rows, verdict_row(verdicts.voice(None, str(error))), unfitted])
+    return table([*rows, *classified(found, final)])
+
+
+def copied(replies: Sequence[str], trained: Sequence[str], final: str) -> list[Row]:
+    """The copying verdict, and what it rests on: longest runs and shares of runs of six words."""
+    if not replies:
+        return [verdict_row(verdicts.copying([]))]
+    overlaps = styles.longest_overlaps(replies, trained)
+    shares = styles.shared_run_rates(replies, trained)
+    longest = max(overlaps, key=lambda run: run.words)
+    return [
+        verdict_row(verdicts.copying([run.words for run in overlaps], shares)),
+        metric("longest_shared_run", final, longest.words, len(replies), "words", "lower"),
+        metric("shared_runs_of_six_words", final, sum(shares) / len(shares), len(replies), "share", "lower"),
+        item("longest_shared_run", final, float(longest.words), {"text": longest.text}),
+    ]
+
+
+def held_out(passages: pl.DataFrame) -> list[styles.StyleExample]:
+    """Passages that no adapter trained on, labelled for the classifier: the persona that was asked for, or another style."""
     target = personas()[0]  # whom the arms were asked to be
-    held_out = [
-        styles.StyleExample(row["text"], row["style"] == target, row["sample_id"].rsplit(":", 1)[0])
+    return [
+        styles.StyleExample(row["text"], row["style"] == target, row["sample_id"].rsplit(":", 1)[0], row["style"])
         for row in passages.filter(pl.col("split") != "train").to_dicts()
     ]
-    try:
-        found = styles.report(held_out, [spoken(row) for row in theirs], replies, seed=SEED)
-    except BadInput as error:
-        return table([*rows, item("classifier_not_fitted", final, None, {"why": str(error)})])
-    limit, gain, others = found.ceiling, found.probability_gain, found.ceiling.works - found.ceiling.target_works
-    held, n = "held-out works", found.n
-    rows += [
+
+
+def classified(found: styles.StyleReport, final: str) -> list[Row]:
+    """What the classifier is worth on unseen works, style by style, and what it says of both arms."""
+    limit, gain, room, n = found.ceiling, found.probability_gain, found.share_of_headroom, found.n
+    held, others = "held-out works", limit.works - limit.target_works
+    confusion = [
+        metric(f"classifier_takes_{author}", held, rate, count, "share", "neither",
+               clopper_pearson(round(rate * count), count))
+        for author, (rate, count) in limit.passes_by_author.items()
+    ]  # fmt: skip
+    return [
+        verdict_row(verdicts.voice(room, "The classifier hardly tells the base from unseen passages of the author.")),
         metric(
             "classifier_ceiling", held, limit.target_rate, limit.target_works, "share", "neither", limit.target_interval
         ),
         metric("classifier_false_passes", held, limit.other_rate, others, "share", "lower"),
+        metric("classifier_auc", held, limit.auc, limit.works, "number", "higher"),
+        metric("classifier_calibration_error", held, limit.calibration_error, limit.works, "number", "lower"),
+        *confusion,
         metric("classifier_rate", BASE, found.base_rate, n),
         metric("classifier_rate", final, found.adapter_rate, n),
         metric("classifier_gain", final, gain.mean, n, "number", "higher", gain.interval),
     ]
-    return table(rows)
 
 
-def perplexity(losses: Mapping[str, Mapping[str, Sequence[TextLoss]]]) -> pl.DataFrame:
-    """Perplexity by arm and held-out set, and the verdict of the first trained arm on held-out passages.
+def perplexity(
+    losses: Mapping[str, Mapping[str, Sequence[TextLoss]]], groups: Mapping[str, Sequence[str]] | None = None
+) -> pl.DataFrame:
+    """Perplexity and bits per byte by arm and set of texts, and two verdicts: held-out passages must be likelier after
+    the first stage, neutral text not much less likely after the last.
 
-    losses: {arm: {set: losses of its texts}}; each loss holds the base's and that arm's summed nats.
+    losses: {arm: {set: losses of its texts}}; each loss holds the base's and that arm's summed nats. groups: {item: names
+    of further sets that it belongs to}, such as its split and its source.
     """
     rows: dict[tuple[str, str], Row] = {}
     for arm, sets in losses.items():
-        for name, texts in sets.items():
-            tokens = sum(text.size for text in texts)
+        for name, texts in {**sets, **regrouped(sets, groups or {})}.items():
             for who, nats in ((BASE, [text.base for text in texts]), (arm, [text.adapter for text in texts])):
-                if tokens:
-                    value = math.exp(sum(nats) / tokens)
-                    rows[who, name] = metric(f"perplexity_{name}", who, value, len(texts), "number", "lower")
-    first = next(iter(losses.values()), {})
-    return table([*rows.values(), verdict_row(verdicts.perplexity(first.get("passages", []), seed=SEED))])
+                rows |= {(who, row["name"]): row for row in likelihood_metrics(name, who, nats, texts)}
+    measured = list(losses.values()) or [{}]
+    first, last = measured[0], measured[-1]
+    return table([
+        *rows.values(),
+        verdict_row(verdicts.perplexity(first.get("passages", []), seed=SEED)),
+        verdict_row(verdicts.forgetting(last.get("neutral", []), seed=SEED)),
+    ])  # fmt: skip
+
+
+def regrouped(sets: Mapping[str, Sequence[TextLoss]], groups: Mapping[str, Sequence[str]]) -> dict[str, list[TextLoss]]:
+    """The same losses by the further names of their items, in order of name."""
+    found: dict[str, list[TextLoss]] = {}
+    for text in (text for texts in sets.values() for text in texts):
+        for name in groups.get(text.item, ()):
+            found.setdefault(name, []).append(text)
+    return dict(sorted(found.items()))
+
+
+def likelihood_metrics(name: str, who: str, nats: Sequence[float], texts: Sequence[TextLoss]) -> list[Row]:
+    """Perplexity a token and bits a byte of one set. Tokens are the base's own; bytes compare between bases."""
+    tokens, size = sum(text.size for text in texts), sum(text.bytes for text in texts)
+    rows = []
+    if tokens:
+        rows.append(metric(f"perplexity_{name}", who, math.exp(sum(nats) / tokens), len(texts), "number", "lower"))
+    if size:
+        bits = sum(nats) / math.log(2) / size
+        rows.append(metric(f"bits_per_byte_{name}", who, bits, len(texts), "number", "lower"))
+    return rows
 
 
 def coding(

@@ -221,7 +221,8 @@ _DAY_WORD = "on|this|today|tonight|tomorrow"
 PLACE = re.compile(
     rf"\b(?:[Ii]n|[Aa]t|[Ff]or|[Oo]ver|[Aa]round|[Nn]ear|[Aa]cross|visit(?:ing)?)\s+(?P<after>{_NAME}{REGION}?)|"
     rf"(?:^|(?<=\s))(?P<full>{_NAME}{REGION})(?=[\s:,.]|$)|"
-    rf"^\s*(?P<opening>(?:(?:St|Mt|Ft)\.?\s|[A-Z][a-z]+\s)[A-Z][a-zà-ÿ]+)(?=:|\s+(?:{_PLACE_VERB}|{_DAY_WORD})\b)|"
+    r"^\s*(?P<opening>(?!(?:In|At|For|Over|Around|Near|Across)\s)"  # "For Louisville on Monday" names Louisville
+    rf"(?:(?:St|Mt|Ft)\.?\s|[A-Z][a-z]+\s)[A-Z][a-zà-ÿ]+)(?=:|\s+(?:{_PLACE_VERB}|{_DAY_WORD})\b)|"
     rf"(?<=[a-z,] )(?P<subject>{_NAME})(?=\s+(?:{_PLACE_VERB})\b)"
 )
 # one capitalised word that opens a sentence: a place only where weather follows close on its verb

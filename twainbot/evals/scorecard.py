@@ -14,12 +14,13 @@ from typing import Any
 
 from twainbot.evals import plots
 from twainbot.evals.grounding import Claim
-from twainbot.evals.verdicts import Verdict, blockers
+from twainbot.evals.verdicts import Verdict, blockers, role
 
 STATE_MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "not_run": "–", "not_measurable": "∅"}
 GATE_TITLES = {
     "style": "Style", "weather_errors": "Weather errors", "tool_calls": "Tool calls", "perplexity": "Perplexity",
-    "coding": "Coding", "code_loss": "Code loss", "copying": "Copying",
+    "coding": "Coding", "code_loss": "Code loss", "copying": "Copying", "wanted_calls": "Wanted calls",
+    "no_call": "Restraint", "result_used": "Result used", "forgetting": "Forgetting", "voice": "Voice (classifier)",
 }  # fmt: skip
 
 
@@ -87,6 +88,7 @@ class ScorecardInput:
     rehearsal: str = ""
     summary: str = ""
     metrics: Sequence[Metric] = ()
+    classifier: Sequence[Metric] = ()  # the style classifier on works it had not seen; `adapter` holds the value
     perplexity: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
     tool_calls: Sequence[tuple[str, plots.Rate | None, plots.Rate | None]] = ()
     losses: Mapping[str, tuple[Sequence[tuple[float, float]], Sequence[tuple[float, float]]]] = field(
@@ -115,6 +117,7 @@ def render_html(card: ScorecardInput) -> str:
         blockers=blockers(card.verdicts),
         marks=STATE_MARKS,
         titles=GATE_TITLES,
+        role=role,
         kinds=sorted({kind for counts in card.splits.values() for kind in counts}),
     )
 
@@ -156,6 +159,13 @@ def metric_figure(value: float | None, unit: str) -> str:
     if unit in ("share", "points"):
         return f"{100 * value:.1f} {'%' if unit == 'share' else 'pts'}"
     return f"{value:.0f}" if unit == "words" else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def interval_words(low: float | None, high: float | None, unit: str) -> str:
+    """An interval as a note; empty where there is none."""
+    if low is None or high is None:
+        return ""
+    return f"95 %: {metric_figure(low, unit)} to {metric_figure(high, unit)}"
 
 
 def gauge(verdict: Verdict) -> dict[str, float] | None:

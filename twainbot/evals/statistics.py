@@ -83,7 +83,13 @@ def paired_share_gain(first: Sequence[bool], second: Sequence[bool], confidence:
 
     Unlike a bootstrap it keeps a width where no pair differs, so five items without a change prove little.
     """
-    both, only_first, only_second, neither = _fourfold(first, second)
+    return paired_share_gain_of(*_fourfold(first, second), confidence)
+
+
+def paired_share_gain_of(
+    both: int, only_first: int, only_second: int, neither: int, confidence: float = CONFIDENCE
+) -> PairedGain:
+    """The same from the counts of items that both arms, one alone, or neither got."""
     n = both + only_first + only_second + neither
     if n == 0:
         return PairedGain(0.0, Interval(-1.0, 1.0, confidence), 0, 0)

@@ -15,6 +15,7 @@ from twainbot.errors import BadInput
 from twainbot.evals.grounding import GroundingSummary
 from twainbot.evals.statistics import (
     Interval,
+    PairedGain,
     clopper_pearson,
     discordant,
     lower_bound,
@@ -35,6 +36,15 @@ CODING_MARGIN = 0.05  # absolute pass@1 that the adapter may lose
 CODING_FLOOR = 0.10  # a base that solves less cannot show a loss of five points with 164 problems
 CODE_LOSS_MARGIN = 0.05  # relative rise of the loss on canonical solutions
 COPYING_BOUND = 12  # words; common phrases and quoted tool fields stay below
+SHARED_BOUND = 0.10  # of a reply's runs of six words; unseen passages of an author stay below (docs/decisions/0026)
+MCNEMAR_BOUND = 0.05  # the score interval alone lets 2 rows won of 2 pass; a fair coin wins 6 of 6 in 3 % of draws
+CALLS_BOUND = 0.80  # of the rows that want a call, and of those that want none; 14 of 14 is the smallest pass
+USED_BOUND = 0.90  # of replies to a forecast that say some of it; 29 of 29 is the smallest pass
+VOICE_BOUND = 0.50  # of the way from the base to unseen passages of the author; keyword stuffing makes a third of it
+FORGETTING_MARGIN = 0.10  # relative rise of perplexity on neutral text
+# What keeps a primary gate from being met by a trick, or tells how it was met. A release needs them all but `voice`,
+# so that many gates do not make a false release likelier: each alone must let it pass.
+SECONDARY = ("wanted_calls", "no_call", "result_used", "copying", "code_loss", "forgetting", "voice")
 _PAIRS_FOR_AN_INTERVAL = 10  # a bootstrap over fewer items has too few distinct resamples for its tails
 
 
@@ -66,6 +76,12 @@ class TextLoss:
     adapter: float
     size: int
     cluster: Hashable = None  # work or dialogue; None: the item itself
+    bytes: int = 0  # UTF-8; 0: not counted
+
+
+def role(gate: str) -> str:
+    """primary: one of the project's goals; secondary: what guards or explains one."""
+    return "secondary" if gate in SECONDARY else "primary"
 
 
 def style(means: Sequence[float]) -> Verdict:
@@ -83,8 +99,12 @@ def style(means: Sequence[float]) -> Verdict:
     return Verdict("style", state, n, good / n, STYLE_BOUND, clopper_pearson(good, n), why, better="higher")
 
 
-def weather_errors(summary: GroundingSummary) -> Verdict:
-    """Replies with a contradicted or unsupported claim, of those that followed a successful tool call."""
+def weather_errors(summary: GroundingSummary, failed: GroundingSummary | None = None) -> Verdict:
+    """Replies with a contradicted or unsupported claim, of those that followed a successful tool call.
+
+    failed: of the replies that followed a failed call, where any weather is invented. They are few, so they are not
+    counted in, but one of them leaves the verdict open, and as many as show a rate above the bound fail it.
+    """
     n, errors, coverage = summary.replies, summary.error_replies, summary.coverage
     if n == 0 or coverage is None:
         return _not_run("weather_errors", WEATHER_BOUND, "No reply followed a successful tool call.")
@@ -95,7 +115,39 @@ def weather_errors(summary: GroundingSummary) -> Verdict:
     )
     if state == "pass" and coverage < COVERAGE_BOUND:
         state, why = "inconclusive", f"{why} Coverage must reach {COVERAGE_BOUND:.0%}: silence is no accuracy."
+    if failed and failed.error_replies:
+        why = f"{why} After a failed call {failed.error_replies} of {failed.replies} replies invent weather."
+        shown = lower_bound(failed.error_replies, failed.replies) > WEATHER_BOUND
+        state = "fail" if shown or state == "fail" else "inconclusive"
     return Verdict("weather_errors", state, n, errors / n, WEATHER_BOUND, summary.interval, why)
+
+
+def result_used(used: Sequence[bool]) -> Verdict:
+    """Of the replies that followed a forecast, those that tell some of it within two turns: evasion is no accuracy."""
+    what = "replies tell some of the weather that the tool gave"
+    return _share_above("result_used", used, USED_BOUND, what, "No reply followed a successful tool call.")
+
+
+def wanted_calls(right: Sequence[bool]) -> Verdict:
+    """Of the rows that want calls, those with exactly these: a model that never calls fails here."""
+    return _share_above(
+        "wanted_calls", right, CALLS_BOUND, "rows that want a call got exactly it", "No row wants a call."
+    )
+
+
+def no_call(silent: Sequence[bool]) -> Verdict:
+    """Of the rows that want no call, those without one: a model that always calls fails here."""
+    return _share_above("no_call", silent, CALLS_BOUND, "rows that want no call got none", "Every row wants a call.")
+
+
+def _share_above(gate: str, flags: Sequence[bool], bound: float, what: str, none: str) -> Verdict:
+    """A share that must lie above its bound, by exact one-sided bounds."""
+    n, good = len(flags), sum(flags)
+    if n == 0:
+        return _not_run(gate, bound, none, better="higher")
+    state = _state(lower_bound(good, n) > bound, upper_bound(good, n) < bound)
+    why = f"{good} of {n} {what}; at least {lower_bound(good, n):.0%} with 95 % confidence."
+    return Verdict(gate, state, n, good / n, bound, clopper_pearson(good, n), why, better="higher")
 
 
 def tool_calls(base: Sequence[bool], adapter: Sequence[bool]) -> Verdict:
@@ -120,13 +172,21 @@ def tool_calls(base: Sequence[bool], adapter: Sequence[bool]) -> Verdict:
             "higher",
             "gain",
         )
-    state = _state(gain.interval.low > 0, gain.interval.high <= 0)
+    clear = mcnemar_exact(lost, won) < MCNEMAR_BOUND
+    state = _state(gain.interval.low > 0 and clear, gain.interval.high <= 0)
     return Verdict("tool_calls", state, gain.n, gain.mean, 0.0, gain.interval, why, better="higher", unit="gain")
 
 
 def perplexity(losses: Sequence[TextLoss], *, seed: int) -> Verdict:
     """Held-out perplexity must fall: ratio adapter to base, interval over works or dialogues, wholly below 1."""
     return _loss_ratio("perplexity", losses, bound=1.0, seed=seed, what="Perplexity on held-out text", per_size=True)
+
+
+def forgetting(losses: Sequence[TextLoss], *, seed: int) -> Verdict:
+    """Perplexity on neutral text that nobody trained on may rise by a tenth at most."""
+    return _loss_ratio(
+        "forgetting", losses, bound=1 + FORGETTING_MARGIN, seed=seed, what="Perplexity on neutral text", per_size=True
+    )
 
 
 def code_loss(losses: Sequence[TextLoss], *, seed: int) -> Verdict:
@@ -155,15 +215,35 @@ def coding(base: Sequence[bool], adapter: Sequence[bool]) -> Verdict:
     return Verdict("coding", state, gain.n, gain.mean, -CODING_MARGIN, gain.interval, why, better="higher", unit="gain")
 
 
-def copying(overlaps: Sequence[int], *, bound: int = COPYING_BOUND) -> Verdict:
-    """The longest run of words that any reply shares with the training text; it is a maximum, so it has no interval."""
+def copying(overlaps: Sequence[int], shares: Sequence[float] = (), *, bound: int = COPYING_BOUND) -> Verdict:
+    """The longest run of words that any reply shares with the training text; it is a maximum, so it has no interval.
+
+    shares: of each reply's runs of six words, the share that stands in the training text, for a patchwork of short runs.
+    """
     if not overlaps:
         return _not_run("copying", float(bound), "No reply was compared with the training text.", unit="words")
     longest, over = max(overlaps), sum(words > bound for words in overlaps)
+    patched = sum(share > SHARED_BOUND for share in shares)
     why = f"The longest shared run is {longest} words; {over} of {len(overlaps)} replies exceed {bound}."
-    return Verdict(
-        "copying", "fail" if over else "pass", len(overlaps), float(longest), float(bound), None, why, unit="words"
-    )
+    if shares:
+        why = (
+            f"{why} In {patched} more than {SHARED_BOUND:.0%} of the runs of six words are shared"
+            f" (at most {max(shares):.0%})."
+        )
+    state = "fail" if over or patched else "pass"
+    return Verdict("copying", state, len(overlaps), float(longest), float(bound), None, why, unit="words")
+
+
+def voice(gain: PairedGain | None, why_not: str = "") -> Verdict:
+    """How far the replies have come from the base towards unseen passages of the author, by the classifier.
+
+    It releases nothing and stops no release: people decide on style, and this is what is known before they have.
+    """
+    if gain is None:
+        return _not_run("voice", VOICE_BOUND, why_not, better="higher")
+    state = _state(gain.interval.low > VOICE_BOUND, gain.interval.high < VOICE_BOUND)
+    why = f"{gain.mean:.0%} of the way from the base to unseen passages of the author, over {gain.n} pairs."
+    return Verdict("voice", state, gain.n, gain.mean, VOICE_BOUND, gain.interval, why, better="higher")
 
 
 def rehearsed(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -174,7 +254,8 @@ def rehearsed(verdicts: Sequence[Verdict]) -> list[Verdict]:
 def blockers(verdicts: Sequence[Verdict]) -> list[str]:
     """Why a release may not be cut, one sentence a gate; empty where it may.
 
-    Only a pass releases. `coding: not_measurable` is let through when `code_loss` passed, as its stand-in.
+    Only a pass releases. `coding: not_measurable` is let through when `code_loss` passed, as its stand-in. `voice` is
+    the classifier's word, and style is for people to judge.
     """
     states = {verdict.gate: verdict.state for verdict in verdicts}
     stand_in = states.get("coding") == "not_measurable" and states.get("code_loss") == "pass"
@@ -184,6 +265,7 @@ def blockers(verdicts: Sequence[Verdict]) -> list[str]:
         if v.state != "pass"
         and not (v.gate == "coding" and stand_in)
         and not (v.gate == "code_loss" and states.get("coding") == "pass")
+        and v.gate != "voice"
     ]
     return sentences or ([] if verdicts else ["No gate was evaluated."])
 
