@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
+from training import fence, processes
 from twainbot.errors import Diverged
 
 Report: TypeAlias = Callable[[str], None]
@@ -112,8 +113,20 @@ class DivergenceWatch(TrainerCallback):
         return f"Training diverged at step {step}: loss {loss:.4g}, {why}. Last good checkpoint: {self.checkpoint}. {repair}"
 
 
+class StopSuperseded(TrainerCallback):
+    """Ends a run before its next step once a newer training was ordered in its folder."""
+
+    @override
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Raise Fenced where this one may no longer publish."""
+        fence.check()
+
+
 class KeepBest(TrainerCallback):
-    """Scores the model after every epoch and keeps the adapter with the lowest validation loss in `folder`."""
+    """Scores the model after every epoch and keeps the adapter with the lowest validation loss in `folder`.
+
+    Of several processes the first one does, the others go on to the next step and wait for it there.
+    """
 
     def __init__(self, folder: Path, score: Callable[[], float], report: Report) -> None:
         self.folder = folder
@@ -132,7 +145,8 @@ class KeepBest(TrainerCallback):
         **_: Any,
     ) -> None:
         """Evaluate; save where better than all epochs before. A second call at the same step does nothing."""
-        if model is None or any(entry["step"] == state.global_step for entry in self.evaluations):
+        known = any(entry["step"] == state.global_step for entry in self.evaluations)
+        if model is None or known or not processes.first():
             return
         loss = self.score()
         epoch = round(float(state.epoch or 0.0), 3)
@@ -164,7 +178,10 @@ class SealCheckpoints(TrainerCallback):
 
     @override
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Note every file's size."""
+        """Note every file's size, once every process has written its own."""
+        processes.wait()
+        if not processes.first():
+            return
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
         (folder / "sealed.json").write_text(json.dumps(sizes))
