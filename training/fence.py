@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 from twainbot.errors import Fenced
 
@@ -88,11 +87,11 @@ def publishing(out: Path) -> Iterator[None]:
     working.unlink(missing_ok=True)
 
 
-def check_published(out: Path, record: dict[str, Any]) -> None:
-    """Raise Fenced where `out` no longer holds this record's training, or a newer one was ordered since."""
+def check_published(out: Path, token: str | None) -> None:
+    """Raise Fenced unless what lies in `out` was published under this token and nothing was ordered there since."""
     path = out / "record.json"
     there = json.loads(path.read_text(encoding="utf-8")).get("token") if path.is_file() else None
-    if _marks(out) or there != record.get("token"):
+    if _marks(out) or there != token:
         raise Fenced(_sentence(out))
 
 
