@@ -7,6 +7,7 @@ no parent's death reaches it, and the token that it was ordered under keeps it f
 
 from __future__ import annotations
 
+import importlib
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -47,10 +48,10 @@ class RayTrainer(Trainer):
 def client(address: str) -> Any:
     """dagster-ray's Pipes client. Raises BadUse, naming the extra, where it is not installed."""
     try:
-        from dagster_ray import PipesRayJobClient
+        dagster_ray = importlib.import_module("dagster_ray")
     except ImportError as error:
         raise BadUse("The trainer `ray` needs dagster-ray. Install the extra: pip install -e '.[ray]'.") from error
-    return PipesRayJobClient(address=address or None)
+    return dagster_ray.PipesRayJobClient(address=address or None)
 
 
 def ray_trainer(launcher: list[str], environment: Mapping[str, str]) -> RayTrainer:

@@ -136,6 +136,14 @@ class KeepBest(TrainerCallback):
         self.evaluations: list[dict[str, float]] = json.loads(self.noted.read_text()) if self.noted.is_file() else []
 
     @override
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        """Make up for the evaluation of an epoch whose last checkpoint was written before the run was cut off."""
+        if state.global_step and float(state.epoch or 0.0).is_integer():
+            self.on_epoch_end(args, state, control, model=model)
+
+    @override
     def on_epoch_end(
         self,
         args: TrainingArguments,

@@ -66,7 +66,7 @@ def recipe(folder):
     raw["sft"].update(
         sequence_length=640, micro_batch=1, effective_batch=4, epochs=2, max_steps=None, checkpoint_steps=1
     )
-    raw["preference"].update(micro_batch=2, effective_batch=4, epochs=1, max_steps=None, checkpoint_steps=50)
+    raw["preference"].update(micro_batch=2, effective_batch=4, epochs=1, max_steps=None, max_rows=None)
     path = folder / "tiny" / "several.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(raw))
