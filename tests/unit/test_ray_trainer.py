@@ -108,39 +108,25 @@ def cluster():
     pytest.importorskip("ray.dashboard.dashboard", reason="ray is installed without its job server (ray[default])")
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # Ray's sockets allow for no long path
     gcs, dashboard, client, agent, *_ = free_ports(6)
-    environment = {**os.environ, **QUIET}
-    line = [
-        sys.executable,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--head",
-        "--block",
-        "--num-cpus=2",
-        "--disable-usage-stats",
-    ]
-    line += [
-        "--node-ip-address=127.0.0.1",
-        f"--port={gcs}",
-        "--dashboard-host=127.0.0.1",
-        f"--dashboard-port={dashboard}",
-    ]
+    line = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--num-cpus=2", "--disable-usage-stats"]
+    line += ["--node-ip-address=127.0.0.1", f"--port={gcs}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
     line += [f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}", "--min-worker-port=30002"]
     line += ["--max-worker-port=30200", "--object-store-memory=100000000", f"--temp-dir={folder}"]
-    head = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with pytest.MonkeyPatch.context() as patched:
         for name, value in QUIET.items():
             patched.setenv(name, value)
         try:
+            started = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+            assert started.returncode == 0, started.stdout + started.stderr
             _wait_for(dashboard)
             yield f"http://127.0.0.1:{dashboard}"
         finally:
-            head.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                head.communicate(timeout=30)
-            for pid in processes_of(folder):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            # not `ray stop`, which would end every cluster of this machine
+            for sign in (signal.SIGTERM, signal.SIGKILL):
+                for pid in processes_of(folder):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, sign)
+                time.sleep(2)
             shutil.rmtree(folder, ignore_errors=True)
 
 
