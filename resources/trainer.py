@@ -63,6 +63,8 @@ class Trainer(dg.ConfigurableResource[None]):
         out = out_dir.resolve()
         with trouble.alone(out):  # one that is on here is waited for, not superseded
             token = fence.order(out)
+            for left in (*out.glob(".messages-*"), *out.glob(".failure-*")):  # by runs that were killed
+                left.unlink(missing_ok=True)
         arguments = Arguments(recipe_path.resolve(), data_dir.resolve(), base_dir.resolve(), out, start, token)
         self._run(context, stage, arguments)
         found = record.read(out)
@@ -93,7 +95,13 @@ class Trainer(dg.ConfigurableResource[None]):
 
     def _outside(self, context: dg.AssetExecutionContext, stage: str, arguments: Arguments) -> None:
         """Run the stage in a process that is not this one, to its end. Raises where that is a bad one."""
-        dg.PipesSubprocessClient(env=self.environment()).run(context=context, command=self.command(stage, arguments))
+        # By environment and a file in the out folder: a launcher may run the stage where this machine's /tmp is not.
+        pipes = dg.PipesSubprocessClient(
+            env=self.environment(),
+            context_injector=dg.PipesEnvContextInjector(),
+            message_reader=dg.PipesFileMessageReader(str(arguments.out / f".messages-{arguments.token}")),
+        )
+        pipes.run(context=context, command=self.command(stage, arguments))
 
     def environment(self) -> dict[str, str]:
         """What the child needs beyond this process's environment: the packages from any folder, no Hub, its threads."""
