@@ -140,7 +140,7 @@ def test_a_late_job_of_an_older_order_does_not_begin(tmp_path):
 def test_a_stopped_training_that_was_superseded_publishes_nothing_when_it_goes_on(tmp_path, root):
     data, out = write_data(tmp_path / "data"), tmp_path / "out"
     raw = yaml.safe_load(TINY.read_text())
-    raw["dapt"].update(max_steps=40, checkpoint_steps=10)
+    raw["dapt"].update(epochs=40, max_steps=40, checkpoint_steps=10)
     config = tmp_path / "tiny" / "longer.yaml"
     config.parent.mkdir()
     config.write_text(yaml.safe_dump(raw))

@@ -172,7 +172,7 @@ def test_a_job_that_cannot_start_is_a_failure(cluster, tmp_path):
 def test_an_interrupted_run_stops_its_job(cluster, tmp_path, root):
     data, out = write_data(tmp_path / "data"), tmp_path / "out"
     raw = yaml.safe_load(TINY.read_text())
-    raw["dapt"].update(max_steps=100_000)
+    raw["dapt"].update(epochs=100_000, max_steps=None)
     config = tmp_path / "tiny" / "endless.yaml"
     config.parent.mkdir()
     config.write_text(yaml.safe_dump(raw))
