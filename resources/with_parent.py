@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from resources.orphan_guard import die_with_parent
+from training.orphan_guard import die_with_parent
 
 
 def main(command: Sequence[str]) -> None:

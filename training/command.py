@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from training import processes
 from twainbot.errors import BadUse, Diverged, TwainBotError
 
-FAILURE = "failure.json"  # in the out folder: class, text and details of the error that ended a run
+FAILURE = "failure.json"  # of a run by hand: class, text and details of the error that ended it
 _PIPES = "DAGSTER_PIPES_CONTEXT"  # set by Dagster for a process that it started
 
 Report: TypeAlias = Callable[[str], None]
@@ -30,6 +31,12 @@ class Arguments:
     base: Path  # base model folder, see base_model.py
     out: Path  # gets adapter/ and record.json
     init_adapter: Path | None = None  # the adapter to continue; none: a new one
+    token: str | None = None  # under which it may publish, see fence.py; none: it orders one itself
+
+    @property
+    def failure(self) -> Path:
+        """Where class and text of the error that ended the run are left. Each ordered run has its own."""
+        return self.out / (f".failure-{self.token}.json" if self.token else FAILURE)
 
 
 def parse(stage: str, argv: Sequence[str] | None = None) -> Arguments:
@@ -41,31 +48,50 @@ def parse(stage: str, argv: Sequence[str] | None = None) -> Arguments:
     parser.add_argument("--base", type=Path, required=True, help="base model folder")
     parser.add_argument("--out", type=Path, required=True, help="folder that gets adapter/ and record.json")
     parser.add_argument("--init-adapter", type=Path, help="adapter folder to continue, by default a new one")
+    parser.add_argument("--token", help="what whoever starts trainings for others ordered this one under")
     found = parser.parse_args(argv)
-    return Arguments(found.config, found.data, found.base, found.out, found.init_adapter)
+    return Arguments(found.config, found.data, found.base, found.out, found.init_adapter, found.token)
 
 
 def run(main: Main, arguments: Arguments) -> int:
     """Run a stage script's `main` as a process: 0 on success, 2 for bad use, 1 for any other error made on purpose.
 
-    Progress goes to Dagster where Dagster started the process, to stderr elsewhere. An error's class and sentence are
-    left in `out/failure.json`, so that the process that waits can raise the same error.
+    Progress goes to Dagster where Dagster started the process, to stderr elsewhere; of several processes the first one
+    speaks. An error's class and sentence are left in the out folder, by whichever process met it, so that the process
+    that waits can raise the same error.
     """
-    (arguments.out / FAILURE).unlink(missing_ok=True)
+    if processes.count() == 1:  # of several a quick one may have failed before a slow one is here
+        arguments.failure.unlink(missing_ok=True)
     warnings.filterwarnings("ignore", category=FutureWarning)  # peft uses names that transformers renames
     try:
-        if _PIPES in os.environ:
+        if not processes.first():
+            main(arguments, _to_nobody)
+        elif _PIPES in os.environ:
             _under_dagster(main, arguments)
         else:
             main(arguments, to_stderr)
     except TwainBotError as error:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        details = error.details if isinstance(error, Diverged) else {}
-        failure = {"error": type(error).__name__, "text": str(error), "details": details}
-        (arguments.out / FAILURE).write_text(json.dumps(failure), encoding="utf-8")
+        _leave(error, arguments.failure)
         to_stderr(str(error))
         return 2 if isinstance(error, BadUse) else 1
+    if processes.first():
+        arguments.failure.unlink(missing_ok=True)
+    processes.leave()
     return 0
+
+
+def _leave(error: TwainBotError, path: Path) -> None:
+    """Written beside and renamed: several processes may fail at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    details = error.details if isinstance(error, Diverged) else {}
+    failure = {"error": type(error).__name__, "text": str(error), "details": details}
+    beside.write_text(json.dumps(failure), encoding="utf-8")
+    beside.replace(path)
+
+
+def _to_nobody(_line: str) -> None:
+    """Progress that the first process already reports."""
 
 
 def to_stderr(line: str) -> None:

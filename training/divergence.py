@@ -20,6 +20,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
+from training import processes
 from training.config import Dapt, Stage
 from twainbot.errors import Diverged
 
@@ -120,8 +121,11 @@ class RisingValidation(TrainerCallback):
         self.judge(state.global_step)
 
     def judge(self, step: int) -> None:
-        """Raise Enough or Diverged where the last evaluation up to `step`, made there, completes the row."""
-        past = [entry for entry in self.evaluations() if entry["step"] <= step]
+        """Raise Enough or Diverged where the last evaluation up to `step`, made there, completes the row.
+
+        The first of several processes, which alone validates, tells the others.
+        """
+        past = processes.told_by_first([entry for entry in self.evaluations() if entry["step"] <= step])
         if not past or past[-1]["step"] != step or not rising([entry["loss"] for entry in past], self.patience):
             return
         best = min(past, key=lambda entry: float(entry["loss"]))

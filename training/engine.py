@@ -11,21 +11,23 @@ import gc
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+from accelerate.data_loader import SeedableRandomSampler
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import Dataset, Sampler
 from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 from typing_extensions import override
 
-from training import attention, divergence, trouble, watch
+from training import attention, divergence, processes, trouble, watch
 from training.config import Lora, Stage
 from training.epoch_scores import Heard
 from training.packing import Batch, Packed, collate, pack, parts
@@ -36,6 +38,7 @@ from training.usage import Usage, UsageWatch
 from twainbot.errors import BadUse, Diverged
 
 LossOf: TypeAlias = Callable[[PeftModel, Batch, Any], Tensor]  # model, batch, trained tokens of the whole step
+_SPARE = "spare"  # marks a micro batch that only fills a round of several processes
 _KEPT_CHECKPOINTS = 2  # the newest may be torn by a kill during its writing; then the one before it serves
 
 
@@ -70,8 +73,9 @@ class Fitted:
     best_loss: float
     duration_s: float
     cpu_s: float
-    tokens_per_s: float  # of this process, evaluations after epochs included
+    tokens_per_s: float  # of all processes, evaluations after epochs included
     tokens_per_cpu_s: float
+    processes: int
     resumed_from: int  # step; 0 for a run from the start
     micro_batch: int  # rows at once; below the recipe's where memory ran out
     usage: Usage  # of the machine
@@ -241,13 +245,89 @@ def with_adapter(base: Any, lora: Lora, settings: Stage, init_adapter: Path | No
     return model
 
 
-class Loop(Trainer):
-    """Hugging Face's Trainer with the stage's own loss."""
+class Rounds(Dataset[Any]):
+    """The train lines, and None behind them until every process has a whole micro batch in the last round."""
 
-    def __init__(self, objective: Objective, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(self, lines: Sequence[Any], a_round: int) -> None:
+        self.lines = lines
+        self.size = -(-len(lines) // a_round) * a_round
+
+    def __len__(self) -> int:
+        return self.size
+
+    @override
+    def __getitem__(self, index: int) -> Any:
+        return self.lines[index] if index < len(self.lines) else None
+
+
+class RoundsInOrder(Sampler[int]):
+    """An epoch's lines in the order of a single process, and the empty places after them."""
+
+    def __init__(self, rounds: Rounds, seed: int, epoch: Callable[[], int]) -> None:
+        self.rounds = rounds
+        self.seed = seed
+        self.epoch = epoch  # asked, since accelerate does not pass it on to the sampler of a resumed epoch
+
+    def __len__(self) -> int:
+        return len(self.rounds)
+
+    @override
+    def __iter__(self) -> Iterator[int]:
+        lines = len(self.rounds.lines)
+        shuffled = SeedableRandomSampler(range(lines), data_seed=self.seed)
+        shuffled.set_epoch(self.epoch())
+        yield from shuffled
+        yield from range(lines, len(self.rounds))
+
+
+class Loop(Trainer):
+    """Hugging Face's Trainer with the stage's own loss, the same on one process and on several.
+
+    Several take turns in a step's micro batches. Their gradients are averaged, so each process's part is multiplied
+    by their number; where an epoch ends within a round, what would repeat its first lines counts for nothing.
+    """
+
+    def __init__(self, objective: Objective, lines: Sequence[Any], **arguments: Any) -> None:
+        self.several = processes.count() > 1
+        self.collate = objective.collate
+        args: TrainingArguments = arguments["args"]
+        shown: Any = Rounds(lines, args.per_device_train_batch_size * processes.count()) if self.several else lines
+        super().__init__(
+            train_dataset=shown,
+            data_collator=self._collated if self.several else objective.collate,
+            **arguments,
+        )
+        self.lines = lines
         self.loss_of = objective.loss_of
         self.loss_is_scaled_for_ga = objective.scaled
+        self.part = 1.0  # what a micro batch's loss is multiplied by on one of several processes
+
+    def _collated(self, found: Sequence[Any]) -> Batch:
+        real = [line for line in found if line is not None]
+        batch = self.collate(real or self.lines[:1])
+        return batch if real else {**batch, _SPARE: torch.ones(1)}
+
+    @override
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if not self.several:
+            return super()._get_train_sampler(train_dataset)
+        rounds: Any = self.train_dataset
+        return RoundsInOrder(rounds, int(self.args.data_seed or 0), lambda: int(self.state.epoch or 0))
+
+    @override
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """A step's micro batches of this process, and the trained tokens of all processes' together."""
+        if not self.several:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = list(islice(epoch_iterator, num_batches))
+        real = [batch for batch in batches if _SPARE not in batch]
+        tokens = sum(int((batch["labels"][..., 1:] != IGNORED).sum()) for batch in real)
+        counts = self.accelerator.gather(torch.tensor([[tokens, len(real)]], device=device)).sum(dim=0)
+        share = 1.0 if self.loss_is_scaled_for_ga else len(batches) / int(counts[1])
+        self.part = processes.count() * share
+        return batches, counts[0] / 1
 
     @override
     def compute_loss(
@@ -258,7 +338,26 @@ class Loop(Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The stage's loss of one micro batch."""
-        return self.loss_of(model, inputs, num_items_in_batch)
+        if not self.several:
+            return self.loss_of(model, inputs, num_items_in_batch)
+        batch = {name: value for name, value in inputs.items() if name != _SPARE}
+        return self.loss_of(model, batch, num_items_in_batch) * (0.0 if _SPARE in inputs else self.part)
+
+
+def dealt(settings: Stage, count: int) -> Stage:
+    """The settings with a micro batch that divides each process's share of a step, at most the recipe's.
+
+    Raises BadUse where a step's rows cannot be dealt out evenly.
+    """
+    if settings.effective_batch % count:
+        fewer = max(number for number in range(1, count) if settings.effective_batch % number == 0)
+        raise BadUse(
+            f"effective_batch={settings.effective_batch} rows a step cannot be dealt out evenly to {count} processes. "
+            f"Launch {fewer}, or make it a multiple of {count} in the recipe."
+        )
+    share = settings.effective_batch // count
+    size = max(number for number in range(1, min(share, settings.micro_batch) + 1) if share % number == 0)
+    return settings if size == settings.micro_batch else settings.model_copy(update={"micro_batch": size})
 
 
 def fit(
@@ -267,14 +366,16 @@ def fit(
     """Train the adapter in place; afterwards the model holds the weights of the epoch with the best validation score.
 
     A sealed checkpoint in run.work is resumed from, and ends in the same weights as an uninterrupted run. Where memory
-    runs out, half as many rows at once are tried, once, with as many rows a step. Raises Diverged with the step, the
-    loss and the last good checkpoint, unless the recipe lowers the rate of a DAPT run that spikes.
+    runs out, half as many rows at once are tried, once, with as many rows a step; not by several processes, of which the
+    others would wait. Raises Diverged with the step, the loss and the last good checkpoint, unless the recipe lowers the
+    rate of a DAPT run that spikes.
     """
+    settings = dealt(settings, processes.count())
     begun = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     try:
         return _fit_or_lower(model, lines, settings, planned, objective, run, begun)
     except Exception as error:
-        smaller = _smaller(settings)
+        smaller = _smaller(settings) if processes.count() == 1 else None
         if smaller is None or not trouble.out_of_memory(error):
             raise
     # Outside the clause above, whose traceback would hold the tensors of the step that failed.
@@ -287,11 +388,14 @@ def _fit_or_lower(
     model: PeftModel, lines: Sequence[Any], settings: Stage, planned: Plan, objective: Objective, run: Run,
     begun: dict[str, Tensor],
 ) -> Fitted:  # fmt: skip
-    """Fit; a spike takes the run back to its last good checkpoint at a lower rate, once, where the recipe allows it."""
+    """Fit; a spike takes the run back to its last good checkpoint at a lower rate, once, where the recipe allows it.
+
+    Several processes stop: they would have to agree on files that each of them has just read.
+    """
     try:
         return _fit(model, lines, settings, planned, objective, run)
     except Diverged as error:
-        lowered = divergence.lower_rate(settings, run.work, error)
+        lowered = divergence.lower_rate(settings, run.work, error) if processes.count() == 1 else None
         if lowered is None:
             raise
     run.report(f"{lowered.why} The recipe lowers the rate instead: {lowered.rate:.3g} from step {lowered.from_step} on")
@@ -325,11 +429,11 @@ def _fit(
     tokens_per_step = planned.tokens / planned.epoch_steps
     loop = Loop(
         objective,
+        lines,
         model=model,
         args=_arguments(settings, planned.steps, run),
-        train_dataset=lines,
-        data_collator=objective.collate,
         callbacks=[
+            watch.StopSuperseded(),
             divergence.DivergenceWatch(settings.spike_factor, settings.spike_patience),
             watch.SealCheckpoints(),
             watch.Progress(run.stage, tokens_per_step, run.report),
@@ -350,7 +454,8 @@ def _fit(
         ended_early = enough.why
         run.report(ended_early["why"])
     best.on_epoch_end(loop.args, loop.state, loop.control, model=model)  # killed between last step and evaluation
-    duration, cpu = time.monotonic() - started, time.process_time() - cpu_started
+    processes.wait()  # for what the first one keeps
+    duration, cpu = time.monotonic() - started, processes.total(time.process_time() - cpu_started)
     _load_best(model, run.work / "best")
     seen = tokens_per_step * (loop.state.global_step - first_step)
     return Fitted(
@@ -362,6 +467,7 @@ def _fit(
         cpu_s=round(cpu, 3),
         tokens_per_s=round(seen / duration, 2),
         tokens_per_cpu_s=round(seen / cpu, 2),
+        processes=processes.count(),
         resumed_from=first_step,
         micro_batch=settings.micro_batch,
         usage=usage.usage(),
@@ -373,7 +479,7 @@ def _fit(
 def clear_other_runs(checkpoints: Path, fingerprint: str) -> Path:
     """The checkpoint folder of the run with that fingerprint; those of other data or recipes are removed."""
     mine = checkpoints / fingerprint[:16]
-    if checkpoints.is_dir():
+    if checkpoints.is_dir() and processes.first():  # which holds the folder
         for other in checkpoints.iterdir():
             if other != mine:
                 shutil.rmtree(other, ignore_errors=True)
@@ -383,11 +489,11 @@ def clear_other_runs(checkpoints: Path, fingerprint: str) -> Path:
 
 def _arguments(settings: Stage, steps: int, run: Run) -> TrainingArguments:
     gpu = torch.cuda.is_available()
-    return TrainingArguments(
+    found = TrainingArguments(
         output_dir=str(run.work),
         max_steps=steps,
         per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.accumulation,
+        gradient_accumulation_steps=settings.accumulation // processes.count(),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.scheduler,
         warmup_steps=settings.warmup_steps,
@@ -409,7 +515,10 @@ def _arguments(settings: Stage, steps: int, run: Run) -> TrainingArguments:
         logging_nan_inf_filter=False,  # the default hides the very losses that DivergenceWatch looks for
         report_to="none",
         disable_tqdm=True,
+        ddp_find_unused_parameters=False,  # a stage trains every weight of its adapter in every micro batch
     )
+    found._n_gpu = min(found.n_gpu, 1)  # one process, one GPU: torch's DataParallel would split packed lines
+    return found
 
 
 def _load_best(model: PeftModel, folder: Path) -> None:

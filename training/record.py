@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from training import start
+from training import fence, processes, start
 from training.base_model import describe, file_sha256
 from training.config import Recipe, digest
 from training.engine import Fitted
@@ -101,10 +101,15 @@ def weights_of(adapter: Path) -> Path:
 def publish(model: Any, out: Path, record: dict[str, Any], under: Path | None = None) -> dict[str, Any]:
     """Write `out/adapter/`, then `out/record.json` with the weights' sha256; checkpoints are removed. Returns the record.
 
+    Raises Fenced, with nothing changed, where a newer training was ordered in `out`. Of several processes the first
+    publishes; the others return the record as it is.
+
     `under`: an adapter that was merged into the weights before training; what is published is both together.
     The adapter is written beside and renamed. A kill in between leaves a record that does not fit, which `read`
     refuses, or none; training again repairs it.
     """
+    if not processes.first():
+        return record
     adapter, beside, old = out / "adapter", out / ".adapter-new", out / ".adapter-old"
     for leftover in (beside, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -113,13 +118,14 @@ def publish(model: Any, out: Path, record: dict[str, Any], under: Path | None = 
         start.stack(under, beside)
     (beside / "README.md").unlink(missing_ok=True)  # peft's empty card; the release writes the real one
     _name_base(beside / "adapter_config.json", record)
-    if adapter.exists():
-        adapter.rename(old)
-    beside.rename(adapter)
-    shutil.rmtree(old, ignore_errors=True)
-    finished = {**record, "adapter_sha256": file_sha256(weights_of(adapter))}
-    _write_json(out / "record.json", finished)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    finished = {**record, "adapter_sha256": file_sha256(weights_of(beside)), "token": fence.token()}
+    with fence.publishing(out):
+        if adapter.exists():
+            adapter.rename(old)
+        beside.rename(adapter)
+        shutil.rmtree(old, ignore_errors=True)
+        _write_json(out / "record.json", finished)
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return finished
 
 

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from training import fence, processes
 from twainbot.errors import BadUse, TwainBotError
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")  # CUDA, torch on a CPU, the system
+_HELD = (errno.EWOULDBLOCK, errno.EACCES)  # a file system without locks answers something else
 _NO_SPACE = ("no space left on device", "pytorchstreamwriter failed writing file")  # safetensors and torch.save say so
 
 
@@ -29,11 +31,15 @@ def disk_full(error: BaseException) -> bool:
 
 
 def guarded(main: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """A stage's `main` alone in its out folder, whose want of memory or disk is said in one sentence with the repair."""
+    """A stage's `main` alone in its out folder, whose want of memory or disk is said in one sentence with the repair.
+
+    It publishes under the token that it was given, or orders one of its own.
+    """
 
     @functools.wraps(main)
     def run(arguments: Any, report: Callable[[str], None]) -> dict[str, Any]:
-        with alone(arguments.out):
+        processes.join()
+        with alone(arguments.out), _ordered(arguments):
             try:
                 return main(arguments, report)
             except TwainBotError:
@@ -51,10 +57,11 @@ def guarded(main: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]
 def alone(out: Path) -> Iterator[None]:
     """Hold the folder against a second training, which would remove this one's checkpoints; BadUse where one is on.
 
-    The system lets go with the process, however it ends. Of several processes on several GPUs the first one holds it.
+    The system lets go with the process, however it ends; a stopped one still holds it. Of several processes on several
+    GPUs the first one holds it. A file system without locks, or another machine, leaves it to the fence.
     """
     out.mkdir(parents=True, exist_ok=True)
-    if os.environ.get("RANK", "0") != "0":
+    if not processes.first():
         yield
         return
     handle = os.open(out, os.O_RDONLY)
@@ -62,12 +69,20 @@ def alone(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise BadUse(
-                f"Another training is on in {out}. Wait for it or end it; a training of its own needs another --out."
-            ) from error
+            if error.errno in _HELD:
+                by = fence.ordered_by(out)
+                raise BadUse(
+                    f"Another training is on in {out}. Wait for it or end it{f' ({by})' if by else ''}; "
+                    "a training of its own needs another --out."
+                ) from error
         yield
     finally:
         os.close(handle)
+
+
+def _ordered(arguments: Any) -> contextlib.AbstractContextManager[None]:
+    """Only the process that writes is fenced: the others end with it."""
+    return fence.held(arguments.out, arguments.token) if processes.first() else contextlib.nullcontext()
 
 
 def _sentence(error: BaseException, out: Path) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
+from training import fence, processes
 from training.divergence import replace_json
 from training.epoch_scores import Heard
 
@@ -62,10 +63,20 @@ class Progress(TrainerCallback):
         self.report(f"{where} loss {logs['loss']:.3f} {speed:.0f} tok/s")
 
 
+class StopSuperseded(TrainerCallback):
+    """Ends a run before its next step once a newer training was ordered in its folder."""
+
+    @override
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Raise Fenced where this one may no longer publish."""
+        fence.check()
+
+
 class KeepBest(TrainerCallback):
     """Scores the model after every epoch and keeps the adapter with the lowest validation loss in `folder`.
 
-    listen: what else is asked of the model then; it decides nothing.
+    Of several processes the first one does, the others go on to the next step and wait for it there. listen: what else is
+    asked of the model then; it decides nothing.
     """
 
     def __init__(
@@ -80,14 +91,9 @@ class KeepBest(TrainerCallback):
 
     @override
     def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: Any = None,
-        **_: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
     ) -> None:
-        """A run that was killed after an epoch's last checkpoint and before its evaluation makes up for it."""
+        """Make up for the evaluation of an epoch whose last checkpoint was written before the run was cut off."""
         if state.global_step and float(state.epoch or 0.0).is_integer():
             self.on_epoch_end(args, state, control, model=model)
 
@@ -101,7 +107,8 @@ class KeepBest(TrainerCallback):
         **_: Any,
     ) -> None:
         """Evaluate; save where better than all epochs before. A second call at the same step does nothing."""
-        if model is None or any(entry["step"] == state.global_step for entry in self.evaluations):
+        known = any(entry["step"] == state.global_step for entry in self.evaluations)
+        if model is None or known or not processes.first():
             return
         loss = self.score()
         heard = self.listen() if self.listen else None
@@ -133,7 +140,10 @@ class SealCheckpoints(TrainerCallback):
 
     @override
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Note every file's size."""
+        """Note every file's size, once every process has written its own."""
+        processes.wait()
+        if not processes.first():
+            return
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
         (folder / "sealed.json").write_text(json.dumps(sizes))

@@ -12,7 +12,7 @@
     ├── BudgetExceeded            a generator's forecast or spending passes its budget: what is spent, what is missing
     ├── GateFailed                a blocking gate refused a result before it was committed
     ├── Diverged                  training left the road: step, loss and the last good checkpoint
-    └── Fenced                    the run that tried to commit is no longer alive
+    └── Fenced                    the run that tried to commit is no longer alive, or a newer one took its place
 
 The command line prints `str(error)` and exits with 2 for BadUse, with 1 for the rest; it shows no traceback for these.
 """
@@ -86,4 +86,4 @@ class Diverged(TwainBotError):
 
 
 class Fenced(TwainBotError):
-    """The run that tried to commit is no longer alive, so nothing was written."""
+    """The run that tried to commit is no longer alive or was superseded, so nothing was written."""

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from checks import adapters as gates
-from checks.gates import specs
+from checks.gates import plain, specs
 from resources.alerts import alert
 from resources.folders import Folders
 from resources.lake import Lake, LakeResource, Table
 from resources.tracking import Data, Origin, Tracker
 from resources.trainer import Trainer
-from twainbot.errors import Diverged, TwainBotError
+from training import fence
+from twainbot.errors import Diverged, Fenced, TwainBotError
 from twainbot.provenance import version_of
 from twainbot_assets import keys
 from twainbot_assets.base import MODEL
@@ -77,9 +78,12 @@ def adapter(stage: str) -> dg.AssetsDefinition:
             return adapter_row(opened, base, work / "adapter", record, recipe, stage)
 
         def metadata(made: "pl.DataFrame") -> dict[str, Any]:
+            still_newest(work, made)  # before anything is tracked, and once more right before the commit
             record = gates.record_of(made)
             warned(context, record)
-            return {**track(context, tracker, made, opened), **curve(record), **heard(record)}
+            found = {**track(context, tracker, made, opened), **curve(record), **heard(record)}
+            still_newest(work, made)
+            return found
 
         def refused(error: TwainBotError) -> list[dg.AssetCheckResult]:
             return diverged(context, error)
@@ -87,6 +91,14 @@ def adapter(stage: str) -> dg.AssetsDefinition:
         yield from publish(context, train, gates.GATES, metadata, lambda made: made["fingerprint"][0], refused)
 
     return trained
+
+
+def still_newest(work: Path, made: "pl.DataFrame") -> None:
+    """Fail the step where another training was ordered in the folder since: this one's row is no longer to be committed."""
+    try:
+        fence.check_published(work, gates.record_of(made).get("token"))
+    except Fenced as error:
+        raise plain(error) from error
 
 
 def written(rows: "pl.DataFrame", path: Path) -> None:

@@ -15,7 +15,7 @@ from resources.home import export
 from resources.lake import LakeIOManager, LakeResource
 from resources.sources import Harvest
 from resources.tracking import Tracker
-from resources.trainer import Trainer
+from resources.trainer import trainer_of
 from twainbot_assets import (
     adapters,
     automation,
@@ -80,7 +80,7 @@ defs = dg.Definitions(
         "lake": lake,
         "harvest": harvest,
         "folders": folders,
-        "trainer": Trainer(mode=profile.trainer),
+        "trainer": trainer_of(profile.trainer),
         "tracker": Tracker(
             folder=str(home.own / "mlflow"),
             tracking_uri=os.environ["MLFLOW_TRACKING_URI"],

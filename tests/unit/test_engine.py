@@ -206,6 +206,23 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_by_bit(tmp_path):
     assert [point["loss"] for point in later.loss_curve] == [point["loss"] for point in done.loss_curve]
 
 
+def test_an_epoch_that_was_the_best_is_kept_though_the_run_was_killed_before_its_score_was_written(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill_at_the_first_score():
+        raise Killed
+
+    with pytest.raises(Killed):
+        fitted(tmp_path / "cut", score=kill_at_the_first_score)
+    scores = iter([1.0, 2.0])
+    resumed, done = fitted(tmp_path / "cut", score=lambda: next(scores))
+    scores = iter([1.0, 2.0])
+    whole, _ = fitted(tmp_path / "whole", score=lambda: next(scores))
+    assert [point["loss"] for point in done.evaluations] == [1.0, 2.0]
+    assert torch.equal(adapter_weights(resumed), adapter_weights(whole))
+
+
 def test_the_epoch_with_the_best_score_is_kept_not_the_last(tmp_path):
     scores = iter([1.0, 2.0])
     kept, done = fitted(tmp_path / "two", score=lambda: next(scores))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's pa
 # for a minute.
 PARENT = """
 import os, sys, time
-from resources.orphan_guard import die_with_parent
+from training.orphan_guard import die_with_parent
 guarded, ready = sys.argv[1] == "guarded", sys.argv[2]
 child = os.fork()
 if child == 0:
@@ -94,7 +94,7 @@ def test_a_chain_of_guarded_processes_falls_as_a_whole(tmp_path, root):
 
 def test_a_child_whose_parent_was_gone_already_leaves_with_137(root):
     script = (
-        "import os\nfrom resources import orphan_guard\n"
+        "import os\nfrom training import orphan_guard\n"
         "parents = iter([4711, 1])\norphan_guard.os.getppid = lambda: next(parents)\n"
         "orphan_guard.die_with_parent()\nprint('still here')"
     )
@@ -104,7 +104,7 @@ def test_a_child_whose_parent_was_gone_already_leaves_with_137(root):
 
 def test_importing_the_guard_arms_nothing(root):
     script = (
-        "import ctypes, resources.orphan_guard, resources.with_parent\n"
+        "import ctypes, training.orphan_guard, resources.with_parent\n"
         "armed = ctypes.c_int(-1)\nctypes.CDLL(None).prctl(2, ctypes.byref(armed))\nprint(armed.value)"  # PR_GET_PDEATHSIG
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
