@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from tiny_training import base, write_data
 
-from resources.trainer import Trainer, _failure_of
+from resources.trainer import Trainer, failure_of
 from training import command, record
 from training.command import Arguments
 from training.config import CONFIGS
@@ -72,8 +72,9 @@ def test_a_childs_divergence_comes_back_with_step_loss_and_checkpoint(tmp_path):
     def diverges(_arguments, _report):
         raise Diverged("Training diverged at step 7.", step=7, loss=float("nan"), checkpoint="checkpoint-5", since=6)
 
-    assert command.run(diverges, Arguments(TINY, tmp_path, base(), tmp_path)) == 1
-    found = _failure_of("dapt", tmp_path)
+    arguments = Arguments(TINY, tmp_path, base(), tmp_path)
+    assert command.run(diverges, arguments) == 1
+    found = failure_of("dapt", arguments)
     assert isinstance(found, Diverged)
     assert (str(found), found.step, found.checkpoint, found.since) == (
         "Training diverged at step 7.",
