@@ -51,8 +51,8 @@ OBSERVABLE = frozenset({"single", "clarify", "missing", "follow_up", "thanks", "
 _ONLY_ABOUT = {"parallel": {"general": 1}, "units": {"general": 4, "temperature": 5, "wind": 2}}
 # how questions name the day: share, word. None: no day named, and the call says "today".
 _DAY_WORDS: tuple[tuple[int, str | None], ...] = (
-    (26, "tomorrow"), (13, "tonight"), (10, "today"), (8, "this weekend"), (3, "this afternoon"), (3, "this evening"),
-    (3, "tomorrow morning"), (2, "tomorrow night"), (18, "weekday"), (5, "date"), (9, None),
+    (20, "tomorrow"), (20, "tonight"), (16, "today"), (7, "this weekend"), (2, "this afternoon"), (3, "this evening"),
+    (3, "tomorrow morning"), (2, "tomorrow night"), (14, "weekday"), (5, "date"), (8, None),
 )  # fmt: skip
 # of the small talk: what small models took for a question to the tool comes more often than the rest (weight 1)
 _TOPICS = {"past": 5, "travel": 3, "errand": 3, "capital": 2, "time": 2, "mood": 2, "rain_why": 2, "snow_why": 2}
