@@ -8,8 +8,10 @@ Hugging Face's Trainer rather than TRL's: on a CPU TRL's reaches 0.69 of its spe
 from __future__ import annotations
 
 import gc
+import importlib.util
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -24,7 +26,7 @@ from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainingA
 from transformers.utils import logging as transformers_logging
 from typing_extensions import override
 
-from training import attention, trouble, watch
+from training import attention, auto, machine, trouble, watch
 from training.config import Lora, Stage
 from training.preflight import Plan
 from training.render import IGNORED
@@ -71,6 +73,7 @@ class Fitted:
     tokens_per_cpu_s: float
     resumed_from: int  # step; 0 for a run from the start
     micro_batch: int  # rows at once; below the recipe's where memory ran out
+    peak_memory_bytes: int  # allocated on the GPU, or held by the process on a CPU, since the base was loaded
 
 
 def pack(rows: Sequence[TokenRow], length: int) -> list[Packed]:
@@ -190,35 +193,54 @@ def on_device(batch: Batch, model: torch.nn.Module) -> Batch:
 
 
 def load_base(folder: Path, settings: Stage, seed: int) -> torch.nn.Module:
-    """The frozen base in the recipe's precision, on the GPU where there is one. Seeds torch, for the adapter's start.
+    """The frozen base in the settings' precision, on the GPU where there is one. Seeds torch, for the adapter's start.
 
-    Raises BadUse for bf16 on a CPU without bf16 arithmetic, where it runs 15 times slower than fp32.
+    Raises BadUse for bf16 on a CPU without bf16 arithmetic, where it runs 15 times slower than fp32, and for a
+    quantization whose library is missing.
     """
     torch.manual_seed(seed)
     transformers_logging.disable_progress_bar()
+    machine.forget_peak()
     gpu = torch.cuda.is_available()
     if settings.precision == "bf16" and not gpu and not torch.cpu._is_avx512_bf16_supported():
         raise BadUse(
             "precision=bf16 runs 15 times slower than fp32 on this CPU, which has no bf16 arithmetic. "
-            "Set `precision: fp32` in the recipe, or train on a GPU."
+            "Set `precision: fp32` or `precision: auto` in the recipe, or train on a GPU."
         )
-    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    more: dict[str, Any] = {}
-    if settings.quantization == "nf4":
-        more["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-        )
+    dtype = machine.DTYPES[settings.precision]
+    more = quantized(settings)
     model = attention.load(folder, dtype, **more)
     return model.to("cuda") if gpu and not more else model
 
 
+def quantized(settings: Stage) -> dict[str, Any]:
+    """What loading a base in 4 or 8 bits wants to know beside its dtype; nothing for one as it is."""
+    if settings.quantization == "none":
+        return {}
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BadUse(
+            f"quantization={settings.quantization} packs weights with bitsandbytes, which is not installed. "
+            "Run `pip install 'bitsandbytes>=0.50.2'`, or set `quantization: none` in the recipe."
+        )
+    # bitsandbytes says at every product that it rounds its inputs: that is what it is for.
+    warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")
+    if settings.quantization == "int8":
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=machine.DTYPES[settings.precision],
+        )
+    }
+
+
 def with_adapter(base: Any, lora: Lora, settings: Stage, init_adapter: Path | None) -> PeftModel:
     """The base with a new adapter, or with the adapter of the stage before it, ready to be trained on."""
-    if settings.quantization == "nf4":
-        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=settings.gradient_checkpointing)
+    if settings.quantization != "none":
+        checkpointing = settings.gradient_checkpointing is True
+        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=checkpointing)
     if init_adapter is not None:
         # The default of is_trainable would freeze every weight.
         model = PeftModel.from_pretrained(base, str(init_adapter), is_trainable=True)
@@ -233,7 +255,7 @@ def with_adapter(base: Any, lora: Lora, settings: Stage, init_adapter: Path | No
             task_type="CAUSAL_LM",
         )
         model = get_peft_model(base, shape)
-    if settings.gradient_checkpointing:
+    if settings.gradient_checkpointing is True:
         model.enable_input_require_grads()
     return model
 
@@ -275,7 +297,8 @@ def fit(
         if smaller is None or not trouble.out_of_memory(error):
             raise
     # Outside the clause above, whose traceback would hold the tensors of the step that failed.
-    run.report(f"memory ran out with micro_batch={settings.micro_batch}; once more with {smaller.micro_batch}")
+    run.report(f"memory ran out with micro_batch={settings.rows_at_once}; once more with {smaller.micro_batch}")
+    auto.note(run.work, smaller)
     model.load_state_dict(begun, strict=False)
     model.zero_grad(set_to_none=True)
     gc.collect()
@@ -286,7 +309,7 @@ def fit(
 
 def _smaller(settings: Stage) -> Stage | None:
     """The settings with at most half as many rows at once and as many a step; None where there is one already."""
-    fitting = [size for size in range(1, settings.micro_batch // 2 + 1) if settings.effective_batch % size == 0]
+    fitting = [size for size in range(1, settings.rows_at_once // 2 + 1) if settings.effective_batch % size == 0]
     return settings.model_copy(update={"micro_batch": fitting[-1]}) if fitting else None
 
 
@@ -327,7 +350,8 @@ def _fit(
         tokens_per_s=round(seen / duration, 2),
         tokens_per_cpu_s=round(seen / cpu, 2),
         resumed_from=first_step,
-        micro_batch=settings.micro_batch,
+        micro_batch=settings.rows_at_once,
+        peak_memory_bytes=machine.peak(),
     )
 
 
@@ -347,7 +371,7 @@ def _arguments(settings: Stage, steps: int, run: Run) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(run.work),
         max_steps=steps,
-        per_device_train_batch_size=settings.micro_batch,
+        per_device_train_batch_size=settings.rows_at_once,
         gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.scheduler,
@@ -355,7 +379,7 @@ def _arguments(settings: Stage, steps: int, run: Run) -> TrainingArguments:
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.precision == "bf16",
-        activation_checkpointing=settings.gradient_checkpointing,
+        activation_checkpointing=settings.gradient_checkpointing is True,
         seed=run.seed,
         data_seed=run.seed,
         use_cpu=not gpu,
