@@ -15,9 +15,9 @@ from typing import Any, Generic, TypeVar
 
 from training import forecast, machine, watch
 from training.config import Lora, Stage
-from training.forecast import Memory, Shape, Work
+from training.forecast import Laid, Memory, Shape, Work
 from training.machine import Machine
-from training.preflight import Counted, Plan
+from training.preflight import Plan
 from twainbot.errors import BadUse
 
 AnyStage = TypeVar("AnyStage", bound=Stage)
@@ -42,8 +42,8 @@ def settle(
     settings: AnyStage,
     lora: Lora,
     base: Path,
-    lines: Sequence[Sequence[Counted]],
-    checked: Sequence[Sequence[Counted]],
+    lines: Sequence[Sequence[Laid]],
+    checked: Sequence[Sequence[Laid]],
     planned: Plan,
     folder: Path,
     report: watch.Report,

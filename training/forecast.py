@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from training.config import Lora, Stage
 from training.machine import Linears, Machine, Speed
-from training.preflight import Counted, Plan
+from training.preflight import Plan
+from training.render import IGNORED
 
 _BYTES = {"fp32": 4, "bf16": 2}
 # nf4: half a byte, a byte per 64 weights for their scale, and 4 bytes per 256 scales. int8: a byte; scales per row.
@@ -130,16 +131,26 @@ def shape_of(folder: Path) -> Shape:
     )
 
 
-def work_of(lines: Sequence[Sequence[Counted]], checked: Sequence[Sequence[Counted]], planned: Plan) -> Work:
-    """What a stage sends through the model; a line is the rows that share it."""
-    passes = planned.steps / planned.epoch_steps
+class Laid(Protocol):
+    """What is computed of a row of a line."""
+
+    @property
+    def ids(self) -> list[int]: ...
+    @property
+    def labels(self) -> list[int]: ...
+
+
+def work_of(lines: Sequence[Sequence[Laid]], checked: Sequence[Sequence[Laid]], planned: Plan) -> Work:
+    """What a stage sends through the model; a line is what its rows put into it."""
+    sizes = [sum(len(row.ids) for row in line) for line in lines]
+    trained = [sum(label != IGNORED for row in line for label in row.labels[1:]) for line in lines]
     return Work(
-        width=max(sum(len(row.ids) for row in line) for line in lines),
-        trained=max(sum(row.trained for row in line) for line in lines),
-        tokens=planned.tokens,
-        trained_tokens=planned.trained_tokens,
+        width=max(sizes),
+        trained=max(trained),
+        tokens=sum(sizes),
+        trained_tokens=sum(trained),
         checked_tokens=sum(len(row.ids) for line in checked for row in line),
-        epochs=passes,
+        epochs=planned.steps / planned.epoch_steps,
         evaluations=-(-planned.steps // planned.epoch_steps),
     )
 

@@ -64,7 +64,7 @@ def available() -> int:
 def cgroup_room(membership: Path, root: Path) -> list[int]:
     """Bytes left under each memory limit of the process's cgroups (versions 1 and 2), file cache counted as left."""
     lines = membership.read_text().splitlines() if membership.is_file() else []
-    room = []
+    room: list[int] = []
     for line in lines:
         number, controllers, path = line.split(":", 2)
         unified = number == "0" and not controllers

@@ -166,8 +166,8 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
     each = [[pair] for pair in folded]  # a line holds one pair
-    held_out_sides = [pair.sides for pair in validation.rows]
-    box = auto.settle(STAGE, settings, recipe.lora, arguments.base, each, held_out_sides, planned, work, report)
+    checks = [[fold(pair)] for pair in validation.rows]
+    box = auto.settle(STAGE, settings, recipe.lora, arguments.base, each, checks, planned, work, report)
     settings = box.settings
     base = engine.load_base(arguments.base, settings, recipe.seed)
     model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)

@@ -31,6 +31,9 @@ _CODE = (
     "attention",
     "preflight",
     "start",
+    "auto",
+    "machine",
+    "forecast",
 )  # modules whose text changes what an adapter becomes
 _CODE_OF = {"preference": ("preference_loss",)}  # and those of one stage beside its script
 
