@@ -62,8 +62,9 @@ def settle(
         settings = settings.model_copy(update={"precision": machine.faster(shape.products, here.device)})
     chosen = _fitting(shape, work, settings, lora, here)
     memory = forecast.memory(shape, work, chosen, lora, here)
-    if memory.needed > here.free_bytes and chosen.rows_at_once == 1 and not before:
-        raise BadUse(_refusal(stage, shape, work, chosen, lora, here))
+    least = chosen.model_copy(update={"micro_batch": 1})
+    if forecast.memory(shape, work, least, lora, here).needed > here.free_bytes and not before:
+        raise BadUse(_refusal(stage, shape, work, least, lora, here))
     speed = machine.speed(shape.products, chosen.precision, here.device)
     took_s = forecast.seconds(shape, work, chosen, lora, speed, here.device)
     note(folder, chosen)

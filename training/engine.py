@@ -210,6 +210,10 @@ def load_base(folder: Path, settings: Stage, seed: int) -> torch.nn.Module:
     dtype = machine.DTYPES[settings.precision]
     more = quantized(settings)
     model = attention.load(folder, dtype, **more)
+    for module in model.modules() if settings.quantization == "nf4" else ():
+        # Else bitsandbytes repacks for bf16 whatever is scored on such a CPU, and passes no gradient on from then on.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     return model.to("cuda") if gpu and not more else model
 
 
