@@ -182,9 +182,15 @@ def weights(shape: Shape, settings: Stage) -> int:
 
 
 def seconds(shape: Shape, work: Work, settings: Stage, lora: Lora, speed: Speed, device: str) -> float:
-    """Of the loop with its evaluations.
+    """Of the loop with its evaluations: what it multiplies, and what its element-wise steps move."""
+    moved = work.epochs * work.tokens * shape.layers * _per_token(shape, settings, lora, device) * _MOVES
+    return operations(shape, work, settings, lora) / speed.flops / _REACHED + moved / speed.moved
 
-    A frozen weight costs 2 operations a token forward and 2 for the gradient that passes through it; the adapter's 6.
+
+def operations(shape: Shape, work: Work, settings: Stage, lora: Lora) -> float:
+    """Floating point operations of the loop with its evaluations.
+
+    A frozen weight costs 2 a token forward and 2 for the gradient that passes through it; the adapter's 6.
     Checkpointing does the forward pass twice.
     """
     forward = 2 * (shape.active + shape.adapter(lora)) + 2 * shape.layers * shape.query * work.width
@@ -192,9 +198,7 @@ def seconds(shape: Shape, work: Work, settings: Stage, lora: Lora, speed: Speed,
     head = 2 * shape.hidden * shape.vocabulary
     token = forward * (2 if settings.gradient_checkpointing else 1) + backward
     trained = work.epochs * (work.tokens * token + work.trained_tokens * 2 * head)
-    scored = work.evaluations * work.checked_tokens * (forward + head)
-    moved = work.epochs * work.tokens * shape.layers * _per_token(shape, settings, lora, device) * _MOVES
-    return (trained + scored) / speed.flops / _REACHED + moved / speed.moved
+    return trained + work.evaluations * work.checked_tokens * (forward + head)
 
 
 def _stream(settings: Stage) -> int:
