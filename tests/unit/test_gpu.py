@@ -81,7 +81,7 @@ def measured(folder, monkeypatch, config: Qwen2Config, recipe: Recipe, steps: in
 
 @pytest.mark.gpu
 @pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="no GPU here: tokens/s, MFU and memory of the 1.5B shape not measured"
+    not torch.cuda.is_available(), reason="no GPU here: speed and memory of the 1.5B shape not measured"
 )
 def test_the_recipe_of_one_and_a_half_billion_fits_its_card_as_forecast(tmp_path, monkeypatch, capsys):
     found = measured(tmp_path, monkeypatch, qwen(), load_recipe(QWEN), steps=3)
