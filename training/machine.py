@@ -22,6 +22,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # bf16 rounds; where it is hardly faster, that is for nothing. Between 1 and 1.5 a busy core would decide by chance.
 WORTHWHILE = 1.5
 _PROBE_S = 0.1  # per precision
+_LEAST_CALLS = 5  # of one product: on a busy machine a first one may wait for its turn
 _PROBE_TOKENS = 512  # rows of the probe's products; below some 200 the figures fall
 
 
@@ -121,8 +122,9 @@ def _best(call: Callable[[], object], budget_s: float, device: str) -> float:
     """Seconds of the fastest call within the budget: what slows a call down is another process."""
     with torch.no_grad():
         call()
-        until, best = time.perf_counter() + budget_s, float("inf")
-        while best == float("inf") or time.perf_counter() < until:
+        until, best, calls = time.perf_counter() + budget_s, float("inf"), 0
+        while calls < _LEAST_CALLS or time.perf_counter() < until:
+            calls += 1
             begun = time.perf_counter()
             call()
             if device == "cuda":
