@@ -310,7 +310,7 @@ def test_a_checkpoint_corrupt_at_its_right_size_is_passed_over_and_the_weights_a
         if "validation after epoch" in line:
             raise Killed
 
-    data, recipe = write_data(tmp_path / "data"), changed(tmp_path, effective_batch=2, epochs=3)
+    data, recipe = write_data(tmp_path / "data"), changed(tmp_path, effective_batch=2, epochs=3, checkpoint_steps=1)
     arguments = Arguments(recipe, data, base(), tmp_path / "out")
     with pytest.raises(Killed):
         sft.main(arguments, at_the_end)
