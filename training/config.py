@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from typing_extensions import override
 
-from twainbot.errors import BadConfig, UnknownName
+from twainbot.errors import BadConfig, BadUse, UnknownName
 from twainbot.records import STYLES
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -31,6 +31,7 @@ StageName: TypeAlias = Literal["dapt", "sft", "preference"]
 # Attention and MLP linears only: vLLM, llama.cpp and Ollama load nothing else in an adapter.
 Linear: TypeAlias = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 Share: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
+RowsAtOnce: TypeAlias = Annotated[int, Field(ge=1)] | Literal["auto"]
 
 
 class Section(BaseModel):
@@ -70,15 +71,15 @@ class Stage(Section):
     epochs: int = Field(1, ge=1)
     max_steps: int | None = Field(None, ge=1)  # ends earlier than the epochs would
     sequence_length: int = Field(ge=16)  # of a row; a longer one is left out, or of a passage becomes several
-    micro_batch: int = Field(ge=1)  # rows on the device at once
+    micro_batch: RowsAtOnce  # rows on the device at once; auto: as many as its free memory takes
     effective_batch: int = Field(ge=1)  # rows per optimizer step
     warmup_steps: int = Field(0, ge=0)
     scheduler: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     weight_decay: float = Field(0.0, ge=0.0)
     max_grad_norm: float = Field(1.0, gt=0.0)
-    precision: Literal["fp32", "bf16"] = "fp32"
-    quantization: Literal["none", "nf4"] = "none"  # nf4: 4-bit base, LoRA on top (QLoRA)
-    gradient_checkpointing: bool = False
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"  # auto: bf16 where this machine is faster in it
+    quantization: Literal["none", "nf4", "int8"] = "none"  # the base in 4 or 8 bits, LoRA on top (QLoRA)
+    gradient_checkpointing: bool | Literal["auto"] = False  # auto: only where one row does not fit without
     checkpoint_steps: int = Field(ge=1)  # optimizer steps between checkpoints
     minimum_steps: int = Field(ge=1)  # preflight: fewer optimizer steps than this teach nothing
     truncation_limit: Share = 0.0  # preflight: largest share of rows too long for sequence_length
@@ -91,7 +92,14 @@ class Stage(Section):
     @property
     def accumulation(self) -> int:
         """Micro batches per optimizer step."""
-        return self.effective_batch // self.micro_batch
+        return self.effective_batch // self.rows_at_once
+
+    @property
+    def rows_at_once(self) -> int:
+        """micro_batch as a number. BadUse while it is `auto`: auto.py chooses before anything is loaded."""
+        if self.micro_batch == "auto":
+            raise BadUse("micro_batch=auto is not chosen yet. Call training.auto.settle first, or name a number.")
+        return self.micro_batch
 
     @property
     def shares(self) -> dict[str, dict[str, float]]:
@@ -100,7 +108,7 @@ class Stage(Section):
 
     @model_validator(mode="after")
     def _steps_agree(self) -> Stage:
-        if self.effective_batch % self.micro_batch:
+        if self.micro_batch != "auto" and self.effective_batch % self.micro_batch:
             found = f"effective_batch={self.effective_batch} is no multiple of micro_batch={self.micro_batch}"
             raise ValueError(found)
         if self.max_steps is not None and self.warmup_steps >= self.max_steps:
@@ -252,7 +260,7 @@ class Recipe(Section):
             if squeezed:
                 raise ValueError(
                     f"strategy=merge_new and {squeezed[0]}.quantization={self.stage(squeezed[0]).quantization} contradict "
-                    "each other: an adapter merged into 4-bit weights is rounded away; set quantization: none"
+                    "each other: an adapter merged into weights of so few bits is rounded away; set quantization: none"
                 )
         return self
 

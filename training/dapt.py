@@ -9,7 +9,7 @@ import math
 import sys
 from typing import Any
 
-from training import engine, packing, preflight, record, rows, start
+from training import auto, engine, packing, preflight, record, rows, start
 from training.base_model import describe
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -43,6 +43,9 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # model
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
+    laid, held = ([packing.parts(line) for line in found] for found in (lines, checked))
+    box = auto.settle(STAGE, settings, recipe.lora, arguments.base, laid, held, planned, work, report)
+    settings = box.settings
     base = engine.load_base(arguments.base, settings, recipe.seed)
     model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
 
@@ -65,7 +68,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
         "validation_perplexity_before": math.exp(before),
         "validation_perplexity_after": math.exp(fitted.best_loss),
     }
-    done = record.compose(parents, planned, fitted, metrics)
+    done = record.compose(parents, planned, fitted, metrics, box.record)
     report(f"{STAGE}: validation perplexity {metrics['validation_perplexity_after']:.2f} after")
     return record.publish(model, arguments.out, done, start.merged_before(recipe, arguments.init_adapter))
 

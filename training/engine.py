@@ -8,9 +8,11 @@ Hugging Face's Trainer rather than TRL's: on a CPU TRL's reaches 0.69 of its spe
 from __future__ import annotations
 
 import gc
+import importlib.util
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
@@ -27,7 +29,7 @@ from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainingA
 from transformers.utils import logging as transformers_logging
 from typing_extensions import override
 
-from training import attention, divergence, processes, trouble, watch
+from training import attention, auto, divergence, machine, processes, trouble, watch
 from training.config import Lora, Stage
 from training.epoch_scores import Heard
 from training.packing import Batch, Packed, collate, pack, parts
@@ -81,6 +83,7 @@ class Fitted:
     usage: Usage  # of the machine
     ended_early: dict[str, Any] | None  # why, step, loss, checkpoint: the validation loss kept rising
     lowered: divergence.Lowered | None  # a spike that was answered by a lower rate
+    peak_memory_bytes: int  # allocated on the GPU, or held by the process on a CPU, since the base was loaded
 
 
 @dataclass(frozen=True)
@@ -197,35 +200,58 @@ def on_device(batch: Batch, model: torch.nn.Module) -> Batch:
 
 
 def load_base(folder: Path, settings: Stage, seed: int) -> torch.nn.Module:
-    """The frozen base in the recipe's precision, on the GPU where there is one. Seeds torch, for the adapter's start.
+    """The frozen base in the settings' precision, on the GPU where there is one. Seeds torch, for the adapter's start.
 
-    Raises BadUse for bf16 on a CPU without bf16 arithmetic, where it runs 15 times slower than fp32.
+    Raises BadUse for bf16 on a CPU without bf16 arithmetic, where it runs 15 times slower than fp32, and for a
+    quantization whose library is missing.
     """
     torch.manual_seed(seed)
     transformers_logging.disable_progress_bar()
+    machine.forget_peak()
     gpu = torch.cuda.is_available()
     if settings.precision == "bf16" and not gpu and not torch.cpu._is_avx512_bf16_supported():
         raise BadUse(
             "precision=bf16 runs 15 times slower than fp32 on this CPU, which has no bf16 arithmetic. "
-            "Set `precision: fp32` in the recipe, or train on a GPU."
+            "Set `precision: fp32` or `precision: auto` in the recipe, or train on a GPU."
         )
-    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    more: dict[str, Any] = {}
-    if settings.quantization == "nf4":
-        more["quantization_config"] = BitsAndBytesConfig(
+    dtype = machine.DTYPES[settings.precision]
+    more = quantized(settings)
+    model = attention.load(folder, dtype, **more)
+    for module in model.modules() if settings.quantization == "nf4" else ():
+        # Else bitsandbytes repacks for bf16 whatever is scored on such a CPU, and passes no gradient on from then on.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model.to("cuda") if gpu and not more else model
+
+
+def quantized(settings: Stage) -> dict[str, Any]:
+    """What loading a base in 4 or 8 bits wants to know beside its dtype; nothing for one as it is."""
+    if settings.quantization == "none":
+        return {}
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BadUse(
+            f"quantization={settings.quantization} packs weights with bitsandbytes, which is not installed. "
+            "Run `pip install 'bitsandbytes>=0.50.2'`, or set `quantization: none` in the recipe."
+        )
+    # bitsandbytes says at every product that it rounds its inputs: that is what it is for.
+    warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")
+    if settings.quantization == "int8":
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    return {
+        "quantization_config": BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_compute_dtype=machine.DTYPES[settings.precision],
         )
-    model = attention.load(folder, dtype, **more)
-    return model.to("cuda") if gpu and not more else model
+    }
 
 
 def with_adapter(base: Any, lora: Lora, settings: Stage, init_adapter: Path | None) -> PeftModel:
     """The base with a new adapter, or with the adapter of the stage before it, ready to be trained on."""
-    if settings.quantization == "nf4":
-        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=settings.gradient_checkpointing)
+    if settings.quantization != "none":
+        checkpointing = settings.gradient_checkpointing is True
+        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=checkpointing)
     if init_adapter is not None:
         # The default of is_trainable would freeze every weight.
         model = PeftModel.from_pretrained(base, str(init_adapter), is_trainable=True)
@@ -240,7 +266,7 @@ def with_adapter(base: Any, lora: Lora, settings: Stage, init_adapter: Path | No
             task_type="CAUSAL_LM",
         )
         model = get_peft_model(base, shape)
-    if settings.gradient_checkpointing:
+    if settings.gradient_checkpointing is True:
         model.enable_input_require_grads()
     return model
 
@@ -356,8 +382,9 @@ def dealt(settings: Stage, count: int) -> Stage:
             f"Launch {fewer}, or make it a multiple of {count} in the recipe."
         )
     share = settings.effective_batch // count
-    size = max(number for number in range(1, min(share, settings.micro_batch) + 1) if share % number == 0)
-    return settings if size == settings.micro_batch else settings.model_copy(update={"micro_batch": size})
+    asked = settings.rows_at_once
+    size = max(number for number in range(1, min(share, asked) + 1) if share % number == 0)
+    return settings if size == asked else settings.model_copy(update={"micro_batch": size})
 
 
 def fit(
@@ -379,7 +406,8 @@ def fit(
         if smaller is None or not trouble.out_of_memory(error):
             raise
     # Outside the clause above, whose traceback would hold the tensors of the step that failed.
-    run.report(f"memory ran out with micro_batch={settings.micro_batch}; once more with {smaller.micro_batch}")
+    run.report(f"memory ran out with micro_batch={settings.rows_at_once}; once more with {smaller.micro_batch}")
+    auto.note(run.work, smaller)
     _start_over(model, begun)
     return _fit_or_lower(model, lines, smaller, planned, objective, run, begun)
 
@@ -414,7 +442,7 @@ def _start_over(model: PeftModel, begun: dict[str, Tensor]) -> None:
 
 def _smaller(settings: Stage) -> Stage | None:
     """The settings with at most half as many rows at once and as many a step; None where there is one already."""
-    fitting = [size for size in range(1, settings.micro_batch // 2 + 1) if settings.effective_batch % size == 0]
+    fitting = [size for size in range(1, settings.rows_at_once // 2 + 1) if settings.effective_batch % size == 0]
     return settings.model_copy(update={"micro_batch": fitting[-1]}) if fitting else None
 
 
@@ -469,10 +497,11 @@ def _fit(
         tokens_per_cpu_s=round(seen / cpu, 2),
         processes=processes.count(),
         resumed_from=first_step,
-        micro_batch=settings.micro_batch,
+        micro_batch=settings.rows_at_once,
         usage=usage.usage(),
         ended_early=ended_early,
         lowered=lowered,
+        peak_memory_bytes=machine.peak(),
     )
 
 
@@ -492,7 +521,7 @@ def _arguments(settings: Stage, steps: int, run: Run) -> TrainingArguments:
     found = TrainingArguments(
         output_dir=str(run.work),
         max_steps=steps,
-        per_device_train_batch_size=settings.micro_batch,
+        per_device_train_batch_size=settings.rows_at_once,
         gradient_accumulation_steps=settings.accumulation // processes.count(),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.scheduler,
@@ -500,7 +529,7 @@ def _arguments(settings: Stage, steps: int, run: Run) -> TrainingArguments:
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.precision == "bf16",
-        activation_checkpointing=settings.gradient_checkpointing,
+        activation_checkpointing=settings.gradient_checkpointing is True,
         seed=run.seed,
         data_seed=run.seed,
         use_cpu=not gpu,

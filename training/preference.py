@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import engine, epoch_scores, packing, preference_loss, preflight, record, retention, rows, start
+from training import auto, engine, epoch_scores, packing, preference_loss, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import Preference, load_recipe
@@ -162,6 +162,10 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # model and reference
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
+    each = [[pair] for pair in folded]  # a line holds one pair
+    checks = [[fold(pair)] for pair in validation.rows]
+    box = auto.settle(STAGE, settings, recipe.lora, arguments.base, each, checks, planned, work, report)
+    settings = box.settings
     base = engine.load_base(arguments.base, settings, recipe.seed)
     model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
     train_pairs = with_reference(model, folded, pad_id) if OBJECTIVES[settings.objective].has_reference else folded
@@ -190,7 +194,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
         "validation_accuracy_after": after["accuracy"],
         **retention.earlier_losses(model, STAGE, recipe, arguments.data, tokenizer, template, pad_id),
     }
-    done = record.compose(parents, planned, fitted, metrics)
+    done = record.compose(parents, planned, fitted, metrics, box.record)
     return record.publish(model, arguments.out, done, start.merged_before(recipe, arguments.init_adapter))
 
 

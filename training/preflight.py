@@ -39,8 +39,7 @@ class Counted(Protocol):
 
 def plan(settings: Stage, loaded: Loaded, token_rows: Sequence[Counted], packed_rows: int) -> Plan:
     """Count rows, tokens and optimizer steps of a stage."""
-    batches = math.ceil(packed_rows / settings.micro_batch)
-    epoch_steps = math.ceil(batches / settings.accumulation)
+    epoch_steps = math.ceil(packed_rows / settings.effective_batch)  # whatever goes at once
     steps = epoch_steps * settings.epochs
     return Plan(
         rows=len(loaded.rows),

@@ -33,6 +33,9 @@ _CODE = (
     "preflight",
     "start",
     "divergence",
+    "auto",
+    "machine",
+    "forecast",
 )  # modules whose text changes what an adapter becomes
 _CODE_OF = {"preference": ("preference_loss",)}  # and those of one stage beside its script
 
@@ -59,12 +62,15 @@ def parents(stage: str, recipe: Recipe, table: pl.DataFrame, base: Path, init_ad
     return {**found, "fingerprint": digest(found)}
 
 
-def compose(parents: dict[str, Any], planned: Plan, fitted: Fitted, metrics: dict[str, float]) -> dict[str, Any]:
-    """The record of a stage, all but the adapter's hash."""
+def compose(
+    parents: dict[str, Any], planned: Plan, fitted: Fitted, metrics: dict[str, float], box: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The record of a stage, all but the adapter's hash. box: what auto.py chose and forecast."""
     return {
         **parents,
         "environment": environment(),
         "plan": asdict(planned),
+        **(box or {}),
         **asdict(fitted),
         "metrics": metrics,
     }

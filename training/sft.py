@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from training import engine, epoch_scores, packing, preflight, record, retention, rows, start
+from training import auto, engine, epoch_scores, packing, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -44,6 +44,9 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # model
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
+    laid, held = ([packing.parts(line) for line in found] for found in (lines, checked))
+    box = auto.settle(STAGE, settings, recipe.lora, arguments.base, laid, held, planned, work, report)
+    settings = box.settings
     base = engine.load_base(arguments.base, settings, recipe.seed)
     model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
 
@@ -68,7 +71,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
         "validation_loss_after": fitted.best_loss,
         **retention.earlier_losses(model, STAGE, recipe, arguments.data, tokenizer, template, pad_id),
     }
-    made = record.compose(parents, planned, fitted, metrics)
+    made = record.compose(parents, planned, fitted, metrics, box.record)
     sees = {"passes": planned.steps / planned.epoch_steps, "rows": [asdict(part) for part in rows.seen(chosen, train)]}
     under = start.merged_before(recipe, arguments.init_adapter)
     return record.publish(model, arguments.out, {**made, "seen": sees}, under)

@@ -97,6 +97,19 @@ def test_the_qwen_recipe_is_the_briefs_to_the_letter_and_pins_its_base():
     assert recipe.sft.epochs in (2, 3)
     for stage in (recipe.dapt, recipe.sft):
         assert (stage.sequence_length, stage.effective_batch, stage.precision) == (1024, 128, "bf16")
+        assert stage.gradient_checkpointing is True
+        assert stage.quantization == "none"
+
+
+def test_the_gpt_oss_recipe_fits_its_architecture():
+    recipe = config.load_recipe(config.recipe_path("full", "gpt-oss-20b"))
+    assert (recipe.base.name, recipe.base.template) == ("openai/gpt-oss-20b", "harmony")
+    # its experts are three-dimensional weights: attention has the only linears that a LoRA here could serve
+    assert set(recipe.lora.target_modules) <= {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert {
+        (recipe.stage(stage).micro_batch, recipe.stage(stage).gradient_checkpointing) for stage in config.STAGES
+    } == {(1, True)}
+    assert {recipe.stage(stage).quantization for stage in config.STAGES} == {"none"}  # opened from its own 4 bits
 
 
 def test_a_recipe_says_only_what_differs_from_the_one_that_it_extends(tmp_path):
@@ -142,7 +155,11 @@ def test_accumulation_times_micro_batch_is_the_effective_batch():
         recipe = config.load_recipe(path)
         for stage in config.STAGES:
             section = recipe.stage(stage)
-            assert section.accumulation * section.micro_batch == section.effective_batch
+            # what `auto` may become divides the step too, see test_auto.py
+            sizes = range(1, section.effective_batch + 1) if section.micro_batch == "auto" else [section.micro_batch]
+            for size in (size for size in sizes if section.effective_batch % size == 0):
+                chosen = section.model_copy(update={"micro_batch": size})
+                assert chosen.accumulation * size == section.effective_batch
 
 
 @pytest.mark.parametrize("edited", config.STAGES)

@@ -284,3 +284,53 @@ def test_a_base_with_tied_embeddings_trains_and_its_embeddings_stay_as_they_were
     assert inner.get_input_embeddings().weight is inner.get_output_embeddings().weight
     assert torch.equal(inner.get_input_embeddings().weight, before)
     assert watch.last_sealed(tmp_path) is not None
+
+
+def test_an_adapter_on_tied_embeddings_holds_none_of_them_and_merges(tmp_path):
+    from safetensors import safe_open
+
+    from resources.merging import merge_difference
+
+    tuned, _ = fitted(tmp_path / "run", STAGE.model_copy(update={"epochs": 1}))
+    tuned.save_pretrained(str(tmp_path / "adapter"))
+    with safe_open(tmp_path / "adapter" / "adapter_model.safetensors", "pt") as weights:
+        names = list(weights.keys())
+    assert names
+    assert all(".lora_A." in name or ".lora_B." in name for name in names)
+    assert not [name for name in names if "embed" in name or "lm_head" in name]
+    assert merge_difference(base(), tmp_path / "adapter") < 1e-4
+
+
+@pytest.mark.slow
+def test_a_checkpoint_corrupt_at_its_right_size_is_passed_over_and_the_weights_are_the_same(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def at_the_end(line: str) -> None:
+        if "validation after epoch" in line:
+            raise Killed
+
+    data, recipe = write_data(tmp_path / "data"), changed(tmp_path, effective_batch=2, epochs=3, checkpoint_steps=1)
+    arguments = Arguments(recipe, data, base(), tmp_path / "out")
+    with pytest.raises(Killed):
+        sft.main(arguments, at_the_end)
+    (folder,) = (tmp_path / "out" / "checkpoints").iterdir()
+    newest = watch.last_sealed(folder)
+    weights = newest / "adapter_model.safetensors"
+    torn = bytearray(weights.read_bytes())
+    torn[-4096:] = bytes(4096)
+    weights.write_bytes(torn)
+    resumed = sft.main(arguments, quiet)
+    assert 0 < resumed["resumed_from"] < int(newest.name.split("-")[1])
+    unbroken = sft.main(Arguments(recipe, data, base(), tmp_path / "unbroken"), quiet)
+    assert resumed["adapter_sha256"] == unbroken["adapter_sha256"]
+
+
+def test_a_base_that_lost_its_template_is_refused_with_the_repair(tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(base(), tmp_path / "bald")
+    (tmp_path / "bald" / "chat_template.jinja").unlink()
+    arguments = Arguments(TINY, write_data(tmp_path / "data"), tmp_path / "bald", tmp_path / "out")
+    assert command.run(sft.main, arguments) == 1
+    assert "has lost its chat template chat_template.jinja. Delete it and rematerialize" in capsys.readouterr().err

@@ -123,3 +123,18 @@ def test_a_checkpoint_torn_by_a_kill_is_passed_over(tmp_path):
     assert last_sealed(tmp_path).name == "checkpoint-2"
     (tmp_path / "checkpoint-2" / "adapter_model.safetensors").unlink()
     assert last_sealed(tmp_path) is None
+
+
+def test_a_corrupt_file_of_the_right_size_is_not_resumed_from(tmp_path):
+    for step in (2, 4):
+        checkpoint(tmp_path, step)
+    (tmp_path / "checkpoint-4" / "adapter_model.safetensors").write_bytes(b"xxx\0")  # a block that the disk lost
+    assert last_sealed(tmp_path).name == "checkpoint-2"
+
+
+def test_a_corrupt_checkpoint_that_is_written_anew_is_whole_again(tmp_path):
+    checkpoint(tmp_path, 4)
+    (tmp_path / "checkpoint-4" / "adapter_model.safetensors").write_bytes(b"lost")
+    (tmp_path / "checkpoint-4" / ".sealed.json").write_text("{")  # and a kill within its seal
+    SealCheckpoints().on_save(SimpleNamespace(output_dir=str(tmp_path)), state(4), None)
+    assert last_sealed(tmp_path).name == "checkpoint-4"
