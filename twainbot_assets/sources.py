@@ -88,7 +88,7 @@ def recipe_versions(stage: str) -> dict[str, str]:
     from training.config import load_recipe
 
     profile = current()
-    return {name: load_recipe(recipe_path(profile.name, name)).stage_hash(stage) for name in profile.recipes}
+    return {name: load_recipe(recipe_path(profile.name, name)).stage_hash(stage) for name in profile.trained}
 
 
 def registered(instance: dg.DagsterInstance) -> dict[str, list[str]]:
