@@ -31,6 +31,11 @@ def chat_prompts(limit: int | None = None) -> list[str]:
     return spread(read("chat.yaml")["prompts"], limit)
 
 
+def routing_prompts() -> list[dict[str, Any]]:
+    """Requests for a persona in words that no grammar writes: prompt and who should answer it."""
+    return list(read("routing.yaml")["prompts"])
+
+
 def coding(limit: int | None = None) -> list[dict[str, Any]]:
     """The project's own programming problems, each with a canonical solution."""
     lines = (FOLDER / "coding.jsonl").read_text(encoding="utf-8").splitlines()
@@ -104,6 +109,7 @@ def eval_texts() -> dict[str, str]:
     """
     found = {f"{suite}/{case['id']}": case["prompt"] for suite in ("tool_calls", "grounding") for case in cases(suite)}
     found |= {f"chat/{number}": as_prompt(prompt) for number, prompt in enumerate(chat_prompts())}
+    found |= {f"routing/{case['id']}": case["prompt"] for case in routing_prompts()}
     found |= {f"coding/{task['task_id']}": f"{task['statement']}\n{task['canonical_solution']}" for task in coding()}
     found |= {f"neutral/{number}": text for number, text in enumerate(neutral_text().split("\n\n")) if text.strip()}
     found |= {f"problems/{own.task_id}": own.prompt for own in more_problems()}
