@@ -165,7 +165,9 @@ class EvaluationSettings(Strict):
         default=256, ge=16
     )  # of one solution; all but one of HumanEval's canonical ones are shorter
     perplexity_tokens: int = Field(default=4096, ge=64)
-    personas: int = Field(default=40, ge=1)  # prompts of each kind, and replies and calls, that compare personas' adapters
+    personas: int = Field(
+        default=40, ge=1
+    )  # prompts of each kind, and replies and calls, that compare personas' adapters
     max_new_tokens: int = Field(default=96, ge=8)
     batch_size: int = Field(default=16, ge=1)
 

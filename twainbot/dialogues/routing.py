@@ -23,6 +23,7 @@ from twainbot.evals.statistics import Interval, wilson
 ASKING = ("style_transfer",)  # kinds of dialogue whose prompts say who shall speak
 FORM = "twainbot-router-1"  # what a stored router calls itself
 _AGAIN = "Fit it again: `twainbot run --select adapters/router --force`."
+_NONE_ASKS = "No held-out prompt asks for a persona. Rematerialize splits/ with more style_transfer dialogues."
 _NGRAMS = (2, 4)  # characters within word bounds: names, and parts of names that a user shortens
 
 
@@ -188,3 +189,37 @@ def judge(router: Router, held_out: Sequence[Example]) -> Judged:
     n = len(held_out)
     commonest = max(names.count(name) for name in set(names)) / n
     return Judged(n, right, right / n, wilson(right, n), commonest, 1 / len(router.personas))
+
+
+def fitted_and_judged(
+    dialogues: pl.DataFrame, other_words: Sequence[Mapping[str, Any]]
+) -> tuple[str, list[dict[str, Any]]]:
+    """A router of the training prompts as JSON, and how it did, a row for each set of prompts that ask for somebody.
+
+    dialogues: rows of records.SFT_ROW. other_words: requests that no grammar wrote, as `prompt` and `persona`.
+    """
+    fitted = fit(examples(dialogues.filter(pl.col("split") == "train")))
+    held = examples(dialogues.filter(pl.col("split").is_in(["validation", "test"])))
+    sets = {
+        "held_out": [example for example in held if example.asks],
+        "other_words": [Example(str(row["prompt"]), str(row["persona"]), True) for row in other_words],
+    }
+    text = fitted.to_json()
+    stored, rows = Router.from_json(text), []
+    for name, listed in sets.items():
+        known = [example for example in listed if example.persona in stored.personas]
+        if known:
+            found = judge(stored, known)
+            rows.append({"prompts": name, **row_of(found), "personas": ", ".join(stored.personas)})
+    if not rows:
+        raise BadInput(_NONE_ASKS)
+    return text, rows
+
+
+def row_of(found: Judged) -> dict[str, Any]:
+    """A judgement as plain columns."""
+    return {
+        "n": found.n, "right": found.right, "accuracy": found.accuracy, "low": found.interval.low,
+        "high": found.interval.high, "majority": found.majority, "chance": found.chance,
+        "beats_chance": found.beats_chance,
+    }  # fmt: skip
