@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from checks import adapters, thresholds
 from checks.gates import Finding, Gate
@@ -74,6 +74,7 @@ def stored_whole(rows: pl.DataFrame) -> Finding:
 def compared(rows: pl.DataFrame, begins: str, ends: str) -> Finding:
     """All verdicts of one kind: passed where each passes; a fail is an error, what is open is said."""
     from twainbot.evals.measure import verdict_of
+    from twainbot.evals.verdicts import STATES
 
     found = [verdict_of(payload) for payload in rows.filter(rows["kind"] == "verdict")["payload"].to_list()]
     wanted = [
@@ -81,7 +82,7 @@ def compared(rows: pl.DataFrame, begins: str, ends: str) -> Finding:
         if one.gate.startswith(begins) and one.gate.endswith(ends) and (ends or not one.gate.endswith("_between"))
     ]  # fmt: skip
     states = [one.state for one in wanted]
-    told = ", ".join(f"{states.count(state)} {state.replace('_', ' ')}" for state in dict.fromkeys(states))
+    told = ", ".join(f"{states.count(state)} {state.replace('_', ' ')}" for state in STATES if state in states)
     open_ = [f"{one.gate}: {one.state.replace('_', ' ')}" for one in wanted if one.state != "pass"]
     why = f"{len(wanted)} comparisons: {told}" if wanted else "not run: nothing to compare"
     return Finding(bool(wanted) and not open_, why, len(open_), 0, open_, error="fail" in states)
@@ -104,7 +105,7 @@ PERSONAS = [
 ]  # fmt: skip
 
 
-def payload_of(rows: pl.DataFrame) -> list[dict[str, object]]:
+def payload_of(rows: pl.DataFrame) -> list[dict[str, Any]]:
     """The verdicts of a table in full, to be shown."""
     found = rows.filter(rows["kind"] == "verdict")["payload"].to_list()
     return [json.loads(text) for text in found]

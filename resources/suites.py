@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,11 @@ def cases(suite: str, limit: int | None = None) -> list[dict[str, Any]]:
 def chat_prompts(limit: int | None = None) -> list[str]:
     """Prompts for sample dialogues."""
     return spread(read("chat.yaml")["prompts"], limit)
+
+
+def talk_prompts(kinds: Sequence[str]) -> dict[str, str]:
+    """Prompts of the chat suite of these kinds, by id."""
+    return {entry["id"]: entry["prompt"] for entry in read("chat.yaml")["prompts"] if entry["kind"] in kinds}
 
 
 def routing_prompts() -> list[dict[str, Any]]:

@@ -76,8 +76,7 @@ def said_in(messages: Sequence[Mapping[str, Any]]) -> str:
 
 def neutral_prompts(held: Sequence[Mapping[str, Any]], limit: int) -> list[Prompt]:
     """Prompts that ask for nobody: the chat suite's that need no tool, then held-out small talk, none twice."""
-    asked = [Prompt(f"chat/{entry['id']}", entry["prompt"]) for entry in suites.chat_prompts()
-             if entry["kind"] in NEUTRAL_KINDS]  # fmt: skip
+    asked = [Prompt(f"chat/{name}", text) for name, text in suites.talk_prompts(NEUTRAL_KINDS).items()]
     asked += [Prompt(row["sample_id"], first_prompt(json.loads(row["messages"]))) for row in held]
     once = {prompt.text: prompt for prompt in reversed(asked) if prompt.text and not names_somebody(prompt.text)}
     return list(reversed(once.values()))[:limit]

@@ -89,7 +89,7 @@ class Router:
 
     def routes(self, asked: Sequence[str]) -> list[Route]:
         """Who should answer each prompt, in order."""
-        found = []
+        found: list[Route] = []
         for prompt in asked:
             shares = self.shares(prompt)
             best = int(shares.argmax())
@@ -132,7 +132,7 @@ class Router:
 
 def ngrams_of(text: str) -> list[str]:
     """The character n-grams of a text within word bounds, a space on both sides of a word; a short word counts once."""
-    found = []
+    found: list[str] = []
     for word in text.lower().split():
         padded = f" {word} "
         for size in range(_NGRAMS[0], _NGRAMS[1] + 1):
@@ -205,7 +205,8 @@ def fitted_and_judged(
         "other_words": [Example(str(row["prompt"]), str(row["persona"]), True) for row in other_words],
     }
     text = fitted.to_json()
-    stored, rows = Router.from_json(text), []
+    stored = Router.from_json(text)
+    rows: list[dict[str, Any]] = []
     for name, listed in sets.items():
         known = [example for example in listed if example.persona in stored.personas]
         if known:

@@ -323,14 +323,13 @@ def loss_rows(name: str, texts: Sequence[Text], arms: Sequence[Arm]) -> list[dic
 def routed_rows(name: str, routed: Sequence[Routed], scorers: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Whether a routed reply is more in the style of the persona that was asked for than the base's."""
     gate = f"routed_style_{name}"
-    asked = [each for each in routed if each.prompt.asks in scorers]
+    asked = [(each, each.prompt.asks) for each in routed if each.prompt.asks and each.prompt.asks in scorers]
     if not asked:
         return [not_run(gate, "No held-out prompt asks for a persona that has an adapter and a classifier.")]
-    base, tuned = (
-        [float(scorers[each.prompt.asks]([getattr(each, side_)])[0]) for each in asked] for side_ in ("base", "reply")
-    )
+    base = [float(scorers[persona]([each.base])[0]) for each, persona in asked]
+    tuned = [float(scorers[persona]([each.reply])[0]) for each, persona in asked]
     # two prompts that ask for one persona about two things are two prompts: the words after the asking differ
-    gain = paired_bootstrap(base, tuned, seed=SEED, clusters=[each.prompt.group for each in asked])
+    gain = paired_bootstrap(base, tuned, seed=SEED, clusters=[each.prompt.group for each, _ in asked])
     what = "Mean probability of the persona asked for, routed reply less the base's under the same system prompt"
     rows = [judged(gate, gain, what)]
     for arm, values in ((BASE, base), ("routed", tuned)):
