@@ -147,7 +147,7 @@ def test_a_fail_among_the_comparisons_is_an_error_and_all_passes_pass():
 
 
 def routed(voices: dict[str, str]) -> list[Routed]:
-    """Prompts that ask for Franklin and the satirist, answered by whom the mapping says, beside a base that talks like Twain."""
+    """Prompts that ask for two personas, answered by whom the mapping says, beside a base that talks like Twain."""
     return [
         Routed(Prompt(f"r{n}", f"{opening} like {asks}", asks), voices[asks], voice(voices[asks], n), voice("twain", n))
         for n, opening in enumerate(OPENINGS)
