@@ -185,7 +185,7 @@ def exactness_lines(base: Path, data: Path) -> list[Line]:
     import torch
 
     from benchmarks.training_sides import RECIPE, rows_of
-    from training import engine, packing
+    from training import engine, losses, packing
     from training.base_model import describe
     from training.config import load_recipe
 
@@ -196,15 +196,15 @@ def exactness_lines(base: Path, data: Path) -> list[Line]:
     for how in ("sdpa_by_row", "sdpa", "eager"):
         model.get_base_model().set_attn_implementation(how)
         with torch.no_grad():
-            alone = torch.cat([engine.token_nll(model, packing.collate([[row]], pad_id))[0][0] for row in rows])
+            alone = torch.cat([losses.token_nll(model, packing.collate([[row]], pad_id))[0][0] for row in rows])
             ordered = [part.row for part in packing.parts(rows)]
             order = [rows.index(row) for row in ordered]
             sizes = torch.tensor([row.trained for row in rows])
             starts = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)])
             wanted = torch.cat([alone[starts[place] : starts[place + 1]] for place in order])
-            packed = engine.token_nll(model, packing.collate([rows], pad_id))[0][0]
+            packed = losses.token_nll(model, packing.collate([rows], pad_id))[0][0]
             batch = packing.collate([[row] for row in rows], pad_id)
-            padded = engine.token_nll(model, batch)[0].sum() / sizes.sum()
+            padded = losses.token_nll(model, batch)[0].sum() / sizes.sum()
         apart = float((packed - wanted).abs().max())
         mean = float((packed.sum() / sizes.sum() - wanted.mean()).abs())
         lines += [

@@ -68,7 +68,7 @@ def rows_of(shape: str, base: Path, data: Path, steps: int, count: int) -> list[
 
 def stage(shape: str, rows: Sequence[Any], base: Path, out: Path) -> tuple[int, float, float, float]:
     """The project's loop: engine.fit, nothing scored, one checkpoint at the end as the Trainer saves one."""
-    from training import engine, packing, preflight
+    from training import engine, losses, packing, preflight
     from training.base_model import describe
     from training.config import load_recipe
     from training.rows import Loaded
@@ -83,7 +83,7 @@ def stage(shape: str, rows: Sequence[Any], base: Path, out: Path) -> tuple[int, 
     planned = preflight.plan(settings, Loaded(list(rows)), rows, len(lines))
     model = engine.with_adapter(engine.load_base(base, settings, recipe.seed), recipe.lora, settings, None)
     objective = engine.Objective(
-        collate=lambda batch: packing.collate(batch, pad_id), loss_of=engine.token_loss(), scaled=True, score=float
+        collate=lambda batch: packing.collate(batch, pad_id), loss_of=losses.token_loss(), scaled=True, score=float
     )
     (out / "work").mkdir()
     fitted = engine.fit(model, lines, settings, planned, objective, engine.Run("sft", 1, out / "work", quiet))

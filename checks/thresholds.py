@@ -40,3 +40,7 @@ MIN_STRATUM = 30  # strata with fewer samples cannot hit a share and are reporte
 # adapters
 MIN_IMPROVEMENT = 0.0  # validation loss must fall at all; how much is the scorecard's business
 MAX_LORA_RANK = 16  # vLLM's default
+
+# mixtures
+MAX_IDENTITY_DIFFERENCE = 1e-5  # of logits: what fp32 sums in another order differ by
+MAX_LOST_SHARE = 0.5  # of the weighted sum's squared norm; measured figures stand in docs/benchmarks.md, Personas

@@ -181,14 +181,26 @@ class LanguageModel:
     def answer_loss(
         self, conversations: Sequence[tuple[Sequence[Message], Tools | None]], *, adapter: bool = True
     ) -> Likelihood:
-        """Likelihood of what the assistant says in finished conversations, given as (messages, tools)."""
+        """Likelihood of what the assistant says in finished conversations together, given as (messages, tools)."""
+        parts = self.answer_losses(conversations, adapter=adapter)
+        return Likelihood(
+            sum(part.nll for part in parts), sum(part.tokens for part in parts), sum(part.bytes for part in parts)
+        )
+
+    def answer_losses(
+        self, conversations: Sequence[tuple[Sequence[Message], Tools | None]], *, adapter: bool = True
+    ) -> list[Likelihood]:
+        """Likelihood of what the assistant says in each finished conversation, in order."""
         from training.render import render
         from training.rows import TokenRow
 
         rows = [TokenRow(*render(messages, tools, self.tokenizer, self.template)) for messages, tools in conversations]
-        spoken = [message.get("content") or "" for messages, _ in conversations for message in _assistant(messages)]
-        nll, tokens = sum(self._score(rows, adapter)), sum(row.trained for row in rows)
-        return Likelihood(nll, tokens, sum(len(text.encode()) for text in spoken))
+        spoken = [
+            sum(len((message.get("content") or "").encode()) for message in _assistant(messages))
+            for messages, _ in conversations
+        ]
+        scores = self._score(rows, adapter)
+        return [Likelihood(nll, row.trained, size) for nll, row, size in zip(scores, rows, spoken, strict=True)]
 
     def completion_nll(
         self, prompts: Sequence[str], completions: Sequence[str], *, adapter: bool = True

@@ -2,7 +2,9 @@
 
     python -m resources.merging RECIPE --base DIR --adapter twain=DIR --adapter franklin=DIR --out DIR
 
-Mixing is peft's `add_weighted_adapter` with `svd` or `cat` only: the other ways average the two factors apart.
+Mixing is peft's `add_weighted_adapter` with `cat`, and `svd` on what that gives; its other ways average the two factors
+apart. peft's own `svd` multiplies the factors out first: hundreds of decompositions of whole weight matrices, where the
+factors' own have the summed rank.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from training.config import Recipe
 
+SUM = "sum"  # the adapter at the summed rank, while the one at the recipe's is made of it
 PROBE = "The river was high, and the forecast was higher. What is the weather in Hannibal tomorrow?"
 
 
@@ -49,6 +53,7 @@ def mix(base: Path, adapters: Mapping[str, Path], out: Path, recipe: Recipe) -> 
     """
     from training import record, start
     from training.base_model import describe
+    from training.config import digest
 
     wanted, info = recipe.mix, describe(base)
     if wanted is None or set(adapters) != set(wanted.adapters):
@@ -61,9 +66,7 @@ def mix(base: Path, adapters: Mapping[str, Path], out: Path, recipe: Recipe) -> 
     rank = _rank(recipe, {name: start.adapter_config(adapters[name])["r"] for name in names})
     weights = [wanted.adapters[name] for name in names]
     model = _with_all(base, {name: adapters[name] for name in names})
-    model.add_weighted_adapter(
-        names, weights, "default", combination_type=wanted.combination, svd_rank=rank, svd_full_matrices=False
-    )
+    add_up(model, names, weights, wanted.combination, rank)
     lost = lost_share(model, names, weights)
     for name in names:
         model.delete_adapter(name)
@@ -72,14 +75,74 @@ def mix(base: Path, adapters: Mapping[str, Path], out: Path, recipe: Recipe) -> 
         "recipe": f"{recipe.profile}/{recipe.name}",
         "base": info.name,
         "base_revision": info.revision,
+        "base_sha256": digest(info.files),
         "tokenizer_sha256": info.files["tokenizer.json"],
+        "template": info.template,
+        "template_sha256": info.template_sha256,
+        "config_sha256": mix_hash(recipe),
+        "code_sha256": record.file_sha256(Path(__file__)),
         "mix": wanted.model_dump(mode="json"),
         "parents": {name: record.file_sha256(record.weights_of(adapters[name])) for name in names},
-        "rank": rank,
-        "lost_share": lost,
     }
+    made |= {"fingerprint": digest(made), "rank": rank, "lost_share": lost}
     out.mkdir(parents=True, exist_ok=True)
     return record.publish(model, out, made)
+
+
+def add_up(model: Any, names: Sequence[str], weights: Sequence[float], combination: str, rank: int) -> None:
+    """Give the model the adapter `default`: the weighted sum of the named ones, exactly (`cat`) or at `rank` (`svd`)."""
+    if combination == "cat":
+        model.add_weighted_adapter(list(names), list(weights), "default", combination_type="cat")
+        return
+    model.add_weighted_adapter(list(names), list(weights), SUM, combination_type="cat")
+    model.add_adapter("default", replace(model.peft_config[SUM], r=rank, lora_alpha=rank))
+    for module in model.modules():
+        if hasattr(module, "lora_A") and SUM in module.lora_A:
+            up, down = module.lora_B[SUM].weight * module.scaling[SUM], module.lora_A[SUM].weight
+            mixed_up, mixed_down = best_factors(up, down, rank)
+            module.lora_B["default"].weight.data.copy_(mixed_up)
+            module.lora_A["default"].weight.data.copy_(mixed_down)
+    model.delete_adapter(SUM)
+
+
+def best_factors(up: Tensor, down: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """(out, rank) and (rank, in) whose product comes nearest to that of `up` (out, R) and `down` (R, in)."""
+    import torch
+
+    left, inner = torch.linalg.qr(up.detach().double())
+    right, outer = torch.linalg.qr(down.detach().double().T)
+    u, s, v = torch.linalg.svd(inner @ outer.T)  # (R, R): the product's singular values are those of its core
+    kept = min(rank, len(s))
+    mixed_up, mixed_down = up.new_zeros(up.shape[0], rank), up.new_zeros(rank, down.shape[1])
+    root = s[:kept].sqrt()
+    mixed_up[:, :kept] = (left @ u[:, :kept] * root).to(up.dtype)
+    mixed_down[:kept] = (root[:, None] * (v[:kept] @ right.T)).to(up.dtype)
+    return mixed_up, mixed_down
+
+
+def mix_hash(recipe: Recipe) -> str:
+    """64 hex digits over what a mixture reads of its recipe: `mix`, and the shape under `lora`."""
+    from training.config import digest
+
+    shaped = recipe.mix.model_dump(mode="json") if recipe.mix else None
+    return digest({"mix": shaped, "lora": recipe.lora.model_dump(mode="json")})
+
+
+def identity_difference(base: Path, adapter: Path, combination: str) -> float:
+    """Largest absolute difference of logits between an adapter and half of it added to half of it, in fp32."""
+    import torch
+
+    from resources.tokenizer import load_tokenizer
+    from training import start
+
+    ids = torch.tensor([load_tokenizer(base).encode(PROBE).ids])
+    model = _with_all(base, {"one": adapter, "same": adapter})
+    with torch.inference_mode():
+        alone = model(input_ids=ids).logits
+        add_up(model, ["one", "same"], [0.5, 0.5], combination, start.adapter_config(adapter)["r"])
+        model.set_adapter("default")
+        both = model(input_ids=ids).logits
+    return float((alone - both).abs().max())
 
 
 def lost_share(model: Any, names: Sequence[str], weights: Sequence[float]) -> float:

@@ -1,10 +1,14 @@
 """One base, an adapter per persona, and for each request the right one. Choosing is twainbot/dialogues/routing's.
 
+    python -m resources.routing --base DIR --adapter twain=DIR --adapter franklin=DIR --router FILE "PROMPT" ...
+
 Adapters are switched, never merged: a reply is the one that its persona's adapter gives alone.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from twainbot.dialogues import prompts
 from twainbot.dialogues.routing import Route, Router, first_prompt
-from twainbot.errors import UnknownName
+from twainbot.errors import BadInput, BadUse, TwainBotError, UnknownName
 
 if TYPE_CHECKING:
     from resources.language_model import LanguageModel, Message, Tools
@@ -109,3 +113,48 @@ def with_system(conversation: Sequence[Message], persona: str) -> list[Message]:
     if (conversation and conversation[0]["role"] == "system") or persona not in prompts.personas():
         return list(conversation)
     return [{"role": "system", "content": prompts.system_prompt(persona)}, *conversation]
+
+
+def read_router(file: Path) -> Router:
+    """The router in a file that `adapters/router` published. Raises BadInput where there is none."""
+    try:
+        return Router.from_json(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"{file} cannot be read as a router: {error}. `adapters/router` says where its file lies."
+        ) from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """A reply to each prompt, with who gave it: 0, 1 for what cannot be loaded, 2 for bad use."""
+    given = parse(argv)
+    pairs = [text.partition("=") for text in given.adapter]
+    try:
+        router = read_router(given.router) if given.router else None
+        model = RoutedModel.load(given.base, {name: Path(folder) for name, _, folder in pairs}, router)
+        talks: list[list[Message]] = [[{"role": "user", "content": prompt}] for prompt in given.prompt]
+        who = [given.persona] * len(talks) if given.persona else None
+        for reply in model.generate(talks, personas=who, max_new_tokens=given.max_new_tokens):
+            print(f"{reply.persona}: {reply.text}")
+    except TwainBotError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, BadUse) else 1
+    return 0
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line's base, adapter (a list of PERSONA=DIR), router, persona and prompts; exits with 2 for a bad one."""
+    parser = argparse.ArgumentParser(prog="python -m resources.routing")
+    parser.add_argument("prompt", nargs="+", help="each is answered apart")
+    parser.add_argument("--base", type=Path, required=True, help="base model folder")
+    parser.add_argument("--adapter", action="append", default=[], metavar="PERSONA=DIR", help="once per persona")
+    parser.add_argument(
+        "--router", type=Path, help="router.json of adapters/router; without it the first persona answers"
+    )
+    parser.add_argument("--persona", help="who answers, whatever the router says; __base__ for no adapter")
+    parser.add_argument("--max-new-tokens", type=int, default=96)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,16 @@ def cases(suite: str, limit: int | None = None) -> list[dict[str, Any]]:
 def chat_prompts(limit: int | None = None) -> list[str]:
     """Prompts for sample dialogues."""
     return spread(read("chat.yaml")["prompts"], limit)
+
+
+def talk_prompts(kinds: Sequence[str]) -> dict[str, str]:
+    """Prompts of the chat suite of these kinds, by id."""
+    return {entry["id"]: entry["prompt"] for entry in read("chat.yaml")["prompts"] if entry["kind"] in kinds}
+
+
+def routing_prompts() -> list[dict[str, Any]]:
+    """Requests for a persona in words that no grammar writes: prompt and who should answer it."""
+    return list(read("routing.yaml")["prompts"])
 
 
 def coding(limit: int | None = None) -> list[dict[str, Any]]:
@@ -118,6 +129,7 @@ def eval_texts() -> dict[str, str]:
     """
     found = {f"{suite}/{case['id']}": case["prompt"] for suite in ("tool_calls", "grounding") for case in cases(suite)}
     found |= {f"chat/{number}": as_prompt(prompt) for number, prompt in enumerate(chat_prompts())}
+    found |= {f"routing/{case['id']}": case["prompt"] for case in routing_prompts()}
     found |= {f"coding/{task['task_id']}": f"{task['statement']}\n{task['canonical_solution']}" for task in coding()}
     found |= {f"neutral/{number}": text for number, text in enumerate(neutral_text().split("\n\n")) if text.strip()}
     found |= {f"problems/{own.task_id}": own.prompt for own in more_problems()}

@@ -466,7 +466,7 @@ What the evaluation says of systems whose faults are known. Each is a few lines 
 model ([known_systems.py](../tests/known_systems.py)): it answers all 120 tool-call rows, 74 tool results and 20 chats of the
 suites, and its replies go through the functions that the assets call, down to the scorecard's verdicts. A test holds this
 page to what is computed; `make known-systems` writes it anew. What the first run of this table let pass, and what was
-mended for it, is in [0026](decisions/0026-gates-that-tricks-cannot-meet.md).
+mended for it, is in [0023](decisions/0023-gates-that-tricks-cannot-meet.md).
 
 Three things are stated by hand, not measured: two readers' ratings (`style`), the losses (`perplexity`, `forgetting`,
 `code_loss`), and which programs ran (`coding`). They try the way from figures to verdict; the gates on replies try the judges

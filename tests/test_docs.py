@@ -30,10 +30,11 @@ import json
 import dagster as dg
 from twainbot_assets import keys
 from twainbot_assets.definitions import defs
-from twainbot_assets.partitions import BATCHES, DATA_VERSIONS, MODEL_VERSIONS, RECIPES, UNITS
+from twainbot_assets.partitions import BATCHES, DATA_VERSIONS, MIXTURES, MODEL_VERSIONS, RECIPES, UNITS
 from twainbot_assets.profile import SOURCES
 
 kinds = [(None, "none"), (BATCHES, "batch"), (RECIPES, "recipe"), (DATA_VERSIONS, "version"), (MODEL_VERSIONS, "version")]
+kinds += [(MIXTURES, "mixture")]
 kinds += [(units, "unit") for units in UNITS.values()]
 graph = defs.resolve_asset_graph()
 print(json.dumps({
@@ -53,8 +54,12 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The graph of profile tiny as a fresh process with an empty home sees it."""
-    home = {"TWAINBOT_PROFILE": "tiny", "TWAINBOT_HOME": str(tmp_path_factory.mktemp("home"))}
+    """The graph of profile tiny, with recipes of every kind, as a fresh process with an empty home sees it."""
+    home = {
+        "TWAINBOT_PROFILE": "tiny",
+        "TWAINBOT_RECIPES": "default,twain,franklin,mixed",
+        "TWAINBOT_HOME": str(tmp_path_factory.mktemp("home")),
+    }
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOOK],
         cwd=ROOT, env={**os.environ, **home}, capture_output=True, text=True, check=False,

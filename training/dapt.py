@@ -9,7 +9,7 @@ import math
 import sys
 from typing import Any
 
-from training import auto, engine, packing, preflight, record, rows, start
+from training import auto, engine, losses, packing, preflight, record, rows, start
 from training.base_model import describe
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -54,7 +54,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     report(f"{STAGE}: {planned.steps} steps, validation perplexity {math.exp(before):.2f} before")
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, pad_id),
-        loss_of=engine.token_loss(),
+        loss_of=losses.token_loss(),
         scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),
     )

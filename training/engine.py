@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from accelerate.data_loader import SeedableRandomSampler
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import Dataset, Sampler
 from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
@@ -32,14 +31,14 @@ from typing_extensions import override
 from training import attention, auto, divergence, machine, processes, trouble, watch
 from training.config import Lora, Stage
 from training.epoch_scores import Heard
+from training.losses import LossOf, token_nll
 from training.packing import Batch, Packed, collate, pack, parts
 from training.preflight import Plan
-from training.render import IGNORED, TurnMarks
+from training.render import IGNORED
 from training.rows import TokenRow
 from training.usage import Usage, UsageWatch
 from twainbot.errors import BadUse, Diverged
 
-LossOf: TypeAlias = Callable[[PeftModel, Batch, Any], Tensor]  # model, batch, trained tokens of the whole step
 _SPARE = "spare"  # marks a micro batch that only fills a round of several processes
 _KEPT_CHECKPOINTS = 2  # the newest may be torn by a kill during its writing; then the one before it serves
 
@@ -84,80 +83,6 @@ class Fitted:
     ended_early: dict[str, Any] | None  # why, step, loss, checkpoint: the validation loss kept rising
     lowered: divergence.Lowered | None  # a spike that was answered by a lower rate
     peak_memory_bytes: int  # allocated on the GPU, or held by the process on a CPU, since the base was loaded
-
-
-@dataclass(frozen=True)
-class Weighing:
-    """What counts in an assistant turn beside its words, each of which counts once."""
-
-    marks: TurnMarks
-    decision: float = 0.0  # weight of the loss on whether a turn calls at all
-    end: float = 1.0  # weight of the token that ends a turn, without which a small model never stops talking
-
-
-def predictions(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (B, K, V), wanted tokens (B, K), IGNORED where unlabelled, and the K positions of the predicted tokens.
-
-    Logits are computed at those positions only: on short replies to long prompts that saves most of the LM head.
-    """
-    # use_cache=False is part of the packing: with a cache transformers does not look for rows in the position ids.
-    targets = batch["labels"][:, 1:]
-    kept = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
-    inputs = {name: batch[name] for name in ("input_ids", "position_ids")}
-    logits = model(
-        **inputs, **attention.masks(model, batch["position_ids"]), use_cache=False, logits_to_keep=kept
-    ).logits
-    return logits.float(), targets[:, kept], kept + 1
-
-
-def nll_of(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Negative log-likelihoods (B, K), 0 where unlabelled."""
-    flat = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none")
-    return flat.view_as(wanted)
-
-
-def token_nll(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Negative log-likelihoods (B, K), 0 where unlabelled, and the K positions of the predicted tokens."""
-    logits, wanted, positions = predictions(model, batch)
-    return nll_of(logits, wanted), positions
-
-
-def token_loss(weighing: Weighing | None = None) -> LossOf:
-    """The mean cross entropy of the labelled tokens of an optimizer step, as a loss for `Objective`."""
-
-    def loss_of(model: PeftModel, batch: Batch, trained_tokens: Any) -> Tensor:
-        logits, wanted, positions = predictions(model, batch)
-        total = nll_of(logits, wanted)
-        if weighing is None:
-            return total.sum() / trained_tokens
-        deciding, ending = turns(batch["labels"], weighing.marks)
-        summed = (total * torch.where(ending[:, positions], weighing.end, 1.0)).sum()
-        at = deciding[:, positions]
-        if weighing.decision and bool(at.any()):
-            summed = summed + weighing.decision * decision_nll(logits[at], wanted[at], weighing.marks.call).sum()
-        return summed / trained_tokens
-
-    return loss_of
-
-
-def turns(labels: Tensor, marks: TurnMarks) -> tuple[Tensor, Tensor]:
-    """Where an assistant turn tells a call from words, and where one ends, both (B, T). A turn is a run of labels."""
-    trained = labels != IGNORED
-    begins = trained & ~functional.pad(trained[:, :-1], (1, 0))
-    deciding = functional.pad(begins, (marks.offset, 0))[:, : labels.shape[1]] & trained
-    last = trained & ~functional.pad(trained[:, 1:], (0, 1))
-    return deciding, last & torch.isin(labels, torch.tensor(marks.ends, device=labels.device))
-
-
-def decision_nll(logits: Tensor, wanted: Tensor, call: int) -> Tensor:
-    """Negative log-likelihood (D,) that a turn calls, where it does, and that it does not, where it has words.
-
-    Words begin in a thousand ways, each unlikely, so cross entropy alone leaves the call the likeliest single beginning
-    even where it is wrong; this loss asks for nothing but that. logits (D, V), wanted (D,).
-    """
-    words = logits.index_fill(1, torch.tensor([call], device=logits.device), -torch.inf).logsumexp(dim=1)
-    either = logits.logsumexp(dim=1)
-    return either - torch.where(wanted == call, logits[:, call], words)
 
 
 @torch.no_grad()

@@ -18,7 +18,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import auto, engine, epoch_scores, packing, preference_loss, preflight, record, retention, rows, start
+from training import (
+    auto,
+    engine,
+    epoch_scores,
+    losses,
+    packing,
+    preference_loss,
+    preflight,
+    record,
+    retention,
+    rows,
+    start,
+)
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import Preference, load_recipe
@@ -89,7 +101,7 @@ def collate(pairs: Sequence[FoldedPair], pad_id: int) -> packing.Batch:
 
 def reply_logps(model: torch.nn.Module, batch: packing.Batch) -> tuple[Tensor, Tensor]:
     """Summed log-probabilities of each pair's replies and their numbers of tokens, both (B, sides)."""
-    nll, positions = engine.token_nll(model, batch)
+    nll, positions = losses.token_nll(model, batch)
     segments, trained = batch["segments"][:, positions], batch["labels"][:, positions] != IGNORED
     sides = SIDES[: batch["reference"].shape[1]]
     logps = -torch.stack([(nll * (segments == side)).sum(dim=1) for side in sides], dim=1)

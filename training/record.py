@@ -28,6 +28,7 @@ _CODE = (
     "render",
     "rows",
     "packing",
+    "losses",
     "engine",
     "attention",
     "preflight",

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from training import auto, engine, epoch_scores, packing, preflight, record, retention, rows, start
+from training import auto, engine, epoch_scores, losses, packing, preflight, record, retention, rows, start
 from training.base_model import describe, template_of
 from training.command import Arguments, Report, parse, run
 from training.config import load_recipe
@@ -53,11 +53,11 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # loop
     before = engine.mean_nll(model, checked, pad_id)
     report(f"{STAGE}: {planned.steps} steps on {planned.rows} dialogues, validation loss {before:.4f} before")
-    weighing = engine.Weighing(turn_marks(tokenizer, template), settings.decision_weight, settings.end_weight)
+    weighing = losses.Weighing(turn_marks(tokenizer, template), settings.decision_weight, settings.end_weight)
     listen = epoch_scores.listener(model, STAGE, recipe, arguments.data, tokenizer, template, base_info.eos_id)
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, pad_id),
-        loss_of=engine.token_loss(weighing),
+        loss_of=losses.token_loss(weighing),
         scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),
         listen=listen,

@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from tokenizers import Tokenizer
 
-from training import engine, packing, preference, rows
+from training import losses, packing, preference, rows
 from training.base_model import describe, template_of
 from training.command import to_stderr
 from training.config import STAGES, Recipe, load_recipe
@@ -67,7 +67,7 @@ def batches(stage: str, recipe: Recipe, data: Path, base: Path) -> Batches:
         sft = recipe.sft
         chosen = rows.choose_for_sft(train, recipe.seed, sft)
         loaded = rows.dialogues(chosen, tokenizer, template, length, sft.opening_tokens)
-        weighing = engine.Weighing(turn_marks(tokenizer, template), sft.decision_weight, sft.end_weight)
+        weighing = losses.Weighing(turn_marks(tokenizer, template), sft.decision_weight, sft.end_weight)
         unit = "dialogues"
         lines = packing.pack(loaded.rows, sft.line_length)
     else:
@@ -127,12 +127,12 @@ def _heading(words: str, colour: bool) -> str:
     return f"{_BLUE}{words}{_OFF}" if colour else words
 
 
-def _rows(line: packing.Packed, pad_id: int, weighing: engine.Weighing | None) -> list[Part]:
+def _rows(line: packing.Packed, pad_id: int, weighing: losses.Weighing | None) -> list[Part]:
     """The rows of a packed line as the collated batch has them; a branch begins with the last token that it shares."""
     batch = packing.collate([line], pad_id)
     weights = (batch["labels"] != IGNORED).double()
     if weighing:
-        deciding, ending = engine.turns(batch["labels"], weighing.marks)
+        deciding, ending = losses.turns(batch["labels"], weighing.marks)
         weights += deciding * weighing.decision + ending * (weighing.end - 1)
     values, begin = weights[0].tolist(), 0
     found: list[Part] = []

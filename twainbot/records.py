@@ -356,7 +356,7 @@ TABLES: Mapping[str, Schema] = {
     "evals/generations": GENERATION,
     **{
         f"evals/{name}": EVAL
-        for name in ("perplexity", "style", "humor", "tool_calls", "grounding", "coding", "ratings")
+        for name in ("perplexity", "style", "humor", "tool_calls", "grounding", "coding", "ratings", "personas")
     },
 }
 

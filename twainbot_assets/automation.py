@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from twainbot_assets import keys
-from twainbot_assets.profile import SOURCES
+from twainbot_assets.profile import SOURCES, current
 
 Job: TypeAlias = Any  # dg.define_asset_job returns a private class
 
@@ -19,6 +19,10 @@ SLICES = {  # name of a slice -> groups of assets
     "synthesize": ("dialogues", "splits"),
     "train": ("base", "adapters"),
     "evaluate": ("evals", "warehouse"),
+}
+ACROSS = {
+    "mix": "Adapters of other recipes, added up.",
+    "personas": "The router, and the comparison of all personas' adapters that are there.",
 }
 # Built where somebody asks by name: no run of everything, no refresh and no slice does. A stage, and a table.
 ON_REQUEST = ("release", "dedupe/semantic")
@@ -48,7 +52,9 @@ def observe_job(source: str) -> Job:
 
 def slice_job(name: str, description: str, *more: str) -> Job:
     """A slice whose assets share at most one partition set: its groups, or the named tables and groups in their stead."""
-    return dg.define_asset_job(name, selection_of(*(more or SLICES[name])), description=description)
+    chosen = selection_of(*(more or SLICES[name]))
+    across = [table for tables in across_recipes().values() for table in tables]
+    return dg.define_asset_job(name, chosen - selection_of(*across) if across else chosen, description=description)
 
 
 def selection_of(*names: str) -> dg.AssetSelection:
@@ -56,6 +62,16 @@ def selection_of(*names: str) -> dg.AssetSelection:
     tables = [keys.key(name) for name in names if "/" in name]
     groups = [name for name in names if "/" not in name]
     return dg.AssetSelection.groups(*groups) | dg.AssetSelection.assets(*tables)
+
+
+def across_recipes() -> dict[str, list[str]]:
+    """Jobs over the adapters of several recipes, where the profile lists such: their assets lack the recipes' partitions."""
+    found = {}
+    if current().mixtures:
+        found["mix"] = ["adapters/mixture"]
+    if len(current().personas) > 1:
+        found["personas"] = ["adapters/router", "evals/personas"]
+    return found
 
 
 observe_jobs = {source: observe_job(source) for source in SOURCES}
@@ -67,4 +83,5 @@ jobs = [
     slice_job("synthesize", "Dialogues, and who trains on what."),
     slice_job("train", "The adapters of a recipe."),
     slice_job("evaluate", "Base against adapter, scorecard, leaderboard, warehouse."),
+    *(dg.define_asset_job(name, selection_of(*tables), description=ACROSS[name]) for name, tables in across_recipes().items()),
 ]  # fmt: skip

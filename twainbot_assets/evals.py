@@ -18,7 +18,6 @@ from twainbot_assets.base import MODEL, TOKENIZER
 from twainbot_assets.partitions import RECIPES
 from twainbot_assets.profile import current
 from twainbot_assets.publish import Published, counts_table, publish
-from twainbot_assets.scorecards import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,6 +57,7 @@ def generated(model: "LanguageModel", arm: str, suites: Sequence[str]) -> list[d
 def what_can_pass() -> list[dict[str, Any]]:
     """The smallest sample that can pass each gate, and how often a good adapter would pass with this profile's."""
     from twainbot.evals.outlook import outlooks
+    from twainbot_assets.scorecards import counted
 
     return [asdict(each) for each in outlooks(counted(current()))]
 

@@ -20,7 +20,8 @@ def batch_keys(profile: Profile) -> list[str]:
 
 
 BATCHES = dg.StaticPartitionsDefinition(batch_keys(current()))
-RECIPES = dg.StaticPartitionsDefinition(list(current().recipes))
+RECIPES = dg.StaticPartitionsDefinition(list(current().trained))
+MIXTURES = dg.StaticPartitionsDefinition(list(current().mixtures))
 
 
 def register(instance: dg.DagsterInstance, source: str, keys: list[str]) -> tuple[list[str], list[str]]:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from resources.generator_settings import GRAMMAR, LOCAL, MODEL, GeneratorSettings
 from resources.home import PROJECT
+from twainbot.dialogues import prompts
 from twainbot.errors import BadConfig, UnknownName
 
 SOURCES = ("gutenberg", "satire", "jokes", "weather", "transcripts", "local")
@@ -164,6 +165,9 @@ class EvaluationSettings(Strict):
         default=256, ge=16
     )  # of one solution; all but one of HumanEval's canonical ones are shorter
     perplexity_tokens: int = Field(default=4096, ge=64)
+    personas: int = Field(
+        default=40, ge=1
+    )  # prompts of each kind, and replies and calls, that compare personas' adapters
     max_new_tokens: int = Field(default=96, ge=8)
     batch_size: int = Field(default=16, ge=1)
 
@@ -203,14 +207,36 @@ class Profile(Strict):
 
     @model_validator(mode="after")
     def known_names(self) -> Profile:
-        """Sources are of the closed set; recipes have a file."""
+        """Sources are of the closed set; recipes have a file; a mixture's adapters are trained here too."""
         unknown = sorted(set(self.sources) - set(SOURCES))
         if unknown:
             raise ValueError(f"unknown sources {unknown}; known: {', '.join(SOURCES)}")
         absent = [name for name in self.recipes if not recipe_path(self.name, name).is_file()]
         if absent:
             raise ValueError(f"recipes {absent} have no file in training/configs/{self.name}/")
+        if not self.trained:
+            raise ValueError(f"recipes {list(self.recipes)} only mix adapters; list what they mix before them")
+        for name, mix in self.mixtures.items():
+            untrained = sorted(set(mix["adapters"]) - set(self.trained))
+            if untrained:
+                raise ValueError(f"recipe {name!r} mixes {untrained}; list these under `recipes:` too")
         return self
+
+    @property
+    def mixtures(self) -> dict[str, dict[str, Any]]:
+        """Recipes that train nothing, and what each adds up: the `mix` section of its file."""
+        found = {name: mix_of(self.name, name) for name in self.recipes}
+        return {name: mix for name, mix in found.items() if mix}
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Recipes that train, in the order of the profile: the partitions of adapters/ and evals/."""
+        return tuple(name for name in self.recipes if not mix_of(self.name, name))
+
+    @property
+    def personas(self) -> tuple[str, ...]:
+        """Recipes that are called as a persona, whose adapters a router can choose between."""
+        return tuple(name for name in self.trained if name in prompts.personas())
 
     def section_hash(self, name: str) -> str:
         """Data version of one section, as `sources/settings_<name>` reports it.
@@ -234,6 +260,14 @@ class Profile(Strict):
 def recipe_path(profile: str, recipe: str) -> Path:
     """The YAML file of a recipe."""
     return PROJECT / "training" / "configs" / profile / f"{recipe}.yaml"
+
+
+@cache
+def mix_of(profile: str, recipe: str) -> dict[str, Any] | None:
+    """What a recipe's file says under `mix`; None where it trains. Only the shape: training.config checks a recipe whole."""
+    raw = yaml.load(recipe_path(profile, recipe).read_text(encoding="utf-8"), yaml.CSafeLoader)
+    found = raw.get("mix") if isinstance(raw, dict) else None
+    return found if isinstance(found, dict) and isinstance(found.get("adapters"), dict) else None
 
 
 @cache
@@ -265,7 +299,7 @@ def parse(text: str, path: Path) -> Profile:
 
 
 def overridden(raw: dict[str, Any]) -> dict[str, Any]:
-    """The raw profile with what the environment replaces: mirror, weather service, feeds' URLs, base model, the generator's.
+    """The raw profile with what the environment replaces: mirror, weather service, feeds' URLs, base, recipes, generator.
 
     A door that the profile does not open stays shut, except that TWAINBOT_SATIRE_FEEDS may name further feeds.
     """
@@ -284,9 +318,11 @@ def overridden(raw: dict[str, Any]) -> dict[str, Any]:
         satire = sources["satire"] = sources.get("satire") or {}
         satire["feeds"] = replaced_feeds(satire.get("feeds") or [], os.environ["TWAINBOT_SATIRE_FEEDS"])
     _name_model(changed.get("dialogues"), os.environ.get(MODEL))
-    base = os.environ.get("TWAINBOT_BASE_MODEL")
+    base, recipes = os.environ.get("TWAINBOT_BASE_MODEL"), os.environ.get("TWAINBOT_RECIPES")
     if base:
         changed["base"] = {"name": base}
+    if recipes:
+        changed["recipes"] = [name.strip() for name in recipes.split(",") if name.strip()]
     return changed
 
 

@@ -114,9 +114,9 @@ def open_desk(home: Home, profile: Profile, recipe: str | None) -> Desk:
     from twainbot.dialogues import prompt_files, prompts
     from twainbot.evals.pairs import pairs
 
-    chosen = recipe or profile.recipes[0]
-    if chosen not in profile.recipes:
-        raise UnknownName(f"No recipe {chosen!r} in profile {profile.name}. Known: {', '.join(profile.recipes)}.")
+    chosen = recipe or profile.trained[0]
+    if chosen not in profile.trained:
+        raise UnknownName(f"No recipe {chosen!r} in profile {profile.name}. Known: {', '.join(profile.trained)}.")
     lake = Lake(home.lake)
     found = pairs(lake.read("evals/baseline"), lake.read("evals/generations", chosen), FINAL)
     if not found:

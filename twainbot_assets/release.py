@@ -84,7 +84,7 @@ def dataset(context: dg.AssetExecutionContext, lake: LakeResource, folders: Fold
 def model(context: dg.AssetExecutionContext, lake: LakeResource, folders: Folders, base: Table) -> Published:
     """The adapter as a bundle: weights, config, chat template, scorecard, model card, manifest. Only a pass releases."""
     opened, version = lake.open(), context.partition_key
-    recipe = context.run.tags.get(RECIPE_TAG) or current().recipes[0]
+    recipe = context.run.tags.get(RECIPE_TAG) or current().trained[0]
 
     def make() -> "pl.DataFrame":
         refuse_twice(opened, "release/model", version)

@@ -28,8 +28,8 @@ def cut(work: Runner, version: str, recipe: str | None) -> Report:
         raise BadUse(
             f"{version!r} is no version. Versions read data-v1.0 or twainbot-lora-v0.1, with -rehearsal for one."
         )
-    if recipe is not None and recipe not in current().recipes:
-        raise UnknownName(f"No recipe {recipe!r}. Recipes of this profile: {', '.join(current().recipes)}.")
+    if recipe is not None and recipe not in current().trained:
+        raise UnknownName(f"No recipe {recipe!r}. Recipes of this profile: {', '.join(current().trained)}.")
     table, partitions = kind
     from twainbot_assets.definitions import lake
 
@@ -39,7 +39,7 @@ def cut(work: Runner, version: str, recipe: str | None) -> Report:
     known = work.instance.get_dynamic_partitions(name)
     if version not in known:
         work.instance.add_dynamic_partitions(name, [version])
-    work.execute([Item(table, version)], {RECIPE_TAG: recipe or current().recipes[0]})
+    work.execute([Item(table, version)], {RECIPE_TAG: recipe or current().trained[0]})
     if work.report.faults and version not in known:
         work.instance.delete_dynamic_partition(name, version)  # nothing was cut, so the name stays free
     return work.report
@@ -56,7 +56,7 @@ def cut_if_new(work: Runner, report: Report) -> None:
         json.loads(opened.read("release/model", key)["parents"][0])["adapter_sha256"]
         for key in opened.keys("release/model")
     }
-    for recipe in current().recipes:
+    for recipe in current().trained:
         adapter = opened.read(f"adapters/{STAGE}", recipe)["adapter_sha256"][0]
         if adapter not in cuts:
             number = next_number(opened)
@@ -79,7 +79,7 @@ def closing_lines(home: Home, failed: bool) -> list[str]:
     from twainbot_assets.definitions import lake
 
     opened, lines = lake.open(), list[str]()
-    for recipe in current().recipes:
+    for recipe in current().trained:
         report = home.reports / f"scorecard-{recipe}.html"
         if report.is_file():
             lines.append(f"report   {report}")

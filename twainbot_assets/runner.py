@@ -26,7 +26,7 @@ from twainbot_assets import keys, sources
 from twainbot_assets.automation import on_request
 from twainbot_assets.freshness import Freshness, Item
 from twainbot_assets.partitions import UNITS, register
-from twainbot_assets.profile import SOURCES
+from twainbot_assets.profile import SOURCES, current
 
 PID_TAG, HOST_TAG = "twainbot/pid", "twainbot/host"
 NOT_FINISHED = (
@@ -174,6 +174,8 @@ def current_versions(
     for stage in keys.TRAINING_STAGES:
         for recipe, version in sources.recipe_versions(stage).items():
             yield Item(f"sources/recipe_{stage}", recipe), version
+    for recipe, version in sources.mixture_versions().items() if current().mixtures else ():
+        yield Item("sources/recipe_mixture", recipe), version
 
 
 def report_version(instance: dg.DagsterInstance, item: Item, version: str) -> None:

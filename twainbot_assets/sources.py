@@ -16,7 +16,7 @@ from resources.sources import Harvest, UnitSource
 from resources.suites import problems_file
 from twainbot.errors import TwainBotError
 from twainbot_assets import keys
-from twainbot_assets.partitions import RECIPES, UNITS, register
+from twainbot_assets.partitions import MIXTURES, RECIPES, UNITS, register
 from twainbot_assets.profile import SOURCES, current, recipe_path
 
 GROUP = "sources"
@@ -88,7 +88,16 @@ def recipe_versions(stage: str) -> dict[str, str]:
     from training.config import load_recipe
 
     profile = current()
-    return {name: load_recipe(recipe_path(profile.name, name)).stage_hash(stage) for name in profile.recipes}
+    return {name: load_recipe(recipe_path(profile.name, name)).stage_hash(stage) for name in profile.trained}
+
+
+def mixture_versions() -> dict[str, str]:
+    """Data version of what each mixing recipe says about its mixture."""
+    from resources.merging import mix_hash
+    from training.config import load_recipe
+
+    profile = current()
+    return {name: mix_hash(load_recipe(recipe_path(profile.name, name))) for name in profile.mixtures}
 
 
 def registered(instance: dg.DagsterInstance) -> dict[str, list[str]]:
@@ -157,6 +166,22 @@ def observe_recipe(stage: str) -> dg.SourceAsset:
     return observed
 
 
+def observe_mixtures() -> dg.SourceAsset:
+    """The observable asset of the mixing recipes."""
+
+    @dg.observable_source_asset(
+        name="recipe_mixture",
+        key_prefix="sources",
+        group_name=GROUP,
+        partitions_def=MIXTURES,
+        description="The `mix` section of each recipe that trains nothing.",
+    )
+    def observed() -> dg.DataVersionsByPartition:
+        return dg.DataVersionsByPartition(dict(mixture_versions()))
+
+    return observed
+
+
 observed = [
     *(observe_units(source) for source in SOURCES),
     *(observe_plain(f"settings_{name}", f"Section `{name}` of the profile.") for name in keys.SETTINGS),
@@ -165,5 +190,6 @@ observed = [
     observe_plain("ratings", "Blind ratings of sample dialogues, 1 to 5 (`twainbot review`), and the rubric."),
     observe_plain("units", "The set of all registered units: fan-ins turn stale when one is added or removed."),
     *(observe_recipe(stage) for stage in keys.TRAINING_STAGES),
+    *([observe_mixtures()] if current().mixtures else []),
 ]
 assets = observed

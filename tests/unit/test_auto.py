@@ -10,7 +10,7 @@ import yaml
 from test_engine import STAGE, adapter_weights, fitted, model_with, token_rows
 from tiny_training import base, write_data
 
-from training import auto, command, engine, forecast, machine, packing, preflight, record, sft
+from training import auto, command, engine, forecast, losses, machine, packing, preflight, record, sft
 from training.command import Arguments
 from training.config import CONFIGS, Lora, load_recipe
 from training.forecast import Work
@@ -252,7 +252,7 @@ def test_gradients_in_four_bits_are_the_same_after_the_model_was_scored():
     def gradients() -> torch.Tensor:
         model.train()
         model.zero_grad()
-        engine.token_nll(model, batch)[0].sum().backward()
+        losses.token_nll(model, batch)[0].sum().backward()
         return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.requires_grad])
 
     before = gradients().clone()

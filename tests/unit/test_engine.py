@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import base, small_talk, weather_talk
 
-from training import engine, packing, preflight, watch
+from training import engine, losses, packing, preflight, watch
 from training.config import CONFIGS, Stage, load_recipe
 from training.render import IGNORED, TurnMarks, load_template, render, tokenizer_of, turn_marks
 from training.rows import Loaded, TokenRow
@@ -45,7 +45,7 @@ def fitted(work, stage=STAGE, *, model=None, score=None, callbacks=()):
     planned = preflight.plan(stage, Loaded(token_rows()), token_rows(), len(lines))
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, PAD),
-        loss_of=engine.token_loss(),
+        loss_of=losses.token_loss(),
         scaled=True,
         score=score or (lambda: engine.mean_nll(model, lines, PAD)),
     )
@@ -80,7 +80,7 @@ def test_a_packed_row_has_the_logits_that_it_has_alone():
         leaking = model(**unlabelled(together), use_cache=False, attention_mask=ones).logits[0]
         cached = model(**unlabelled(together), use_cache=True).logits[0]
     assert (on_gpu - packed).abs().max() < 1e-5
-    # why engine.token_nll passes no mask and asks for no cache
+    # why losses.token_nll passes no mask and asks for no cache
     assert (leaking[start : start + len(second.ids)] - single).abs().max() > 1e-3
     assert (cached[start : start + len(second.ids)] - single).abs().max() > 1e-3
 
@@ -93,7 +93,7 @@ def test_the_loss_at_kept_positions_equals_the_whole_cross_entropy():
         whole = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        nll, positions = engine.token_nll(model, batch)
+        nll, positions = losses.token_nll(model, batch)
     assert float(nll.sum()) == pytest.approx(float(whole), rel=1e-6)
     assert len(positions) < batch["input_ids"].shape[1] / 2  # prompts are skipped by the LM head
 
@@ -107,9 +107,9 @@ def test_the_end_of_a_turn_can_count_more():
     row = token_rows()[0]  # two assistant turns: a call and an answer
     batch = packing.collate([[row]], PAD)
     with torch.no_grad():
-        nll, positions = engine.token_nll(model, batch)
-        plain = float(engine.token_loss()(model, batch, row.trained))
-        weighted = float(engine.token_loss(engine.Weighing(marks(), end=5.0))(model, batch, row.trained))
+        nll, positions = losses.token_nll(model, batch)
+        plain = float(losses.token_loss()(model, batch, row.trained))
+        weighted = float(losses.token_loss(losses.Weighing(marks(), end=5.0))(model, batch, row.trained))
     ends = [place for place, label in enumerate(row.labels) if label == PAD]
     assert len(ends) == 2
     extra = sum(float(nll[0, positions.tolist().index(place)]) for place in ends)
@@ -119,20 +119,20 @@ def test_the_end_of_a_turn_can_count_more():
 
 def test_a_turn_that_is_cut_has_no_end_to_count():
     labels = torch.tensor([[IGNORED, 7, PAD, IGNORED, 7, 8]])
-    deciding, ending = engine.turns(labels, TurnMarks(0, 9, (PAD,)))
+    deciding, ending = losses.turns(labels, TurnMarks(0, 9, (PAD,)))
     assert deciding.int().tolist() == [[0, 1, 0, 0, 1, 0]]
     assert ending.int().tolist() == [[0, 0, 1, 0, 0, 0]]
 
 
 def test_where_a_template_opens_calls_and_words_alike_the_token_that_tells_them_apart_decides():
     labels = torch.tensor([[IGNORED, 3, 9, 4, PAD, IGNORED, 3]])  # the last turn is too short to tell
-    deciding, _ = engine.turns(labels, TurnMarks(1, 9, (PAD,)))
+    deciding, _ = losses.turns(labels, TurnMarks(1, 9, (PAD,)))
     assert deciding.int().tolist() == [[0, 0, 1, 0, 0, 0, 0]]
 
 
 def test_the_loss_on_a_decision_asks_for_the_call_or_for_anything_else():
     logits = torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0], [90.0, 0.0, 0.0]], requires_grad=True)
-    found = engine.decision_nll(logits, torch.tensor([0, 2, 1]), call=0)
+    found = losses.decision_nll(logits, torch.tensor([0, 2, 1]), call=0)
     call = math.exp(2) / (math.exp(2) + math.exp(1) + 1)
     assert found[:2].tolist() == pytest.approx([-math.log(call), -math.log(1 - call)], rel=1e-6)
     found.sum().backward()
@@ -148,15 +148,15 @@ def test_decisions_count_beside_the_words_and_move_the_probability_of_a_call():
     model = model_with().eval()
     rows = token_rows()[:2]  # a call and then words; words alone
     batch = packing.collate([rows], PAD)
-    weighing, count = engine.Weighing(marks(), decision=3.0), sum(row.trained for row in rows)
+    weighing, count = losses.Weighing(marks(), decision=3.0), sum(row.trained for row in rows)
     with torch.no_grad():
-        plain, weighed = (float(engine.token_loss(how)(model, batch, count)) for how in (None, weighing))
-        logits, wanted, positions = engine.predictions(model, batch)
-    deciding, _ = engine.turns(batch["labels"], weighing.marks)
+        plain, weighed = (float(losses.token_loss(how)(model, batch, count)) for how in (None, weighing))
+        logits, wanted, positions = losses.predictions(model, batch)
+    deciding, _ = losses.turns(batch["labels"], weighing.marks)
     at = deciding[:, positions]
     assert int(at.sum()) == 3  # turns
     assert (wanted[at] == weighing.marks.call).tolist() == [True, False, False]
-    extra = float(engine.decision_nll(logits[at], wanted[at], weighing.marks.call).sum())
+    extra = float(losses.decision_nll(logits[at], wanted[at], weighing.marks.call).sum())
     assert weighed == pytest.approx(plain + 3 * extra / count, rel=1e-5)
 
 

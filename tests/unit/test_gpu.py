@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from training import auto, engine, forecast, machine, packing, preflight
+from training import auto, engine, forecast, losses, machine, packing, preflight
 from training.config import CONFIGS, Recipe, load_recipe
 from training.rows import Loaded, TokenRow
 
@@ -55,7 +55,7 @@ def measured(folder, monkeypatch, config: Qwen2Config, recipe: Recipe, steps: in
     model = engine.with_adapter(engine.load_base(folder, box.settings, 1), recipe.lora, box.settings, None)
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, 2),
-        loss_of=engine.token_loss(),
+        loss_of=losses.token_loss(),
         scaled=True,
         score=lambda: engine.mean_nll(model, lines[:2], 2),
     )

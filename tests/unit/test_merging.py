@@ -104,6 +104,21 @@ def test_cat_is_the_weighted_sum_exactly(adapters, tmp_path):
     assert difference(logits(tmp_path / "out" / "adapter"), expected) < 1e-5
 
 
+@pytest.mark.parametrize("rank", [3, 8, 20])
+def test_the_factors_own_svd_is_the_products(rank):
+    torch.manual_seed(4)
+    up, down = torch.randn(30, 8), torch.randn(8, 12)
+    mixed_up, mixed_down = merging.best_factors(up, down, rank)
+    u, s, v = torch.linalg.svd(up @ down, full_matrices=False)
+    assert (mixed_up.shape, mixed_down.shape) == ((30, rank), (rank, 12))
+    assert torch.allclose(mixed_up @ mixed_down, (u[:, :rank] * s[:rank]) @ v[:rank], atol=1e-4)
+
+
+@pytest.mark.parametrize("combination", ["svd", "cat"])
+def test_the_identity_that_the_gate_asks_for_holds(adapters, combination):
+    assert merging.identity_difference(base(), adapters["twain"], combination) < 1e-5
+
+
 def test_svd_says_what_its_rank_loses_and_loses_nothing_at_the_summed_rank(adapters, tmp_path):
     weights = {"twain": 0.5, "franklin": 0.5}
     half = merging.mix(base(), adapters, tmp_path / "a", load_recipe(recipe_with(tmp_path, weights)))
@@ -116,6 +131,7 @@ def test_a_mixture_keeps_the_contract_and_its_record_names_its_parents(adapters,
     recipe = load_recipe(recipe_with(tmp_path, {"twain": 0.67, "franklin": 0.33}))
     done = merging.mix(base(), adapters, tmp_path, recipe)
     assert record.read(tmp_path) == done
+    assert all(len(done[name]) == 64 for name in ("config_sha256", "code_sha256", "base_sha256", "fingerprint"))
     assert done["parents"] == {name: record.file_sha256(path / start.WEIGHTS) for name, path in adapters.items()}
     config = start.adapter_config(tmp_path / "adapter")
     provenance = {**{key: config[key] for key in ("base_model_name_or_path", "revision")},

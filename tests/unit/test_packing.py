@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_training import base, small_talk, weather_talk
 
-from training import engine, packing, rows
+from training import engine, losses, packing, rows
 from training.config import CONFIGS, load_recipe
-from training.render import IGNORED, load_template, render, tokenizer_of
+from training.render import IGNORED, load_template, render, tokenizer_of, turn_marks
 from training.rows import TokenRow
 from twainbot.dialogues.tools import TOOLS
 
@@ -111,20 +111,22 @@ def test_each_token_costs_in_a_line_of_branches_what_it_costs_alone(how):
     assert len(lines) == 1
     assert packing.computed(lines) < 0.7 * sum(len(talk.ids) for talk in talks)
     with torch.no_grad():
-        together, _ = engine.token_nll(tuned, packing.collate(lines, PAD))
-        padded, _ = engine.token_nll(tuned, packing.collate([[talk] for talk in talks], PAD))
-        alone = torch.cat([engine.token_nll(tuned, packing.collate([[talk]], PAD))[0][0] for talk in talks])
+        together, _ = losses.token_nll(tuned, packing.collate(lines, PAD))
+        padded, _ = losses.token_nll(tuned, packing.collate([[talk] for talk in talks], PAD))
+        alone = torch.cat([losses.token_nll(tuned, packing.collate([[talk]], PAD))[0][0] for talk in talks])
     assert (together[0] - alone).abs().max() < 1e-5
     assert float(padded.sum()) == pytest.approx(float(alone.sum()), rel=1e-5)
 
 
 def test_the_gradient_of_a_line_of_branches_is_the_sum_of_the_rows_gradients():
     talks = [told(number) for number in range(5)]
+    marks = turn_marks(tokenizer_of(base()), load_template("smollm2"))
+    weighing = losses.Weighing(marks, decision=5.0, end=6.0)
 
     def gradient(lines) -> torch.Tensor:
         tuned, total = model().eval(), sum(talk.trained for talk in talks)
         for line in lines:
-            engine.token_loss(6.0)(tuned, packing.collate([line], PAD), total).backward()
+            losses.token_loss(weighing)(tuned, packing.collate([line], PAD), total).backward()
         return torch.cat([w.grad.flatten() for w in tuned.parameters() if w.grad is not None])
 
     together, apart = gradient([talks]), gradient([[talk] for talk in talks])

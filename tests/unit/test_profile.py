@@ -19,7 +19,7 @@ PATH = Path("profiles/tiny.yaml")  # the name gives the profile, and with it the
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch):
-    for name in ("TWAINBOT_GUTENBERG_URL", "TWAINBOT_BASE_MODEL", "TWAINBOT_PROFILE"):
+    for name in ("TWAINBOT_GUTENBERG_URL", "TWAINBOT_BASE_MODEL", "TWAINBOT_PROFILE", "TWAINBOT_RECIPES"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -101,6 +101,34 @@ def test_the_base_model_in_the_environment_replaces_name_revision_and_template(m
     monkeypatch.setenv("TWAINBOT_BASE_MODEL", "/models/mine")
     text = raw(base={"name": "a/b", "revision": "main", "template": "smollm2"})
     assert parse(text, PATH).base.model_dump() == {"name": "/models/mine", "revision": None, "template": None}
+
+
+def test_the_environment_replaces_the_recipes_and_a_mixing_one_is_told_from_those_that_train(monkeypatch):
+    monkeypatch.setenv("TWAINBOT_RECIPES", "default, twain,franklin,mixed")
+    found = parse(raw(), PATH)
+    assert found.recipes == ("default", "twain", "franklin", "mixed")
+    assert found.trained == ("default", "twain", "franklin")
+    assert found.personas == ("twain", "franklin")
+    assert found.mixtures["mixed"]["adapters"] == {"twain": 0.67, "franklin": 0.33}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_profile_mixes_nothing_by_itself(name):
+    profile: Profile = load(name)
+    assert profile.mixtures == {}
+    assert profile.trained == profile.recipes
+
+
+@pytest.mark.parametrize(
+    ("recipes", "fault"),
+    [
+        (["default", "twain", "mixed"], r"recipe 'mixed' mixes .'franklin'.; list these under `recipes:` too"),
+        (["mixed"], "only mix adapters"),
+    ],
+)
+def test_a_mixture_whose_parts_are_not_trained_here_is_refused(recipes, fault):
+    with pytest.raises(BadConfig, match=fault):
+        parse(raw(recipes=recipes), PATH)
 
 
 def test_a_section_hash_changes_with_its_section_alone():

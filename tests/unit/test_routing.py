@@ -8,11 +8,14 @@ from functools import cache
 import polars as pl
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
+from sklearn.feature_extraction.text import TfidfVectorizer
 from tiny_training import base
 
 from resources.language_model import LanguageModel
-from resources.routing import BASE, RoutedModel, with_system
+from resources.routing import BASE, RoutedModel, main, with_system
 from training import attention, record
 from training.base_model import describe
 from twainbot.dialogues import prompts, routing, seeds, talk, transfer
@@ -111,6 +114,47 @@ def test_equal_examples_make_equal_routers():
     assert router().routes([]) == []
 
 
+def test_a_router_read_back_from_json_chooses_alike_and_what_is_none_is_refused():
+    again = routing.Router.from_json(router().to_json())
+    asked = [example.prompt for example in routing.examples(dialogues().filter(pl.col("split") == "test"))]
+    for first, second in zip(router().routes(asked), again.routes(asked), strict=True):
+        assert first.persona == second.persona
+        assert first.probability == pytest.approx(second.probability, abs=1e-5)
+    assert again.to_json() == router().to_json()
+    for text in (
+        "",
+        "[]",
+        "{}",
+        '{"form": "twainbot-router-0"}',
+        router().to_json().replace('"idf": [', '"idf": [1.0, '),
+    ):
+        with pytest.raises(BadInput, match="twainbot run --select adapters/router --force"):
+            routing.Router.from_json(text)
+
+
+@given(st.text(st.sampled_from("abçA .,'?\n\t"), max_size=40))
+def test_ngrams_are_those_of_scikit_learn_within_word_bounds(text):
+    peer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4)).build_analyzer()
+    assert sorted(routing.ngrams_of(text)) == sorted(peer(text))
+
+
+def test_two_personas_are_chosen_between_and_no_known_letter_gives_the_prior():
+    two = routing.fit([Example("ask twain", "twain", True), Example("ask franklin", "franklin", True)])
+    assert [route.persona for route in two.routes(["twain!", "franklin!"])] == ["twain", "franklin"]
+    assert two.shares("").sum() == pytest.approx(1.0)
+    assert two.route("ЖЖЖ") == two.route("")
+
+
+def test_the_router_is_judged_on_held_out_prompts_and_on_other_words_apart():
+    other = [{"prompt": text, "persona": name} for name, asked in ASKED.items() for text in asked]
+    text, rows = routing.fitted_and_judged(dialogues(), other)
+    assert [row["prompts"] for row in rows] == ["held_out", "other_words"]
+    assert (rows[1]["n"], rows[1]["majority"], rows[1]["chance"]) == (16, 6 / 16, 1 / 3)
+    assert routing.Router.from_json(text).route(ASKED["franklin"][1]).persona == "franklin"
+    with pytest.raises(BadInput, match="No held-out prompt asks"):
+        routing.fitted_and_judged(dialogues().filter(pl.col("split") == "train"), [])
+
+
 def test_one_persona_alone_and_no_prompt_to_judge_on_are_refused():
     with pytest.raises(BadInput, match=r"show twain\. It learns from dialogues that ask for each"):
         routing.fit([Example("Well?", "twain", True)])
@@ -195,3 +239,18 @@ def test_unknown_personas_no_adapters_and_another_bases_adapter_are_refused(adap
     (tmp_path / "adapter_model.safetensors").write_bytes((adapters["twain"] / "adapter_model.safetensors").read_bytes())
     with pytest.raises(BadInput, match="at revision seed-9, and the base here"):
         RoutedModel.load(base(), {"twain": tmp_path})
+
+
+def test_the_command_line_says_who_answers_and_refuses_what_is_no_router(adapters, tmp_path, capsys):
+    (tmp_path / "router.json").write_text(router().to_json())
+    line = ["--base", str(base()), "--max-new-tokens", "2", "--router", str(tmp_path / "router.json")]
+    given = [word for name, folder in adapters.items() for word in ("--adapter", f"{name}={folder}")]
+    assert main([*line, *given, ASKED["franklin"][1], "Why is the sky blue?"]) == 0
+    assert [text.split(":")[0] for text in capsys.readouterr().out.splitlines()] == ["franklin", "twain"]
+    assert main([*line, *given, "--persona", "satirist", "Rain?"]) == 0
+    assert capsys.readouterr().out.startswith("satirist: ")
+    assert main([*line, *given, "--persona", "bierce", "Rain?"]) == 2
+    (tmp_path / "router.json").write_text("{}")
+    assert main([*line, *given, "Rain?"]) == 1
+    assert main([*line[:4], "--router", str(tmp_path / "none.json"), *given, "Rain?"]) == 1
+    assert "cannot be read as a router" in capsys.readouterr().err

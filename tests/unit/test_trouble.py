@@ -11,7 +11,7 @@ import yaml
 from test_engine import PAD, STAGE, adapter_weights, fitted, model_with, token_rows
 from tiny_training import base, write_data
 
-from training import command, dapt, engine, packing, preflight, record, sft, trouble, watch
+from training import command, dapt, engine, losses, packing, preflight, record, sft, trouble, watch
 from training.command import Arguments
 from training.config import CONFIGS
 from training.rows import Loaded
@@ -31,7 +31,7 @@ def starved(work, stage, room: int, said: list[str], *, after: int = 2):
     """Train where a micro batch of more than `room` lines does not fit, after so many that did."""
     lines = packing.pack(token_rows(), stage.sequence_length)
     planned = preflight.plan(stage, Loaded(token_rows()), token_rows(), len(lines))
-    loss, calls = engine.token_loss(), []
+    loss, calls = losses.token_loss(), []
 
     def loss_of(model, batch, items):
         calls.append(len(batch["input_ids"]))

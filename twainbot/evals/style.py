@@ -3,7 +3,7 @@
 The classifier only ranks: genuine unseen passages do not all pass it. So a rate is never read alone, but beside the
 ceiling set by held-out works, the base's rate, and the paired gain over the base. It must be fitted on works that no
 adapter trained on. It reads texts with all but their commonest words masked (names, places and topics among them), so
-that a string of the author's favourite nouns is a string of stars (docs/decisions/0027).
+that a string of the author's favourite nouns is a string of stars (docs/decisions/0024).
 """
 
 from __future__ import annotations
