@@ -5,6 +5,7 @@ PROFILE ?= $(or $(TWAINBOT_PROFILE),sample)
 CONSTRAINTS ?= constraints.txt
 VENV ?= .venv
 PORT ?= 3000
+EXAMPLES ?= 25# of a property test, where it names no number of its own
 # Where a CPU build of torch is wanted: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 TORCH_INDEX_URL ?=
 BIN := $(VENV)/bin
@@ -50,10 +51,10 @@ check: $(READY) ## The fast core: lint, types, import contracts, definitions, un
 	@$(BIN)/pyrefly check --summary=none
 	@$(BIN)/lint-imports > /dev/null || $(BIN)/lint-imports
 	@PYTHONWARNINGS=ignore TWAINBOT_PROFILE=tiny $(BIN)/dagster definitions validate -m twainbot_assets.definitions --log-level error
-	@$(BIN)/python -m pytest tests -q -n 2 -m "not slow"
+	@TWAINBOT_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests -q -n 2 -m "not slow"
 
 test: $(READY) ## All tests; under 25 minutes
-	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory check EXAMPLES=100
 	@$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup -m slow
 
 bench: $(READY) ## Side-by-side measurements

@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 # No test is timed: a busy machine would fail it. What an example costs is seen by --durations.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# `make check` looks at a quarter of the examples that `make test` looks at; a test may ask for a number of its own.
+EXAMPLES = int(os.environ.get("TWAINBOT_EXAMPLES", "25"))
+settings.register_profile("untimed", max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 
