@@ -281,31 +281,31 @@ def start_lines(base: Path, data: Path) -> list[Line]:
 def profile_lines(home: Path) -> list[Line]:
     """What the sample profile's own finished adapters reached, by the tables of its lake."""
     lake = home / "sample" / "lake"
-    records = {stage: record_of(lake, stage) for stage in ("dapt", "sft", "preference")}
-    lines = []
-    if records["sft"]:
-        took = records["sft"]["duration_s"]
-        lines.append(Line("sample, SFT loop, s", f"{took:.0f}", "<= 180", took <= 180))
-    for name, arm, metric, bar, most in (
-        ("tool_calls", "sft", "exact_normalised", 0.70, False), ("tool_calls", "sft", "false_call_rate", 0.05, True),
-        ("tool_calls", "sft", "unknown_tool_rate", 0.05, True),
+    made = record_of(lake, "sft")
+    lines = (
+        [Line("sample, SFT loop, s", f"{made['duration_s']:.0f}", "<= 180", made["duration_s"] <= 180)] if made else []
+    )
+    for metric, bar, most in (
+        ("exact_normalised", 0.70, False), ("false_call_rate", 0.05, True), ("unknown_tool_rate", 0.05, True),
     ):  # fmt: skip
-        found = figure(lake, name, arm, metric)
-        if found is None:
-            lines.append(Line(f"sample, {name}: {metric} of {arm}", "not run"))
-            continue
-        value, low, high, n = found
-        holds = value <= bar if most else value >= bar
-        interval = f" [{low:.2f}, {high:.2f}]" if low is not None and high is not None else ""
         lines.append(
-            Line(
-                f"sample, {name}: {metric} of {arm}, n={n}",
-                f"{value:.3f}{interval}",
-                f"{'<=' if most else '>='} {bar}",
-                holds,
-            )
+            held(f"sample, tool calls after SFT: {metric}", figure(lake, "tool_calls", "sft", metric), bar, most)
         )
+    for arm, name, bar in (("dapt", "passages", 0.93), ("preference", "neutral", 1.02)):
+        base, tuned = (figure(lake, "perplexity", each, f"perplexity_{name}") for each in ("base", arm))
+        ratio = (tuned[0] / base[0], None, None, tuned[3]) if base and tuned else None
+        lines.append(held(f"sample, perplexity on {name}, {arm} over base", ratio, bar, True))
     return lines
+
+
+def held(what: str, found: tuple[float, float | None, float | None, int] | None, bar: float, most: bool) -> Line:
+    """A figure held to the most or the least that it may be."""
+    if found is None:
+        return Line(what, "not run")
+    value, low, high, n = found
+    interval = f" [{low:.2f}, {high:.2f}]" if low is not None and high is not None else ""
+    sign = "<=" if most else ">="
+    return Line(f"{what}, n={n}", f"{value:.3f}{interval}", f"{sign} {bar}", value <= bar if most else value >= bar)
 
 
 def record_of(lake: Path, stage: str) -> dict[str, Any]:
@@ -324,7 +324,7 @@ def figure(lake: Path, name: str, arm: str, metric: str) -> tuple[float, float |
             continue
         rows = pl.read_parquet(path, hive_partitioning=False)
         rows = rows.filter((pl.col("kind") == "metric") & (pl.col("name") == metric) & (pl.col("arm") == arm))
-        if rows.height:
+        if rows.height and rows["value"][0] is not None:
             row = rows.row(0, named=True)
             return float(row["value"]), row["low"], row["high"], int(row["n"] or 0)
     return None
