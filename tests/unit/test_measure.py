@@ -49,6 +49,14 @@ def test_forgetting_is_the_last_stages_and_learning_the_first_ones() -> None:
     assert (given["perplexity"].state, given["forgetting"].state) == ("pass", "pass")
 
 
+def test_stages_that_come_in_alphabetical_order_as_dagster_hands_them_over_are_judged_in_the_curriculums() -> None:
+    tuned = {"passages": LOSSES, "neutral": NEUTRAL}
+    losses = {"dapt": {"passages": LOSSES}, "preference": tuned, "sft": {"passages": NEUTRAL}}
+    rows = measure.perplexity(dict(sorted(losses.items())))
+    given = {row["name"]: row["n"] for row in rows.filter(kind="verdict").to_dicts()}
+    assert given == {"perplexity": len(LOSSES), "forgetting": len(NEUTRAL)}
+
+
 def test_a_passage_belongs_to_its_source_and_its_split() -> None:
     rows = [
         {"sample_id": "jokes/one/3:0-9", "split": "test", "style": "joke", "text": "x", "token_count": 1},

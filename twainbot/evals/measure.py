@@ -32,6 +32,7 @@ from twainbot.evals.verdicts import TextLoss, Verdict
 from twainbot.records import EVAL, frame
 
 BASE = "base"
+STAGES = ("dapt", "sft", "preference")  # in curriculum order; Dagster hands over an asset's inputs by alphabet
 PASSED = "passed"  # the state of a program that passed its tests
 SEED = 7  # of every bootstrap: equal rows give equal intervals
 
@@ -89,9 +90,8 @@ def paired(base: pl.DataFrame, tuned: pl.DataFrame) -> tuple[list[Row], list[Row
 
 def arms(base: pl.DataFrame, tuned: pl.DataFrame, suite: str) -> dict[str, pl.DataFrame]:
     """Rows of one suite by arm, the base first, then the training stages in curriculum order."""
-    order = ("dapt", "sft", "preference")
     listed = tuned.filter(pl.col("suite") == suite)
-    present = [arm for arm in order if arm in listed["arm"].unique().to_list()]
+    present = [arm for arm in STAGES if arm in listed["arm"].unique().to_list()]
     found = {BASE: base.filter(pl.col("suite") == suite)}
     return found | {arm: listed.filter(pl.col("arm") == arm) for arm in present}
 
@@ -327,16 +327,17 @@ def perplexity(
     """Perplexity and bits per byte by arm and set of texts, and two verdicts: held-out passages must be likelier after
     the first stage, neutral text not much less likely after the last.
 
-    losses: {arm: {set: losses of its texts}}; each loss holds the base's and that arm's summed nats. groups: {item: names
-    of further sets that it belongs to}, such as its split and its source.
+    losses: {arm: {set: losses of its texts}}, arms in any order; each loss holds the base's and that arm's summed nats.
+    groups: {item: names of further sets that it belongs to}, such as its split and its source.
     """
     rows: dict[tuple[str, str], Row] = {}
-    for arm, sets in losses.items():
+    present = [arm for arm in STAGES if arm in losses]
+    for arm in present:
+        sets = losses[arm]
         for name, texts in {**sets, **regrouped(sets, groups or {})}.items():
             for who, nats in ((BASE, [text.base for text in texts]), (arm, [text.adapter for text in texts])):
                 rows |= {(who, row["name"]): row for row in likelihood_metrics(name, who, nats, texts)}
-    measured = list(losses.values()) or [{}]
-    first, last = measured[0], measured[-1]
+    first, last = (losses[present[end]] if present else {} for end in (0, -1))
     return table([
         *rows.values(),
         verdict_row(verdicts.perplexity(first.get("passages", []), seed=SEED)),
