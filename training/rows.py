@@ -21,7 +21,7 @@ from training.render import IGNORED, Template, render
 from twainbot import records
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput
-from twainbot.evals.tool_calls import parse_calls
+from twainbot.evals.call_parsing import parse_calls
 
 OPENING = "opening"  # column of chosen dialogues: whether only the opening is read
 TABLES = {

@@ -20,13 +20,14 @@ _COMMENT = re.compile(r"#[^\n]*")
 _CHUNK_ID = re.compile(r"^(?P<work>.+):(?P<start>\d+)-(?P<end>\d+)$")
 
 
-def version_of(*modules: str) -> str:
+def version_of(*modules: str, without: frozenset[str] = frozenset()) -> str:
     """12 hex digits over the source of these modules and of every own module that they import, directly or not.
 
-    Modules are named, not imported, so that loading the code location stays cheap.
+    Modules are named, not imported, so that loading the code location stays cheap. without: modules that change nothing
+    of what is made, such as those that only watch; they and what they alone import are left out.
     """
     digest = hashlib.sha256()
-    for name in sorted(set().union(*(reachable(module) for module in modules))):
+    for name in sorted(set().union(*(reachable(module, without) for module in modules))):
         digest.update(f"{name}\0".encode())
         digest.update(source_bytes(name))
     return digest.hexdigest()[:12]
@@ -39,13 +40,13 @@ def source_bytes(name: str) -> bytes:
 
 
 @cache
-def reachable(module: str) -> frozenset[str]:
-    """The module and the own modules that it reaches by imports, as dotted names."""
+def reachable(module: str, without: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The module and the own modules that it reaches by imports, as dotted names; never by way of those left out."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in seen:
+        if name not in seen and name not in without:
             seen.add(name)
             waiting.extend(own_imports(name))
     return frozenset(seen)

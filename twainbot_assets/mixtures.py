@@ -12,7 +12,7 @@ from resources.lake import LakeResource, Table
 from twainbot.errors import BadInput
 from twainbot.provenance import version_of
 from twainbot_assets import keys
-from twainbot_assets.adapters import adapter_folder, adapter_row
+from twainbot_assets.adapters import WATCHES, adapter_folder, adapter_row
 from twainbot_assets.base import MODEL
 from twainbot_assets.partitions import MIXTURES
 from twainbot_assets.profile import current, recipe_path
@@ -50,7 +50,7 @@ def mixture() -> dg.AssetsDefinition:
         deps=[keys.recipe("mixture")],
         partitions_def=MIXTURES,
         check_specs=specs(MIXTURE, gates.MIXTURE, MIXTURES),
-        code_version=version_of("training.start", "training.record"),
+        code_version=version_of("resources.merging", without=WATCHES),
         kinds={"pytorch", "huggingface"},
         pool="gpu",
         description="Adapters of other recipes added up as a recipe's `mix` says: nothing is trained.",

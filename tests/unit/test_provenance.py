@@ -104,6 +104,25 @@ def test_the_graphs_own_modules_are_found_through_packages():
     assert not any(name.startswith(("resources", "twainbot_assets")) for name in reachable("twainbot.curation"))
 
 
+def test_what_is_left_out_takes_what_it_alone_imports_with_it(own):
+    own(a="import own_pkg.b\nimport own_pkg.c", b="import own_pkg.c\nimport own_pkg.d", c="X = 1", d="Y = 1")
+    aside = frozenset({"own_pkg.b"})
+    assert reachable("own_pkg.a", aside) == {"own_pkg.a", "own_pkg.c"}
+    before = version_of("own_pkg.a", without=aside)
+    own(d="Y = 2")
+    assert version_of("own_pkg.a", without=aside) == before != version_of("own_pkg.a")
+
+
+@pytest.mark.parametrize("made_by", ["training.dapt", "training.sft", "training.preference", "resources.merging"])
+def test_an_edit_of_an_evaluator_trains_and_mixes_nothing_again(made_by):
+    from twainbot_assets.adapters import WATCHES
+
+    found = reachable(made_by, WATCHES)
+    judges = {name for name in found if name.startswith("twainbot.evals.")}
+    assert judges == {"twainbot.evals.call_parsing"}  # by which training/rows.py reads a preferred reply
+    assert {made_by, "training.start", "training.attention"} <= found
+
+
 @pytest.mark.parametrize("name", ["twainbot.no_such_thing", "no_such_package.at_all"])
 def test_a_module_that_does_not_exist_is_refused(name):
     with pytest.raises(UnknownName, match="no_such"):
