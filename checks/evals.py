@@ -4,6 +4,7 @@ is an error that only the release stage acts on. The verdicts themselves are twa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,23 @@ def has_rows(rows: pl.DataFrame) -> Finding:
     return Finding(rows.height > 0, f"{rows.height} rows", rows.height, 1)
 
 
+def unjudged(judged: Iterable[str]) -> list[str]:
+    """A sentence for each gate without a verdict, such as one that is newer than the table that should hold it."""
+    known = set(judged)
+    return [
+        f"{name} has no verdict. Rematerialize evals/{evaluation}."
+        for evaluation, names in VERDICTS.items()
+        for name in names
+        if name not in known
+    ]
+
+
+def all_judged(rows: pl.DataFrame) -> Finding:
+    """Gates that the scorecard lacks."""
+    absent = unjudged(rows["gate"])
+    return Finding(not absent, absent[0] if absent else f"{rows.height} verdicts", len(absent), 0, absent)
+
+
 def no_regression(rows: pl.DataFrame) -> Finding:
     """Recipes whose exact calls fell behind the best of the board by more than ten points."""
     scored = rows.drop_nulls("exact_normalised")
@@ -85,6 +103,6 @@ RATED = [
     Gate("every_rating_counts", "No rating is of a reply that has changed, or unreadable.", all_count, blocking=False)
 ]
 GENERATIONS = [Gate("every_case_answered", "Each case has a reply.", spoke)]
-SCORECARD = [Gate("verdicts_present", "The scorecard holds verdicts.", has_rows)]
+SCORECARD = [Gate("verdicts_present", "The scorecard holds a verdict of every gate.", all_judged)]
 LEADERBOARD = [Gate("no_regression", "No recipe fell behind the best.", no_regression, blocking=False)]
 EVALUATED = [Gate("has_rows", "The evaluation measured something, or says that it did not run.", has_rows)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from checks import release as gates
+from checks.evals import unjudged
 from checks.gates import specs
 from resources.folders import Folders
 from resources.lake import Lake, LakeResource, Table
@@ -101,7 +102,8 @@ def model(context: dg.AssetExecutionContext, lake: LakeResource, folders: Folder
         record = json.loads(trained["record"][0])
         facts = model_facts(info, record, given, version)
         (bundle / "README.md").write_text(model_card(facts), encoding="utf-8")
-        rows = sealed(opened, "release/model", bundle, "twainbot-lora", version, facts.parents, blockers(given))
+        hindered = [*unjudged(verdict.gate for verdict in given), *blockers(given)]
+        rows = sealed(opened, "release/model", bundle, "twainbot-lora", version, facts.parents, hindered)
         return with_load(rows, opened, folders, info["folder"])
 
     yield from publish(context, make, gates.MODEL, bundle_metadata)

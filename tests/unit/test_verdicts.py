@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 
+import polars as pl
 import pytest
 
+from checks import evals as checked
 from twainbot.errors import BadInput
 from twainbot.evals import verdicts
 from twainbot.evals.grounding import GroundingSummary
 from twainbot.evals.statistics import Interval, PairedGain, clopper_pearson, upper_bound
 from twainbot.evals.verdicts import TextLoss
+from twainbot_assets.scorecards import GATES
 
 
 def ratings(good, n):
@@ -234,3 +237,16 @@ def test_the_classifier_stops_no_release():
 def test_goals_are_primary_and_their_guards_secondary():
     assert verdicts.role("style") == "primary"
     assert verdicts.role("no_call") == "secondary"
+
+
+def test_the_page_lists_every_gate_that_some_evaluation_judges():
+    assert set(GATES) == {gate for gates in checked.VERDICTS.values() for gate in gates}
+    assert set(verdicts.SECONDARY) <= set(GATES)
+
+
+def test_a_scorecard_without_the_verdict_of_a_gate_is_refused_with_what_to_make_again():
+    (present,) = checked.SCORECARD
+    assert present.blocking
+    assert present.judge(pl.DataFrame({"gate": GATES})).passed
+    found = present.judge(pl.DataFrame({"gate": [gate for gate in GATES if gate != "forgetting"]}))
+    assert (found.passed, found.why) == (False, "forgetting has no verdict. Rematerialize evals/perplexity.")
