@@ -234,6 +234,11 @@ def test_the_classifier_stops_no_release():
     assert len(verdicts.blockers([*passing(), verdicts.no_call([False] * 9)])) == 1
 
 
+@pytest.mark.parametrize(("pairs", "state"), [(9, "inconclusive"), (10, "pass")])
+def test_the_classifiers_voice_needs_ten_pairs(pairs, state):
+    assert verdicts.voice(PairedGain(0.9, Interval(0.8, 1.0), pairs, pairs)).state == state
+
+
 def test_goals_are_primary_and_their_guards_secondary():
     assert verdicts.role("style") == "primary"
     assert verdicts.role("no_call") == "secondary"

@@ -243,6 +243,8 @@ def voice(gain: PairedGain | None, why_not: str = "") -> Verdict:
         return _not_run("voice", VOICE_BOUND, why_not, better="higher")
     state = _state(gain.interval.low > VOICE_BOUND, gain.interval.high < VOICE_BOUND)
     why = f"{gain.mean:.0%} of the way from the base to unseen passages of the author, over {gain.n} pairs."
+    if gain.clusters < _PAIRS_FOR_AN_INTERVAL and state != "fail":
+        state, why = "inconclusive", f"{why} At least {_PAIRS_FOR_AN_INTERVAL} pairs are needed."
     return Verdict("voice", state, gain.n, gain.mean, VOICE_BOUND, gain.interval, why, better="higher")
 
 
