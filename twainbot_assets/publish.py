@@ -97,11 +97,18 @@ def cell(value: Any) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
+def short(value: Any) -> Any:
+    """A figure to four places, or to four digits where it is smaller than one; any other value as it is."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.4g}") if abs(value) < 1 else round(value, 4)
+
+
 def counts_table(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Rows of plain values as a metadata table."""
+    """Rows of plain values as a metadata table, figures short enough to be compared."""
     names = list(rows[0]) if rows else []
     schema = dg.TableSchema(columns=[dg.TableColumn(name, "string") for name in names])
-    records = [dg.TableRecord({name: cell(row[name]) for name in names}) for row in rows]
+    records = [dg.TableRecord({name: cell(short(row[name])) for name in names}) for row in rows]
     return dg.MetadataValue.table(records, schema=schema)
 
 

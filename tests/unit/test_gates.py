@@ -10,7 +10,7 @@ from checks.gates import Finding, Gate, given, judge, named, outcome, plain, ref
 from resources.lake import Lake, LakeIOManager
 from tests import builders as make
 from twainbot.errors import GateFailed
-from twainbot_assets.publish import Published, publish, table_metadata
+from twainbot_assets.publish import Published, counts_table, publish, table_metadata
 
 KEY = dg.AssetKey(["things", "t"])
 ROWS = pl.DataFrame({"n": [1, 2]})
@@ -164,3 +164,10 @@ def test_columns_are_described_in_the_ui_where_the_schema_says_more_than_their_n
     columns = table_metadata(make.chunks(), "chunks/local")["dagster/column_schema"].columns
     said = {column.name: column.description for column in columns}
     assert (said["end"], said["topic"]) == ("exclusive", None)
+
+
+def test_figures_in_a_table_of_the_ui_are_short_and_none_becomes_zero():
+    (row,) = counts_table(
+        [{"n": 12, "rate": 0.8368361766204282, "words": 43.552275241492474, "off": 4.123456e-06}]
+    ).records
+    assert dict(row.data) == {"n": "12", "rate": "0.8368", "words": "43.5523", "off": "4.123e-06"}
