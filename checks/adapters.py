@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 CONVERGED = "training_converged"
+HASHES = ("adapter_sha256", "data_sha256", "config_sha256", "code_sha256", "base_sha256", "template_sha256")
 
 
 def record_of(rows: pl.DataFrame) -> dict[str, Any]:
@@ -92,9 +93,8 @@ def _converged_gate() -> Gate:
 def hashed(rows: pl.DataFrame) -> Finding:
     """Hashes that the record lacks."""
     record = record_of(rows)
-    wanted = ("config_sha256", "data_sha256", "code_sha256", "base_sha256", "adapter_sha256", "template_sha256")
-    absent = [name for name in wanted if not record.get(name)]
-    return Finding(not absent, f"{len(wanted) - len(absent)} of {len(wanted)} parents recorded", len(absent), 0, absent)
+    absent = [name for name in HASHES if not record.get(name)]
+    return Finding(not absent, f"{len(HASHES) - len(absent)} of {len(HASHES)} parents recorded", len(absent), 0, absent)
 
 
 GATES = [

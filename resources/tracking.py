@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
+from resources.home import PROJECT
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
@@ -26,7 +28,6 @@ _PARAM_LIMIT = 500  # characters of a parameter's value that every MLflow store 
 _BATCH = 900  # metrics per request; servers refuse more than 1000
 _NAMES = 90  # params or tags per request; servers refuse more than 100
 _DIGEST = 36  # characters of a data set's digest that MLflow keeps
-_ROOT = Path(__file__).resolve().parent.parent
 GIT_COMMIT = "mlflow.source.git.commit"  # the tag that MLflow's own runs have
 
 Point: TypeAlias = tuple[int, float] | tuple[int, float, int]  # step, value and, where it is known, Unix milliseconds
@@ -214,7 +215,7 @@ def _points(metrics: Mapping[str, float], curves: Mapping[str, Sequence[Point]])
 
 def _commit_tag() -> dict[str, str]:
     """The clone's commit, `-dirty` behind it where files differ; nothing where the code is no clone."""
-    command = ["git", "-C", str(_ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    command = ["git", "-C", str(PROJECT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -37,7 +37,6 @@ ABOUT = {
 # Asks the model after each epoch and changes no weight: an edit of an evaluator trains nothing again.
 WATCHES = frozenset({"training.epoch_scores"})
 IDENTITY = ("recipe", "stage", "seed", "base", "config_sha256", "data_sha256", "code_sha256")
-HASHES = ("adapter_sha256", "data_sha256", "config_sha256", "code_sha256", "base_sha256", "template_sha256")
 
 
 def adapter(stage: str) -> dg.AssetsDefinition:
@@ -191,7 +190,7 @@ def track(context: dg.AssetExecutionContext, tracker: Tracker, made: "pl.DataFra
         "mlflow_run": dg.MetadataValue.url(run.url),
         "mlflow_run_id": run.run_id,
         "mlflow_model": dg.MetadataValue.url(tracker.model_url(version)),
-        **{name: record[name] for name in HASHES},
+        **{name: record[name] for name in gates.HASHES},
     }
 
 

@@ -55,7 +55,7 @@ def generated(model: "LanguageModel", arm: str, suites: Sequence[str]) -> list[d
 
 
 def what_can_pass() -> list[dict[str, Any]]:
-    """The smallest sample that can pass each gate, and how often a good adapter would pass with this profile's."""
+    """The fewest replies or programs that can pass each gate on such, and how often a good adapter would with the profile's."""
     from twainbot.evals.outlook import outlooks
     from twainbot_assets.scorecards import counted
 

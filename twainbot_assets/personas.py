@@ -37,7 +37,7 @@ INS = {
     ins={name: dg.AssetIn(key) for name, key in INS.items()},
     deps=[keys.source("suites"), keys.source("prompts"), keys.settings("evaluation"), TOKENIZER],
     check_specs=specs(PERSONAS, gates.PERSONAS),
-    code_version=version_of("twainbot.evals.personas", "training.render", "twainbot.dialogues.prompts"),
+    code_version=version_of("resources.voices", "training.render"),
     kinds={"polars", "parquet"},
     pool="gpu",
 )

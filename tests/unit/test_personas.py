@@ -100,12 +100,17 @@ def test_adapters_that_speak_and_read_as_they_should_pass_every_comparison_and_a
 def test_swapped_adapters_fail():
     base, twain, franklin, satirist, mixed = all_arms()
     twain.name, franklin.name = "franklin", "twain"
-    found = states(compared([base, twain, franklin, satirist, mixed]))
+    rows = compared([base, twain, franklin, satirist, mixed])
+    found = states(rows)
     for measure in ("style", "loss"):
         assert found[f"{measure}_passages_twain_over_franklin"] == "fail"
         assert found[f"{measure}_passages_franklin_over_twain"] == "fail"
         assert found[f"{measure}_passages_mixed_between"] == "fail"
         assert found[f"{measure}_passages_satirist_over_base"] == "pass"
+    payloads = rows.filter(kind="verdict", name="loss_passages_mixed_between")["payload"]
+    assert verdict_of(payloads.item()).why.startswith(
+        "mixed has no place, as franklin leans to twain no less than twain: "
+    )
 
 
 def test_equal_adapters_are_inconclusive_and_never_pass():

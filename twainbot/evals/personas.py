@@ -199,9 +199,13 @@ def judged(gate: str, gain: PairedGain, what: str) -> dict[str, Any]:
     """A paired gain as a verdict: pass above zero, fail below, inconclusive across it or over too few groups."""
     state = side(gain)
     why = f"{what}: {gain.mean:+.3f} over {gain.n} items in {gain.clusters} groups."
-    if gain.clusters < FEWEST_GROUPS:
-        why += f" At least {FEWEST_GROUPS} groups are needed."
+    why += too_few(gain)
     return verdict_row(Verdict(gate, state, gain.n, gain.mean, 0.0, shown(gain), why, better="higher", unit="gain"))
+
+
+def too_few(gain: PairedGain) -> str:
+    """What to say where the groups cannot decide."""
+    return f" At least {FEWEST_GROUPS} groups are needed." if gain.clusters < FEWEST_GROUPS else ""
 
 
 def side(gain: PairedGain) -> str:
@@ -233,11 +237,13 @@ def between(
     states = {side(above), side(below)}
     state = "fail" if "fail" in states else "pass" if states == {"pass"} else "inconclusive"
     whole, tighter = above.mean + below.mean, min(above, below, key=lambda gain: gain.mean)
-    place = f"{above.mean / whole:.0%} of the way from {light} to {heavy}" if whole > 0 else f"{light} leans as {heavy}"
+    place = f"stands {above.mean / whole:.0%} of the way from {light} to {heavy}"
+    if whole <= 0:
+        place = f"has no place, as {light} leans to {heavy} no less than {heavy}"
     why = (
-        f"{mixture} stands {place}: {above.mean:+.3f} [{above.interval.low:+.3f}, {above.interval.high:+.3f}] over {light}, "
+        f"{mixture} {place}: {above.mean:+.3f} [{above.interval.low:+.3f}, {above.interval.high:+.3f}] over {light}, "
         f"{below.mean:+.3f} [{below.interval.low:+.3f}, {below.interval.high:+.3f}] under {heavy}, {above.n} items in "
-        f"{above.clusters} groups."
+        f"{above.clusters} groups.{too_few(above)}"
     )
     return verdict_row(
         Verdict(gate, state, above.n, tighter.mean, 0.0, shown(tighter), why, better="higher", unit="gain")
