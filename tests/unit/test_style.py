@@ -148,6 +148,11 @@ def test_only_common_words_stay_and_all_else_is_a_star():
     assert masked("The pilot of Missouri, 1857!", kept) == "the * of *, *!"
 
 
+def test_a_curly_apostrophe_makes_no_other_word():
+    assert common_words(["I don’t", "Don't I"], 1) == common_words(["don't"], 1) == {"don't"}
+    assert masked("I don’t know", frozenset({"don't"})) == masked("I don't know", frozenset({"don't"})) == "* don't *"
+
+
 def test_common_words_are_those_that_most_texts_hold():
     assert common_words(["a b", "a c", "a b d"], 2) == {"a", "b"}
 
