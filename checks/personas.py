@@ -33,7 +33,10 @@ def half_and_half(rows: pl.DataFrame) -> Finding:
     """An adapter mixed with itself must be that adapter."""
     value, bound = float(rows["identity_difference"][0]), thresholds.MAX_IDENTITY_DIFFERENCE
     return Finding(
-        value <= bound, f"half and half of one adapter: logits off by {value:.1e}, at most {bound:.0e}", value, bound
+        value <= bound,
+        f"half and half of one adapter: off by {value:.1e} of the largest logit, at most {bound:.0e}",
+        value,
+        bound,
     )
 
 

@@ -129,7 +129,10 @@ def mix_hash(recipe: Recipe) -> str:
 
 
 def identity_difference(base: Path, adapter: Path, combination: str) -> float:
-    """Largest absolute difference of logits between an adapter and half of it added to half of it, in fp32."""
+    """Largest difference of logits between an adapter and half of it added to half of it, as a share of the largest logit.
+
+    In fp64: fp32 rounds as much as 5e-5 of logits up to 32 over the 30 layers of SmolLM2-135M.
+    """
     import torch
 
     from resources.tokenizer import load_tokenizer
@@ -137,12 +140,14 @@ def identity_difference(base: Path, adapter: Path, combination: str) -> float:
 
     ids = torch.tensor([load_tokenizer(base).encode(PROBE).ids])
     model = _with_all(base, {"one": adapter, "same": adapter})
+    add_up(model, ["one", "same"], [0.5, 0.5], combination, start.adapter_config(adapter)["r"])
+    model.double()
     with torch.inference_mode():
+        model.set_adapter("one")
         alone = model(input_ids=ids).logits
-        add_up(model, ["one", "same"], [0.5, 0.5], combination, start.adapter_config(adapter)["r"])
         model.set_adapter("default")
         both = model(input_ids=ids).logits
-    return float((alone - both).abs().max())
+    return float((alone - both).abs().max() / alone.abs().max())
 
 
 def lost_share(model: Any, names: Sequence[str], weights: Sequence[float]) -> float:
