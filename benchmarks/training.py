@@ -52,7 +52,7 @@ def costs(shape: str, given: argparse.Namespace) -> Found:
 
 
 def environment() -> dict[str, str]:
-    """As the trainer starts a stage: waiting threads sleep, and nobody asks a hub."""
+    """As the trainer starts a stage: nobody asks a hub, and tokenizers start no threads."""
     return {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 

@@ -77,9 +77,9 @@ def stage(shape: str, rows: Sequence[Any], base: Path, out: Path) -> tuple[int, 
     at_once = BLOCKS_AT_ONCE if shape == "block" else 1
     settings = recipe.sft.model_copy(update={
         "micro_batch": at_once, "effective_batch": at_once, "minimum_steps": 1, "warmup_steps": 0,
-        "checkpoint_steps": 1000, "epochs": 1, "sequence_length": BLOCK if shape == "block" else settings_length(recipe),
+        "checkpoint_steps": 1000, "epochs": 1,
     })  # fmt: skip
-    lines = packing.pack(rows, settings.sequence_length)
+    lines = packing.pack(rows, BLOCK if shape == "block" else settings.line_length)
     planned = preflight.plan(settings, Loaded(list(rows)), rows, len(lines))
     model = engine.with_adapter(engine.load_base(base, settings, recipe.seed), recipe.lora, settings, None)
     objective = engine.Objective(
@@ -89,11 +89,6 @@ def stage(shape: str, rows: Sequence[Any], base: Path, out: Path) -> tuple[int, 
     fitted = engine.fit(model, lines, settings, planned, objective, engine.Run("sft", 1, out / "work", quiet))
     model.save_pretrained(str(out / "adapter"))
     return packing.computed(lines), fitted.duration_s, fitted.cpu_s, fitted.loss_curve[-1]["loss"]
-
-
-def settings_length(recipe: Any) -> int:
-    """Tokens of the recipe's lines."""
-    return int(recipe.sft.sequence_length)
 
 
 def quiet(_line: str) -> None:

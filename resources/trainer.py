@@ -77,6 +77,8 @@ class Trainer(dg.ConfigurableResource[None]):
             return
         try:
             self._outside(context, stage, arguments)
+        except errors.TwainBotError:  # of this process: nothing was started
+            raise
         except Exception as error:  # a bad exit code; its class is private to Dagster
             raise failure_of(stage, arguments) from error
 

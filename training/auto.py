@@ -50,14 +50,13 @@ def settle(
     """Choose what the recipe leaves open, forecast memory and time, and report both in a line.
 
     lines, checked: what trains and what validates, rows by line. folder: of the run's checkpoints. Raises BadUse where
-    even one row at once will not fit, with what would.
+    even one row at once will not fit, with what would, or where several processes cannot share a step evenly.
     """
+    before = _noted(folder)
+    settings = dealt(settings.model_copy(update=before), processes.count())
     here, shape = machine.here(), forecast.shape_of(base)
     work = forecast.work_of(lines, checked, planned)
-    before = _noted(folder)
-    if before:
-        settings = settings.model_copy(update=before)
-    elif settings.precision == "auto":
+    if settings.precision == "auto":
         settings = settings.model_copy(update={"precision": machine.faster(shape.products, here.device)})
     chosen = _fitting(shape, work, settings, lora, here)
     memory = forecast.memory(shape, work, chosen, lora, here)
@@ -69,6 +68,24 @@ def settle(
     note(folder, chosen)
     report(_sentence(stage, chosen, memory, took_s, here))
     return Box(chosen, {"chosen": _chosen(chosen), "forecast": forecast.noted(memory, took_s)})
+
+
+def dealt(settings: AnyStage, count: int) -> AnyStage:
+    """The settings with a micro batch that divides each process's share of a step, at most the recipe's; `auto` stays.
+
+    Raises BadUse where a step's rows cannot be dealt out evenly.
+    """
+    if settings.effective_batch % count:
+        fewer = max(number for number in range(1, count) if settings.effective_batch % number == 0)
+        raise BadUse(
+            f"effective_batch={settings.effective_batch} rows a step cannot be dealt out evenly to {count} processes. "
+            f"Launch {fewer}, or make it a multiple of {count} in the recipe."
+        )
+    if settings.micro_batch == "auto":
+        return settings
+    share, asked = settings.effective_batch // count, settings.micro_batch
+    size = max(number for number in range(1, min(share, asked) + 1) if share % number == 0)
+    return settings if size == asked else settings.model_copy(update={"micro_batch": size})
 
 
 def note(folder: Path, settings: Stage) -> None:
@@ -112,7 +129,7 @@ def _candidates(settings: AnyStage, work: Work, here: Machine) -> Iterator[AnySt
 
 def rows_at_once(settings: Stage, work: Work, here: Machine) -> list[int]:
     """The numbers of rows that divide a step, the most first; several processes share the step evenly."""
-    each = max(1, settings.effective_batch // processes.count())
+    each = settings.effective_batch // processes.count()
     most = each if here.device == "cuda" else max(1, _ENOUGH_ON_A_CPU // work.width)
     return [rows for rows in range(each, 0, -1) if each % rows == 0 and rows <= most]
 
@@ -144,7 +161,8 @@ def _sentence(stage: str, settings: Stage, memory: Memory, took_s: float, here: 
     held = ", ".join(f"{name} {size / 2**30:.1f}" for name, size in parts.items())
     base = "" if settings.quantization == "none" else f", base in {settings.quantization}"
     again = ", checkpointing" if settings.gradient_checkpointing else ""
-    how = f"{settings.precision}{base}, {settings.rows_at_once} of {settings.effective_batch} rows at once{again}"
+    each = f" in each of {processes.count()} processes" if processes.count() > 1 else ""
+    how = f"{settings.precision}{base}, {settings.rows_at_once} of {settings.effective_batch} rows at once{each}{again}"
     return f"{stage}: {how}; forecast {_gib(memory.total)} ({held}), {took_s:.0f} s on {here.name}"
 
 

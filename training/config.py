@@ -65,7 +65,7 @@ class Lora(Section):
 
 
 class Stage(Section):
-    """What all three stages share. Rows are packed rows of `sequence_length` tokens, for preference they are pairs."""
+    """What all three stages share. Rows of a batch are packed lines, for preference they are pairs."""
 
     learning_rate: float = Field(gt=0.0, lt=1.0)
     epochs: int = Field(1, ge=1)
@@ -133,7 +133,7 @@ class Packing(Stage):
 class Dapt(Packing):
     """Domain-adaptive pretraining on passages."""
 
-    on_spike: Literal["stop", "lower_rate"] = "stop"  # lower_rate: once, from the last good checkpoint, then stop
+    on_spike: Literal["stop", "lower_rate"] = "stop"  # lower_rate: once, from a checkpoint before the spike, then stop
     spike_rate_factor: float = Field(0.5, gt=0.0, lt=1.0)  # what lower_rate multiplies learning_rate by
     styles: dict[str, Share] = {}  # per style the share of its passages that may be read, 1 where nothing is said
 

@@ -1,7 +1,7 @@
 """When a training ends before its steps are done: a loss that left the road, or a validation loss that keeps rising.
 
 A loss that is no number or that stays high raises Diverged. In DAPT the recipe may answer it once by a lower rate from
-the last good checkpoint (`lower_rate`); what was done then lies in the run's folder, so a killed run goes on the same
+a checkpoint before it (`lower_rate`); what was done then lies in the run's folder, so a killed run goes on the same
 way. A rising validation loss ends the stage, with its best epoch or as Diverged, as the recipe says.
 """
 

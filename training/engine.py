@@ -134,7 +134,7 @@ def load_base(folder: Path, settings: Stage, seed: int) -> torch.nn.Module:
     transformers_logging.disable_progress_bar()
     machine.forget_peak()
     gpu = torch.cuda.is_available()
-    if settings.precision == "bf16" and not gpu and not torch.cpu._is_avx512_bf16_supported():
+    if settings.precision == "bf16" and not gpu and not machine.has_bf16():
         raise BadUse(
             "precision=bf16 runs 15 times slower than fp32 on this CPU, which has no bf16 arithmetic. "
             "Set `precision: fp32` or `precision: auto` in the recipe, or train on a GPU."
@@ -295,23 +295,6 @@ class Loop(Trainer):
         return self.loss_of(model, batch, num_items_in_batch) * (0.0 if _SPARE in inputs else self.part)
 
 
-def dealt(settings: Stage, count: int) -> Stage:
-    """The settings with a micro batch that divides each process's share of a step, at most the recipe's.
-
-    Raises BadUse where a step's rows cannot be dealt out evenly.
-    """
-    if settings.effective_batch % count:
-        fewer = max(number for number in range(1, count) if settings.effective_batch % number == 0)
-        raise BadUse(
-            f"effective_batch={settings.effective_batch} rows a step cannot be dealt out evenly to {count} processes. "
-            f"Launch {fewer}, or make it a multiple of {count} in the recipe."
-        )
-    share = settings.effective_batch // count
-    asked = settings.rows_at_once
-    size = max(number for number in range(1, min(share, asked) + 1) if share % number == 0)
-    return settings if size == asked else settings.model_copy(update={"micro_batch": size})
-
-
 def fit(
     model: PeftModel, lines: Sequence[Any], settings: Stage, planned: Plan, objective: Objective, run: Run
 ) -> Fitted:
@@ -322,7 +305,6 @@ def fit(
     others would wait. Raises Diverged with the step, the loss and the last good checkpoint, unless the recipe lowers the
     rate of a DAPT run that spikes.
     """
-    settings = dealt(settings, processes.count())
     begun = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     try:
         return _fit_or_lower(model, lines, settings, planned, objective, run, begun)
@@ -341,7 +323,7 @@ def _fit_or_lower(
     model: PeftModel, lines: Sequence[Any], settings: Stage, planned: Plan, objective: Objective, run: Run,
     begun: dict[str, Tensor],
 ) -> Fitted:  # fmt: skip
-    """Fit; a spike takes the run back to its last good checkpoint at a lower rate, once, where the recipe allows it.
+    """Fit; a spike takes the run back to a checkpoint before it at a lower rate, once, where the recipe allows it.
 
     Several processes stop: they would have to agree on files that each of them has just read.
     """

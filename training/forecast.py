@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from training import processes
 from training.config import Lora, Stage
 from training.machine import Linears, Machine, Speed
 from training.preflight import Plan
@@ -71,7 +72,7 @@ class Work:
     tokens: int  # of one epoch
     trained_tokens: int  # of one epoch
     checked_tokens: int  # of one evaluation
-    epochs: float  # passes over the data
+    epochs: float  # passes over the data, several processes' divided among them
     evaluations: int
 
 
@@ -150,7 +151,7 @@ def work_of(lines: Sequence[Sequence[Laid]], checked: Sequence[Sequence[Laid]], 
         tokens=sum(sizes),
         trained_tokens=sum(trained),
         checked_tokens=sum(len(row.ids) for line in checked for row in line),
-        epochs=planned.steps / planned.epoch_steps,
+        epochs=planned.steps / planned.epoch_steps / processes.count(),
         evaluations=-(-planned.steps // planned.epoch_steps),
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -104,11 +105,21 @@ def _file_cache(stat: Path) -> int:
 
 
 def faster(linears: Linears, device: str) -> Precision:
-    """bf16 where a GPU has it, or where this CPU multiplies so much faster in it that the rounding is worth it."""
+    """bf16 where a GPU has it, or where this CPU multiplies so much faster in it that the rounding is worth it.
+
+    Several processes on a CPU take fp32: each would find a rate of its own, and they must choose alike.
+    """
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if processes.count() > 1 or not has_bf16():
+        return "fp32"
     speeds = {name: speed(linears, name, device).flops for name in DTYPES}
     return "bf16" if speeds["bf16"] > WORTHWHILE * speeds["fp32"] else "fp32"
+
+
+def has_bf16() -> bool:
+    """Whether this CPU has bf16 arithmetic of its own; where it has none, bf16 takes 15 times as long as fp32."""
+    return torch.cpu._is_avx512_bf16_supported()
 
 
 def speed(linears: Linears, precision: Precision, device: str) -> Speed:
@@ -143,7 +154,7 @@ def _best(call: Callable[[], object], budget_s: float, device: str) -> float:
 
 
 def forget_peak() -> None:
-    """Start measuring the peak anew; elsewhere than on Linux the process's whole life counts."""
+    """Start measuring the peaks anew; of the process, elsewhere than on Linux, its whole life counts."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):
@@ -151,10 +162,13 @@ def forget_peak() -> None:
 
 
 def peak() -> int:
-    """Bytes: the most that was allocated on the GPU, or held by this process, since `forget_peak`."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+    """Bytes: the most that was allocated on the GPU, or where there is none held by this process, since `forget_peak`."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_held()
+
+
+def peak_held() -> int:
+    """Bytes: the most that this process held since `forget_peak`."""
     with contextlib.suppress(OSError):
         found = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
         return int(found[0].split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

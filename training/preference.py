@@ -174,14 +174,14 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # model and reference
     parents = record.parents(STAGE, recipe, table, arguments.base, arguments.init_adapter)
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
-    each = [[pair] for pair in folded]  # a line holds one pair
-    checks = [[fold(pair)] for pair in validation.rows]
+    unscored = [fold(pair) for pair in validation.rows]
+    each, checks = ([[pair] for pair in found] for found in (folded, unscored))  # a line holds one pair
     box = auto.settle(STAGE, settings, recipe.lora, arguments.base, each, checks, planned, work, report)
     settings = box.settings
     base = engine.load_base(arguments.base, settings, recipe.seed)
     model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
     train_pairs = with_reference(model, folded, pad_id) if OBJECTIVES[settings.objective].has_reference else folded
-    checked = with_reference(model, [fold(pair) for pair in validation.rows], pad_id)
+    checked = with_reference(model, unscored, pad_id)
 
     # loop
     before = evaluate(model, checked, settings, pad_id)

@@ -1,7 +1,7 @@
 """The processes of one training: which of them this is, and the little that they do together.
 
 torchrun and `accelerate launch` start several and number them in RANK, LOCAL_RANK and WORLD_SIZE. All compute alike; the
-first alone holds the folder, speaks, validates and writes, and the others wait for it in the next step's exchange.
+first alone holds the folder, speaks, validates and writes, and the others wait for it where they next exchange something.
 """
 
 from __future__ import annotations

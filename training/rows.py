@@ -1,4 +1,4 @@
-"""From the tables of `splits/` to token rows. Rendering is render.py's, packing engine.py's, refusing preflight.py's.
+"""From the tables of `splits/` to token rows. Rendering is render.py's, packing packing.py's, refusing preflight.py's.
 
 The data folder of a stage holds dapt.parquet, sft.parquet or preferences.parquet; what their columns mean stands in
 twainbot/records.py. Nothing is cut silently: a dialogue too long for the row is left out and counted.

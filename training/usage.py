@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
+
+from training import machine
 
 _EVERY_S = 5.0
 _MOST = 400  # samples; past it every other one is dropped and the pause doubled, so a week fits as well as a minute
@@ -20,7 +20,10 @@ _MIB = 2**20
 
 @dataclass
 class Usage:
-    """Of this process, its threads included, from its start. A resumed run knows nothing of the process before."""
+    """Of this process, its threads included: CPU time from its start, peaks since the base was loaded (machine.py).
+
+    A resumed run knows nothing of the process before.
+    """
 
     peak_rss_mib: float
     cpu_s: float
@@ -31,7 +34,7 @@ class Usage:
 
 
 class UsageWatch(TrainerCallback):
-    """Samples the process after optimizer steps; reading takes some 20 microseconds."""
+    """Samples the process after optimizer steps; reading takes less than a millisecond."""
 
     def __init__(self, every_s: float = _EVERY_S) -> None:
         self.every_s = every_s
@@ -55,11 +58,10 @@ class UsageWatch(TrainerCallback):
 
     def usage(self) -> Usage:
         """The samples and the peaks so far."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1 / 1024)
         device = torch.cuda.max_memory_allocated() / _MIB if torch.cuda.is_available() else None
         return Usage(
             # the system counts a peak a little late, so a sample may be above it
-            peak_rss_mib=max(round(peak / _MIB, 1), *(sample["rss_mib"] for sample in self.samples), 0.0),
+            peak_rss_mib=max([round(machine.peak_held() / _MIB, 1), *(sample["rss_mib"] for sample in self.samples)]),
             cpu_s=round(time.process_time(), 2),
             device_peak_mib=round(device, 1) if device is not None else None,
             samples=self.samples,
@@ -67,8 +69,5 @@ class UsageWatch(TrainerCallback):
 
 
 def rss_mib() -> float:
-    """Resident memory now; where /proc is not, the peak."""
-    statm = Path("/proc/self/statm")
-    if statm.is_file():
-        return round(int(statm.read_text().split()[1]) * resource.getpagesize() / _MIB, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB, 1)
+    """Resident memory now."""
+    return round(psutil.Process().memory_info().rss / _MIB, 1)

@@ -77,8 +77,8 @@ class StopSuperseded(TrainerCallback):
 class KeepBest(TrainerCallback):
     """Scores the model after every epoch and keeps the adapter with the lowest validation loss in `folder`.
 
-    Of several processes the first one does, the others go on to the next step and wait for it there. listen: what else is
-    asked of the model then; it decides nothing.
+    Of several processes the first one does; the others wait for what divergence.RisingValidation then tells them. listen:
+    what else is asked of the model then; it decides nothing.
     """
 
     def __init__(

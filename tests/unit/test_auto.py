@@ -74,6 +74,20 @@ def test_several_processes_share_a_step_evenly(monkeypatch):
     assert auto.rows_at_once(OPEN, WORK, here(2**40)) == [3, 1]
 
 
+def test_several_processes_are_dealt_rows_and_time_before_anything_is_loaded(tmp_path, monkeypatch):
+    said: list[str] = []
+    settings = OPEN.model_copy(update={"micro_batch": 12})
+    alone = settled(tmp_path / "a", monkeypatch, 2**40, settings).record
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    each = settled(tmp_path / "b", monkeypatch, 2**40, settings, said=said).record
+    assert (alone["chosen"]["micro_batch"], each["chosen"]["micro_batch"]) == (12, 3)
+    assert "3 of 12 rows at once in each of 4 processes;" in said[0]
+    assert each["forecast"]["activations_bytes"] == pytest.approx(alone["forecast"]["activations_bytes"] / 4, abs=1)
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    with pytest.raises(BadUse, match=r"to 5 processes\. Launch 4"):
+        settled(tmp_path / "c", monkeypatch, 2**40)
+
+
 def test_checkpointing_is_for_where_one_row_does_not_fit_without(tmp_path, monkeypatch):
     settings = OPEN.model_copy(update={"gradient_checkpointing": "auto"})
     plain, again = needed(1), needed(1, gradient_checkpointing=True)
@@ -192,6 +206,8 @@ def test_a_stage_left_open_trains_and_records_what_it_chose_beside_what_it_took(
     }  # fmt: skip
     assert done["forecast"]["memory_bytes"] > 0
     assert done["peak_memory_bytes"] > 0
+    taken = done["usage"]["device_peak_mib"] or done["usage"]["peak_rss_mib"]
+    assert taken == pytest.approx(done["peak_memory_bytes"] / 2**20, rel=0.02)
     assert [line for line in said if "forecast" in line]
     assert record.read(tmp_path / "out") == done
     # the fingerprint is of the recipe's text: what it became here is not in it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -157,6 +158,13 @@ def test_the_work_is_counted_by_lines():
     assert (work.epochs, work.evaluations) == (2.5, 3)
 
 
+def test_several_processes_share_the_time_of_training_not_that_of_validating(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    planned = preflight.Plan(2, 2, 5, 3, epoch_steps=2, steps=4, too_long=0)
+    work = forecast.work_of([[TokenRow([1, 2], [-100, 2])]], [[TokenRow([1, 2], [-100, 2])]], planned)
+    assert (work.epochs, work.evaluations) == (0.5, 2)
+
+
 # the machine
 
 
@@ -192,9 +200,18 @@ def test_where_nothing_limits_memory_the_machine_does(tmp_path):
 
 @pytest.mark.parametrize(("bf16", "chosen"), [(3.0, "bf16"), (1.2, "fp32"), (0.1, "fp32")])
 def test_a_cpu_takes_bf16_only_where_it_is_worth_the_rounding(monkeypatch, bf16, chosen):
+    monkeypatch.setattr(machine, "has_bf16", lambda: True)
     rates = {"fp32": 1.0, "bf16": bf16}
     monkeypatch.setattr(machine, "speed", lambda linears, name, device: Speed(rates[name], 1.0))
     assert machine.faster({(8, 8): 1}, "cpu") == chosen
+
+
+@pytest.mark.parametrize(("count", "arithmetic"), [("4", True), ("1", False)])
+def test_no_cpu_chooses_what_its_other_processes_or_its_loading_may_refuse(monkeypatch, count, arithmetic):
+    monkeypatch.setenv("WORLD_SIZE", count)
+    monkeypatch.setattr(machine, "has_bf16", lambda: arithmetic)
+    monkeypatch.setattr(machine, "speed", lambda linears, name, device: Speed(9.0 if name == "bf16" else 1.0, 1.0))
+    assert machine.faster({(8, 8): 1}, "cpu") == "fp32"
 
 
 def test_rates_are_measured_and_are_numbers():
@@ -211,6 +228,17 @@ def test_the_peak_is_of_what_came_after_it_was_forgotten():
     low = machine.peak()
     kept = torch.ones(2**24)  # 64 MiB
     assert machine.peak() >= low + 0.9 * kept.nbytes
+
+
+@pytest.mark.parametrize(("system", "unit"), [("darwin", 1), ("freebsd", 1024)])
+def test_without_proc_the_peak_is_in_the_systems_own_unit(monkeypatch, system, unit):
+    def absent(*_given, **_named):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(machine.Path, "read_text", absent)
+    monkeypatch.setattr(machine.sys, "platform", system)
+    monkeypatch.setattr(machine.resource, "getrusage", lambda _who: SimpleNamespace(ru_maxrss=1000))
+    assert machine.peak_held() == 1000 * unit
 
 
 def test_what_is_noted_can_be_written_as_json():

@@ -71,6 +71,12 @@ def test_without_the_extra_it_is_named(monkeypatch):
         ray_trainer.client("")
 
 
+def test_without_the_extra_a_training_says_so_and_not_that_it_was_killed(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "dagster_ray", None)
+    with pytest.raises(BadUse, match=r"needs dagster-ray"):
+        materialize(RayTrainer(), tmp_path, tmp_path / "out")
+
+
 def test_a_job_is_the_stages_command_line_and_needs(tmp_path):
     odd = tmp_path / "a b"
     job = RayTrainer(gpus=2).job("sft", Arguments(TINY, odd, odd, odd, token="t0"))

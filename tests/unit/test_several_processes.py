@@ -15,7 +15,7 @@ import yaml
 from safetensors.torch import load_file
 from tiny_training import base, write_data
 
-from training import engine, preference, processes, record, sft
+from training import auto, engine, preference, processes, record, sft
 from training.command import FAILURE, Arguments
 from training.config import CONFIGS, Stage
 from twainbot.errors import BadUse
@@ -194,14 +194,14 @@ def _alive(pid: int) -> bool:
     ("micro", "effective", "count", "expected"), [(2, 8, 1, 2), (2, 8, 4, 2), (8, 8, 4, 2), (4, 12, 2, 3), (5, 5, 1, 5)]
 )
 def test_a_step_is_dealt_out_whole(micro, effective, count, expected):
-    found = engine.dealt(STAGE.model_copy(update={"micro_batch": micro, "effective_batch": effective}), count)
+    found = auto.dealt(STAGE.model_copy(update={"micro_batch": micro, "effective_batch": effective}), count)
     assert found.micro_batch == expected
     assert found.accumulation % count == 0
 
 
 def test_a_step_that_cannot_be_dealt_out_evenly_is_refused_with_the_number_that_can():
     with pytest.raises(BadUse, match=r"effective_batch=8 .* to 3 processes\. Launch 2, or make it a multiple of 3"):
-        engine.dealt(STAGE, 3)
+        auto.dealt(STAGE, 3)
 
 
 def test_an_epoch_of_several_has_the_order_of_one_and_empty_places_last():
