@@ -230,4 +230,4 @@ def _per_token(shape: Shape, settings: Stage, lora: Lora, device: str) -> int:
 def noted(memory: Memory, took_s: float) -> dict[str, Any]:
     """For record.json."""
     return {**{f"{name}_bytes": value for name, value in asdict(memory).items()},
-            "memory_bytes": memory.total, "duration_s": round(took_s, 1)}  # fmt: skip
+            "memory_bytes": memory.total, "duration_s": round(took_s, 3)}  # fmt: skip

@@ -96,5 +96,5 @@ def test_what_the_gpu_test_measures_it_measures_on_a_small_model_too(tmp_path, m
     recipe = load_recipe(QWEN)
     stage = recipe.sft.model_copy(update={"precision": "fp32", "sequence_length": 64, "effective_batch": 4})
     found = measured(tmp_path, monkeypatch, small, recipe.model_copy(update={"sft": stage}), steps=2)
-    assert all(value > 0 for value in found.values())
+    assert {name: value for name, value in found.items() if value <= 0} == {}
     assert found["rows_at_once"] in (1, 2, 4)
