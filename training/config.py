@@ -198,6 +198,7 @@ class Sft(Packing):
     opening_tokens: int | None = Field(None, ge=1)  # words of an opening end after so many tokens; a call never does
     # Weight of a further loss at each assistant turn's beginning: whether it is a call at all, whatever its words may be.
     decision_weight: float = Field(0.0, ge=0.0)
+    begin_weight: float = Field(1.0, ge=1.0)  # how often the token counts by which a turn begins as a call or as words
     end_weight: float = Field(1.0, ge=1.0)  # how often the token counts that ends a turn
 
     @property

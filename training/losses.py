@@ -23,6 +23,7 @@ class Weighing:
 
     marks: TurnMarks
     decision: float = 0.0  # weight of the loss on whether a turn calls at all
+    begin: float = 1.0  # weight of the token by which a turn begins as a call or as words
     end: float = 1.0  # weight of the token that ends a turn, without which a small model never stops talking
 
 
@@ -62,8 +63,9 @@ def token_loss(weighing: Weighing | None = None) -> LossOf:
         if weighing is None:
             return total.sum() / trained_tokens
         deciding, ending = turns(batch["labels"], weighing.marks)
-        summed = (total * torch.where(ending[:, positions], weighing.end, 1.0)).sum()
-        at = deciding[:, positions]
+        at, last = deciding[:, positions], ending[:, positions]
+        counted = torch.where(last, weighing.end, torch.where(at, weighing.begin, 1.0))
+        summed = (total * counted).sum()
         if weighing.decision and bool(at.any()):
             summed = summed + weighing.decision * decision_nll(logits[at], wanted[at], weighing.marks.call).sum()
         return summed / trained_tokens

@@ -53,7 +53,9 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     # loop
     before = engine.mean_nll(model, checked, pad_id)
     report(f"{STAGE}: {planned.steps} steps on {planned.rows} dialogues, validation loss {before:.4f} before")
-    weighing = losses.Weighing(turn_marks(tokenizer, template), settings.decision_weight, settings.end_weight)
+    weighing = losses.Weighing(
+        turn_marks(tokenizer, template), settings.decision_weight, settings.begin_weight, settings.end_weight
+    )
     listen = epoch_scores.listener(model, STAGE, recipe, arguments.data, tokenizer, template, base_info.eos_id)
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, pad_id),

@@ -67,7 +67,9 @@ def batches(stage: str, recipe: Recipe, data: Path, base: Path) -> Batches:
         sft = recipe.sft
         chosen = rows.choose_for_sft(train, recipe.seed, sft)
         loaded = rows.dialogues(chosen, tokenizer, template, length, sft.opening_tokens)
-        weighing = losses.Weighing(turn_marks(tokenizer, template), sft.decision_weight, sft.end_weight)
+        weighing = losses.Weighing(
+            turn_marks(tokenizer, template), sft.decision_weight, sft.begin_weight, sft.end_weight
+        )
         unit = "dialogues"
         lines = packing.pack(loaded.rows, sft.line_length)
     else:
@@ -133,7 +135,7 @@ def _rows(line: packing.Packed, pad_id: int, weighing: losses.Weighing | None) -
     weights = (batch["labels"] != IGNORED).double()
     if weighing:
         deciding, ending = losses.turns(batch["labels"], weighing.marks)
-        weights += deciding * weighing.decision + ending * (weighing.end - 1)
+        weights += deciding * (weighing.decision + weighing.begin - 1) + ending * (weighing.end - 1)
     values, begin = weights[0].tolist(), 0
     found: list[Part] = []
     for number, part in enumerate(packing.parts(line), 1):

@@ -117,6 +117,21 @@ def test_the_end_of_a_turn_can_count_more():
     assert weighted == pytest.approx(plain + 4 * extra / row.trained, rel=1e-5)
 
 
+def test_the_beginning_of_a_turn_can_count_more():
+    model = model_with().eval()
+    row = token_rows()[0]
+    batch = packing.collate([[row]], PAD)
+    with torch.no_grad():
+        nll, positions = losses.token_nll(model, batch)
+        plain = float(losses.token_loss()(model, batch, row.trained))
+        weighted = float(losses.token_loss(losses.Weighing(marks(), begin=3.0))(model, batch, row.trained))
+    places = range(1, len(row.ids))
+    begins = [place for place in places if row.labels[place] != IGNORED and row.labels[place - 1] == IGNORED]
+    extra = sum(float(nll[0, positions.tolist().index(place)]) for place in begins)
+    assert len(begins) == 2  # a call and an answer
+    assert weighted == pytest.approx(plain + 2 * extra / row.trained, rel=1e-5)
+
+
 def test_a_turn_that_is_cut_has_no_end_to_count():
     labels = torch.tensor([[IGNORED, 7, PAD, IGNORED, 7, 8]])
     deciding, ending = losses.turns(labels, TurnMarks(0, 9, (PAD,)))
