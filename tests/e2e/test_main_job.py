@@ -47,6 +47,11 @@ def test_the_report_is_one_page_with_plots_and_both_arms(built: Clone) -> None:
         assert word in page
 
 
+def test_neutral_text_is_judged_though_dagster_hands_over_stages_by_alphabet(built: Clone) -> None:
+    card = pl.read_parquet(built.lake / "evals" / "scorecard" / "partition=default" / "part-0.parquet")
+    assert card.filter(gate="forgetting")["n"].item() > 0
+
+
 def test_bundles_of_a_rehearsal_are_named_so(built: Clone) -> None:
     keys = {path.name for path in (built.lake / "release").rglob("partition=*")}
     assert keys == {"partition=data-v0.1-rehearsal", "partition=twainbot-lora-v0.1-rehearsal"}

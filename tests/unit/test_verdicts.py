@@ -239,6 +239,10 @@ def test_the_classifiers_voice_needs_ten_pairs(pairs, state):
     assert verdicts.voice(PairedGain(0.9, Interval(0.8, 1.0), pairs, pairs)).state == state
 
 
+def test_no_way_at_all_is_told_without_a_sign():
+    assert verdicts.voice(PairedGain(-0.0002, Interval(-0.1, 0.1), 52, 52)).why.startswith("0% of the way")
+
+
 def test_goals_are_primary_and_their_guards_secondary():
     assert verdicts.role("style") == "primary"
     assert verdicts.role("no_call") == "secondary"

@@ -111,7 +111,7 @@ def weather_errors(summary: GroundingSummary, failed: GroundingSummary | None = 
     state = _state(upper_bound(errors, n) < WEATHER_BOUND, lower_bound(errors, n) > WEATHER_BOUND)
     why = (
         f"{errors} of {n} replies hold a wrong claim, so the rate is below {upper_bound(errors, n):.1%} with 95 % confidence; "
-        f"{coverage:.0%} of the replies state something that can be judged."
+        f"{coverage:.0%} of the replies state some weather."
     )
     if state == "pass" and coverage < COVERAGE_BOUND:
         state, why = "inconclusive", f"{why} Coverage must reach {COVERAGE_BOUND:.0%}: silence is no accuracy."
@@ -242,7 +242,7 @@ def voice(gain: PairedGain | None, why_not: str = "") -> Verdict:
     if gain is None:
         return _not_run("voice", VOICE_BOUND, why_not, better="higher")
     state = _state(gain.interval.low > VOICE_BOUND, gain.interval.high < VOICE_BOUND)
-    why = f"{gain.mean:.0%} of the way from the base to unseen passages of the author, over {gain.n} pairs."
+    why = f"{round(gain.mean, 2) + 0.0:.0%} of the way from the base to unseen passages of the author, over {gain.n} pairs."
     if gain.clusters < _PAIRS_FOR_AN_INTERVAL and state != "fail":
         state, why = "inconclusive", f"{why} At least {_PAIRS_FOR_AN_INTERVAL} pairs are needed."
     return Verdict("voice", state, gain.n, gain.mean, VOICE_BOUND, gain.interval, why, better="higher")
