@@ -1,4 +1,4 @@
-"""The one place where dialogues become tokens, for training, evaluation, chat and export. Packing lives in engine.py.
+"""The one place where dialogues become tokens, for training, evaluation, chat and export. Packing lives in packing.py.
 
 A template file per family of bases (`templates/<name>.jinja`) writes the text; `{% generation %}` marks what the model
 itself says: words, tool calls and the end-of-turn token of assistant turns. Loss is taken there and nowhere else.
