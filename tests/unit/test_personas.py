@@ -20,6 +20,7 @@ from twainbot.evals.personas import (
     Prompt,
     Routed,
     Text,
+    between,
     cut,
     evaluate,
     leaning,
@@ -236,3 +237,11 @@ def test_gates_of_the_router_want_it_readable_and_above_chance():
     assert "24 of 24 right" in by_name["router_beats_chance"](good).why
     assert not by_name["router_reads_back"](bad).passed
     assert not by_name["router_beats_chance"](bad).passed
+
+
+def test_parts_that_lean_alike_give_a_mixture_no_place_between_them():
+    alike = [0.1 * number for number in range(12)]
+    axis = {"twain": alike, "mixed": alike, "franklin": alike}
+    found = between("gate", axis, [str(number) for number in range(12)], "twain", "mixed", "franklin")
+    assert "mixed has no place, as franklin leans to twain no less than twain" in found["why"]
+    assert found["state"] == "inconclusive"

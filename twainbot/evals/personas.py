@@ -237,8 +237,9 @@ def between(
     states = {side(above), side(below)}
     state = "fail" if "fail" in states else "pass" if states == {"pass"} else "inconclusive"
     whole, tighter = above.mean + below.mean, min(above, below, key=lambda gain: gain.mean)
-    place = f"stands {above.mean / whole:.0%} of the way from {light} to {heavy}"
-    if whole <= 0:
+    if whole > 0:
+        place = f"stands {above.mean / whole:.0%} of the way from {light} to {heavy}"
+    else:
         place = f"has no place, as {light} leans to {heavy} no less than {heavy}"
     why = (
         f"{mixture} {place}: {above.mean:+.3f} [{above.interval.low:+.3f}, {above.interval.high:+.3f}] over {light}, "
