@@ -243,5 +243,6 @@ def test_parts_that_lean_alike_give_a_mixture_no_place_between_them():
     alike = [0.1 * number for number in range(12)]
     axis = {"twain": alike, "mixed": alike, "franklin": alike}
     found = between("gate", axis, [str(number) for number in range(12)], "twain", "mixed", "franklin")
-    assert "mixed has no place, as franklin leans to twain no less than twain" in found["why"]
-    assert found["state"] == "inconclusive"
+    told = json.loads(found["payload"])
+    assert "mixed has no place, as franklin leans to twain no less than twain" in told["why"]
+    assert told["state"] == "inconclusive"
