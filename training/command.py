@@ -84,8 +84,9 @@ def _leave(error: TwainBotError, path: Path) -> None:
     """Written beside and renamed: several processes may fail at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    details = error.details if isinstance(error, Diverged) else {}
-    failure = {"error": type(error).__name__, "text": str(error), "details": details}
+    failure: dict[str, Any] = {"error": type(error).__name__, "text": str(error)}
+    if isinstance(error, Diverged):
+        failure["details"] = error.details
     beside.write_text(json.dumps(failure), encoding="utf-8")
     beside.replace(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 
 import pytest
 import yaml
@@ -73,7 +74,8 @@ def test_a_stage_trains_through_the_slurm_line(page, tmp_path, monkeypatch):
     srun.chmod(0o755)
     monkeypatch.setenv("PATH", str(srun.parent), prepend=":")
     monkeypatch.setenv("SRUN_SAID", str(tmp_path / "said"))
-    torchrun = f"{own} python -m torch.distributed.run --standalone --nproc-per-node=2 -m"  # two, for two cores
+    python = shlex.quote(sys.executable)
+    torchrun = f"{own} {python} -m torch.distributed.run --standalone --nproc-per-node=2 -m"  # two, for two cores
     trainer = trainer_of("subprocess", {"TWAINBOT_LAUNCHER": torchrun})
     _, lines = materialize(trainer, write_data(tmp_path / "data"), tmp_path / "out")
     assert record.read(tmp_path / "out")["processes"] == 2
