@@ -40,6 +40,7 @@ def reduced(path, folder):
     raw = load_recipe(path).model_dump(mode="json", exclude={"name", "profile", "base"}, exclude_none=True)
     for stage in STAGES:
         raw[stage].update(FEW)
+    raw["sft"]["no_call_share"] = None  # of the few rows here a share could leave none
     target = folder / path.parent.name / path.name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(yaml.safe_dump(raw))
