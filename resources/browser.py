@@ -135,7 +135,7 @@ def _in_child(order: dict[str, Any], limit_s: float) -> bytes:
         except subprocess.TimeoutExpired:
             return json.dumps({"error": f"its scripts did not let go within {limit_s:.0f} s"}).encode()
         finally:
-            _end(child)
+            _end(child, folder)
 
 
 def _environment(folder: str) -> dict[str, str]:
@@ -152,27 +152,25 @@ def _environment(folder: str) -> dict[str, str]:
     }
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child, then everything below it (none is started again): Playwright's browser has its own session."""
-    for pid in [child.pid, *_descendants(child.pid)] if child.poll() is None else []:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def _end(child: subprocess.Popen[bytes], folder: str) -> None:
+    """Kill the child, then all that lives in its folder: the browser has its own session, its crash handler no parent."""
+    if child.poll() is None:
+        child.kill()
+    while left := _living_in(folder):  # one that was just beginning is seen the next time
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.communicate(timeout=START_S)
 
 
-def _descendants(pid: int) -> list[int]:
-    """Process ids below `pid`, nearest first, by /proc; empty where there is none (the pipes then end the browser)."""
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            parents[int(path.parent.name)] = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
-    found, waiting = list[int](), [pid]
-    while waiting:
-        above = waiting.pop(0)
-        below = [inner for inner, outer in parents.items() if outer == above]
-        found += below
-        waiting += below
+def _living_in(folder: str) -> list[int]:
+    """Ids of processes whose home is `folder`, by /proc; empty where there is none (the pipes then end the browser)."""
+    home, found = f"HOME={folder}".encode(), []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # gone, or another user's
+            if home in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
     return found
 
 

@@ -375,6 +375,7 @@ def _fit(
             usage,
             best,
             divergence.RisingValidation(settings, lambda: best.evaluations),
+            watch.TakeNoStepTwice(),
             *([divergence.LowerRate(lowered.rate)] if lowered else []),
         ],
     )
@@ -385,6 +386,8 @@ def _fit(
     ended_early = None
     try:
         loop.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    except watch.Finished:
+        pass
     except divergence.Enough as enough:
         ended_early = enough.why
         run.report(ended_early["why"])

@@ -74,6 +74,23 @@ class StopSuperseded(TrainerCallback):
         fence.check()
 
 
+class Finished(Exception):
+    """Every step is done: the run was cut off between its last checkpoint and what follows the loop."""
+
+
+class TakeNoStepTwice(TrainerCallback):
+    """Ends a run that goes on from its last step. The Trainer looks for the end only after a step, so it took one more.
+
+    It stands after KeepBest, which makes up for an evaluation first.
+    """
+
+    @override
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Raise Finished where no step is left."""
+        if state.global_step >= state.max_steps:
+            raise Finished
+
+
 class KeepBest(TrainerCallback):
     """Scores the model after every epoch and keeps the adapter with the lowest validation loss in `folder`.
 

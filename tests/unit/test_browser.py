@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -230,20 +231,19 @@ def test_no_secret_of_ours_reaches_the_browser(monkeypatch):
     assert "secret" not in browser._environment("/tmp/x").values()
 
 
-def test_everything_below_a_process_is_found():
+def test_all_that_lives_in_the_childs_folder_ends_with_it_also_what_left_its_session(tmp_path):
     child = subprocess.Popen(
-        ["sh", "-c", "sleep 30 & wait"], start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+        ["sh", "-c", "setsid sleep 30 & sleep 30 & wait"], start_new_session=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    )  # fmt: skip
     try:
-        while not (below := browser._descendants(child.pid)):
+        while len(living := browser._living_in(str(tmp_path))) < 3:
             time.sleep(0.01)
     finally:
-        browser._end(child)
+        browser._end(child, str(tmp_path))
     assert child.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 10
-    while (left := [pid for pid in below if _is_running(pid)]) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert left == []
+    assert [pid for pid in living if _is_running(pid)] == []
+    assert os.getpid() not in living
 
 
 def _is_running(pid: int) -> bool:

@@ -238,6 +238,26 @@ def test_an_epoch_that_was_the_best_is_kept_though_the_run_was_killed_before_its
     assert torch.equal(adapter_weights(resumed), adapter_weights(whole))
 
 
+def test_a_run_killed_after_its_last_step_takes_no_step_twice(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_args):
+        raise Killed
+
+    part = STAGE.model_copy(update={"epochs": 1, "max_steps": 2, "checkpoint_steps": 1, "effective_batch": 1})
+    assert len(packing.pack(token_rows(), part.sequence_length)) > 2  # the epoch has steps left
+    whole, done = fitted(tmp_path / "whole", part)
+    with monkeypatch.context() as cut:
+        cut.setattr(engine, "_load_best", kill)
+        with pytest.raises(Killed):
+            fitted(tmp_path / "cut", part)
+    resumed, later = fitted(tmp_path / "cut", part)
+    assert (later.resumed_from, later.steps) == (2, 2)
+    assert later.loss_curve == done.loss_curve
+    assert torch.equal(adapter_weights(resumed), adapter_weights(whole))
+
+
 def test_the_epoch_with_the_best_score_is_kept_not_the_last(tmp_path):
     scores = iter([1.0, 2.0])
     kept, done = fitted(tmp_path / "two", score=lambda: next(scores))

@@ -245,5 +245,5 @@ def test_what_is_noted_can_be_written_as_json():
     found = forecast.memory(forecast.shape_of(base()), WORK, STAGE, Lora(), HERE)
     noted = json.loads(json.dumps(forecast.noted(found, 12.34)))
     assert noted["memory_bytes"] == found.total
-    assert noted["duration_s"] == 12.3
+    assert noted["duration_s"] == 12.34
     assert set(noted) >= {"process_bytes", "weights_bytes", "adapter_bytes", "activations_bytes", "logits_bytes"}
