@@ -83,11 +83,11 @@ def turns(labels: Tensor, marks: TurnMarks) -> tuple[Tensor, Tensor]:
 
 
 def decision_nll(logits: Tensor, wanted: Tensor, call: int) -> Tensor:
-    """Negative log-likelihood (D,) that a turn calls, where it does, and that it does not, where it has words.
+    """What greedy decoding will do at the first token: (D,) logistic losses of the call against the likeliest word.
 
     Words begin in a thousand ways, each unlikely, so cross entropy alone leaves the call the likeliest single beginning
-    even where it is wrong; this loss asks for nothing but that. logits (D, V), wanted (D,).
+    even where it is well known to be wrong. A call is the token `call`; logits (D, V), wanted (D,).
     """
-    words = logits.index_fill(1, torch.tensor([call], device=logits.device), -torch.inf).logsumexp(dim=1)
-    either = logits.logsumexp(dim=1)
-    return either - torch.where(wanted == call, logits[:, call], words)
+    others = logits.index_fill(1, torch.tensor([call], device=logits.device), -torch.inf).amax(dim=1)
+    lead = logits[:, call] - others
+    return functional.softplus(torch.where(wanted == call, -lead, lead))

@@ -34,6 +34,7 @@ _CODE = (
     "preflight",
     "start",
     "divergence",
+    "watch",
     "auto",
     "machine",
     "forecast",

@@ -6,6 +6,7 @@ twainbot/records.py. Nothing is cut silently: a dialogue too long for the row is
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -129,13 +130,17 @@ def dialogues(
     Only of openings the words, not a call, end after `opening_tokens`.
     """
     loaded = Loaded([])
+    opening_of = functools.cache(functools.partial(_system_turn, tokenizer, template))
     for row in table.iter_rows(named=True):
-        ids, labels = render(_messages(row, "messages"), _tools(row), tokenizer, template)
+        messages = _messages(row, "messages")
+        ids, labels = render(messages, _tools(row), tokenizer, template)
         end = _end(labels, opening_tokens if row.get(OPENING) and not _calls(row) else None)
         if end > length:
             loaded.too_long.append(row["sample_id"])
         else:
-            stem = _stem(row, ids, tokenizer, template)
+            first = messages[0] if messages else {"role": None}
+            opening = opening_of(first["content"], row.get("tools")) if first["role"] == "system" else []
+            stem = len(opening) if ids[: len(opening)] == opening else 0
             loaded.rows.append(TokenRow(ids[:end], labels[:end], stem, cut=end < len(ids)))
     return loaded
 
@@ -150,11 +155,10 @@ def _calls(row: dict[str, Any]) -> bool:
     return '"tool_calls"' in row["messages"]
 
 
-def _stem(row: dict[str, Any], ids: list[int], tokenizer: Tokenizer, template: Template) -> int:
-    """Tokens of the system turn, where the dialogue has one and the template writes it first."""
-    opening = [message for message in _messages(row, "messages")[:1] if message["role"] == "system"]
-    found = render(opening, _tools(row), tokenizer, template)[0] if opening else []
-    return len(found) if ids[: len(found)] == found else 0
+def _system_turn(tokenizer: Tokenizer, template: Template, system: str, tools: str | None) -> list[int]:
+    """Tokens of the system turn, which other dialogues share."""
+    turn = {"role": "system", "content": system}
+    return render([turn], _tools({"tools": tools}), tokenizer, template)[0]
 
 
 def pairs(table: pl.DataFrame, tokenizer: Tokenizer, template: Template, length: int, sides: int = 2) -> Loaded:

@@ -145,18 +145,24 @@ def test_where_a_template_opens_calls_and_words_alike_the_token_that_tells_them_
     assert deciding.int().tolist() == [[0, 0, 1, 0, 0, 0, 0]]
 
 
-def test_the_loss_on_a_decision_asks_for_the_call_or_for_anything_else():
+def test_the_loss_on_a_decision_sets_the_call_against_the_likeliest_word_as_greedy_decoding_does():
     logits = torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0], [90.0, 0.0, 0.0]], requires_grad=True)
     found = losses.decision_nll(logits, torch.tensor([0, 2, 1]), call=0)
-    call = math.exp(2) / (math.exp(2) + math.exp(1) + 1)
-    assert found[:2].tolist() == pytest.approx([-math.log(call), -math.log(1 - call)], rel=1e-6)
+    lead = 2.0 - 1.0
+    assert found[:2].tolist() == pytest.approx([math.log1p(math.exp(-lead)), math.log1p(math.exp(lead))], rel=1e-6)
     found.sum().backward()
-    assert float(found[2].detach()) == pytest.approx(
-        90 - math.log(2), rel=1e-6
-    )  # no infinity however sure the wrong call is
+    assert float(found[2].detach()) == pytest.approx(90.0)  # no infinity however sure the wrong call is
     assert float(logits.grad[2, 0]) == pytest.approx(1.0)
-    assert float(logits.grad[1, 1]) == pytest.approx(math.exp(1) / (math.exp(2) + math.exp(1) + 1)
-                                                     - math.exp(1) / (math.exp(1) + 1), rel=1e-5)  # fmt: skip
+    assert float(logits.grad[1, 1]) == pytest.approx(-1 / (1 + math.exp(-lead)), rel=1e-5)
+    assert float(logits.grad[1, 2]) == 0.0  # which word it is, the words' own loss asks
+
+
+@pytest.mark.parametrize("words", [1, 10, 1000])
+def test_a_decision_without_loss_is_greedys_however_many_words_share_the_rest(words):
+    spread = torch.tensor([[4.0, *([3.0] * words)]])  # with a thousand, a call has a probability of 0.3 percent
+    calls = losses.decision_nll(spread, torch.tensor([0]), call=0)
+    silent = losses.decision_nll(spread, torch.tensor([1]), call=0)
+    assert (int(spread.argmax()) == 0) == (float(calls) < float(silent))
 
 
 def test_decisions_count_beside_the_words_and_move_the_probability_of_a_call():
