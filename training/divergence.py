@@ -29,8 +29,10 @@ NONE_YET = "none yet"  # what is said where no checkpoint was good
 
 
 class DivergenceWatch(TrainerCallback):
-    """Stops a run whose loss is no number, or stays for `patience` steps above both bounds: `factor` times the running
-    median, and the loss it started from. The second keeps quiet where a loss near 0 meets a harder batch.
+    """Stops a run whose loss is no number, or stays for `patience` steps above `factor` times the running median, the loss
+    it started from and the highest of the last steps that a lower one followed.
+
+    The last two keep quiet where a loss near 0 meets a harder batch: lines of calls alone, then lines of much talk.
     """
 
     WINDOW = 20  # steps behind the running median
@@ -40,7 +42,7 @@ class DivergenceWatch(TrainerCallback):
         self.factor = factor
         self.patience = patience
         self.losses: list[float] = []
-        self.above = 0
+        self.high: list[float] = []  # losses above the bound, one after the other up to now
         self.checkpoint = NONE_YET
 
     @override
@@ -49,13 +51,13 @@ class DivergenceWatch(TrainerCallback):
         for entry in state.log_history or []:
             if "loss" in entry:
                 self.judge(int(entry["step"]), float(entry["loss"]))
-                if (Path(str(args.output_dir)) / f"checkpoint-{entry['step']}").is_dir() and self.above == 0:
+                if (Path(str(args.output_dir)) / f"checkpoint-{entry['step']}").is_dir() and not self.high:
                     self.checkpoint = f"checkpoint-{entry['step']}"
 
     @override
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Remember the checkpoint, unless the loss is already suspicious."""
-        if self.above == 0:
+        if not self.high:
             self.checkpoint = f"checkpoint-{state.global_step}"
 
     @override
@@ -75,19 +77,22 @@ class DivergenceWatch(TrainerCallback):
         """Raise Diverged with step, loss and the last good checkpoint, or remember the loss."""
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             raise self._diverged(step, loss, f"gradient norm {grad_norm:.3g}, which is no number to learn by")
-        median = statistics.median(self.losses[-self.WINDOW :]) if self.losses else loss
-        bound = max(self.factor * median, *self.losses[: self.START], 0.0)
-        self.above = self.above + 1 if loss > bound else 0
-        if self.above >= self.patience:
-            found = f"above {self.factor} times the running median {median:.4g} and the start for {self.above} steps"
+        past = self.losses[-self.WINDOW :]
+        median = statistics.median(past) if past else loss
+        bound = max(self.factor * median, *self.losses[: self.START], *past, 0.0)
+        if loss <= bound:
+            self.losses += [*self.high, loss]
+            self.high = []
+            return
+        self.high.append(loss)
+        if len(self.high) >= self.patience:
+            found = f"above {self.factor} times the running median {median:.4g} and all before for {len(self.high)} steps"
             raise self._diverged(step, loss, found)
-        if self.above == 0:
-            self.losses.append(loss)
 
     def _diverged(self, step: int, loss: float, why: str) -> Diverged:
         repair = "Lower learning_rate or raise warmup_steps in the recipe, then rerun."
         text = f"Training diverged at step {step}: loss {loss:.4g}, {why}. Last good checkpoint: {self.checkpoint}. {repair}"
-        return Diverged(text, step=step, loss=loss, checkpoint=self.checkpoint, since=step - max(self.above - 1, 0))
+        return Diverged(text, step=step, loss=loss, checkpoint=self.checkpoint, since=step - max(len(self.high) - 1, 0))
 
 
 class Enough(Exception):

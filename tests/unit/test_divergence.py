@@ -117,6 +117,16 @@ def test_a_resumed_run_judges_by_the_losses_before_it_was_cut_off(tmp_path):
     assert (caught.value.step, caught.value.loss, caught.value.checkpoint) == (5, 8.0, "checkpoint-2")
 
 
+def test_lines_of_calls_and_lines_of_talk_in_turn_are_no_divergence():
+    alarm = DivergenceWatch(3.0, 3)
+    calls, talk = 0.5, 4.5  # a call is learned to the letter, talk never
+    for step, loss in enumerate([2.5, 3.0, 3.2] + [calls, calls, calls, talk] * 4 + [calls] + [talk] * 6):
+        alarm.judge(step, loss)  # talk is above the start and three times the median, three times in a row at last
+    with pytest.raises(Diverged, match="for 3 steps"):
+        for step in range(3):
+            alarm.judge(40 + step, 14.0)
+
+
 def test_a_spike_in_dapt_goes_back_once_and_on_at_the_lower_rate(tmp_path):
     lines: list[str] = []
     _, done = fitted(tmp_path, WILD, callbacks=[lines.append])
