@@ -196,7 +196,7 @@ class Sft(Packing):
     openings: int = Field(0, ge=0)
     openings_no_call_share: Share | None = None  # of the openings, as above
     opening_tokens: int | None = Field(None, ge=1)  # words of an opening end after so many tokens; a call never does
-    # Weight of a further loss at each assistant turn's beginning: whether it is a call at all, whatever its words may be.
+    # Weight of a further loss, a line's mean over its assistant turns' beginnings: a call, or any words.
     decision_weight: float = Field(0.0, ge=0.0)
     begin_weight: float = Field(1.0, ge=1.0)  # how often the token counts by which a turn begins as a call or as words
     end_weight: float = Field(1.0, ge=1.0)  # how often the token counts that ends a turn

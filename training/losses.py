@@ -22,7 +22,7 @@ class Weighing:
     """What counts in an assistant turn beside its words, each of which counts once."""
 
     marks: TurnMarks
-    decision: float = 0.0  # weight of the loss on whether a turn calls at all
+    decision: float = 0.0  # weight of a line's mean loss on whether a turn calls, beside its mean over tokens
     begin: float = 1.0  # weight of the token by which a turn begins as a call or as words
     end: float = 1.0  # weight of the token that ends a turn, without which a small model never stops talking
 
@@ -67,10 +67,22 @@ def token_loss(weighing: Weighing | None = None) -> LossOf:
         counted = torch.where(last, weighing.end, torch.where(at, weighing.begin, 1.0))
         summed = (total * counted).sum()
         if weighing.decision and bool(at.any()):
-            summed = summed + weighing.decision * decision_nll(logits[at], wanted[at], weighing.marks.call).sum()
+            asked = decision_nll(logits[at], wanted[at], weighing.marks.call)
+            summed = summed + weighing.decision * by_line(asked, at, wanted != IGNORED)
         return summed / trained_tokens
 
     return loss_of
+
+
+def by_line(asked: Tensor, at: Tensor, trained: Tensor) -> Tensor:
+    """Sum over lines of the mean of a line's decisions, times its trained tokens, for a mean over tokens follows.
+
+    So a line of short talk and a line of long calls pull equally; by tokens, talk pulled nine times as hard, and which
+    lines came last settled whether the model called. asked (D,) at the places of `at` (B, K); trained (B, K).
+    """
+    line = at.nonzero()[:, 0]
+    sums = asked.new_zeros(len(at)).index_add(0, line, asked)
+    return (sums / at.sum(dim=1).clamp(min=1) * trained.sum(dim=1)).sum()
 
 
 def turns(labels: Tensor, marks: TurnMarks) -> tuple[Tensor, Tensor]:

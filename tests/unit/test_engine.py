@@ -177,8 +177,15 @@ def test_decisions_count_beside_the_words_and_move_the_probability_of_a_call():
     at = deciding[:, positions]
     assert int(at.sum()) == 3  # turns
     assert (wanted[at] == weighing.marks.call).tolist() == [True, False, False]
-    extra = float(losses.decision_nll(logits[at], wanted[at], weighing.marks.call).sum())
-    assert weighed == pytest.approx(plain + 3 * extra / count, rel=1e-5)
+    extra = float(losses.decision_nll(logits[at], wanted[at], weighing.marks.call).mean())
+    assert weighed == pytest.approx(plain + 3 * extra, rel=1e-5)
+
+
+def test_a_line_of_short_talk_decides_no_harder_than_a_line_of_long_calls():
+    asked = torch.tensor([1.0, 3.0, 5.0])
+    at = torch.tensor([[True, True, False, False], [False, False, True, False]])
+    trained = torch.tensor([[True, True, False, False], [True, True, True, True]])
+    assert float(losses.by_line(asked, at, trained)) == (1.0 + 3.0) / 2 * 2 + 5.0 / 1 * 4
 
 
 def test_evaluation_weighs_tokens_not_rows():
