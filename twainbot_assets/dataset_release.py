@@ -1,93 +1,108 @@
-"""Stage release: the data bundle, a partition per version, cut once. The model bundle and what both share: release.py."""
+"""Stage release: the data bundle, a partition per version, cut once. The model bundle and what both share: release.py.
+
+Its tables are twainbot/release/snapshot.py's, its words data_card.py's.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from checks import release as gates
+from checks import dataset_release as gates
 from checks.gates import specs
+from resources.bundles import write_tables
+from resources.commit import commit_of
 from resources.folders import Folders
-from resources.lake import LakeResource, Table
+from resources.lake import Lake, LakeResource
+from resources.suites import eval_texts
 from twainbot.provenance import version_of
-from twainbot_assets import keys
+from twainbot_assets import data_versions, keys
 from twainbot_assets.partitions import DATA_VERSIONS
-from twainbot_assets.profile import current
+from twainbot_assets.profile import SOURCES, current
 from twainbot_assets.publish import Published, publish
-from twainbot_assets.release import SHARED, bundle_metadata, fresh, refuse_twice, sealed
+from twainbot_assets.release import SHARED, bundle_metadata, fresh, hashes, refuse_twice, sealed
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from twainbot.release.cards import DatasetFacts
+    from twainbot.release.snapshot import Material
 
+NAME = "twainbot-data"
 DATASET = keys.key("release/dataset")
-TABLES = {"dapt": "splits/dapt", "sft": "splits/sft", "preferences": "splits/preferences"}
+WHOLE = (
+    "splits/dapt", "splits/sft", "splits/preferences", "splits/assignments", "curated/passages", "curated/rejects",
+    "dialogues/screened", "corpora/rights",
+)  # fmt: skip
+PARTITIONED = (*(f"corpora/{source}" for source in SOURCES), "dialogues/contrastive", "dialogues/seeds")
+SETTINGS = ("chunking", "screening", "dedupe", "dialogues", "generator", "splits")
+CODE = version_of("twainbot.release.snapshot", "twainbot.release.data_card", "twainbot.release.manifest")
 
 
 @dg.asset(
     key=DATASET,
-    ins={name: dg.AssetIn(keys.key(path)) for name, path in TABLES.items()}
-    | {name: dg.AssetIn(keys.key(f"curated/{name}")) for name in ("passages", "rejects")}
-    | {"dialogues": dg.AssetIn(keys.key("dialogues/screened")), "rights": dg.AssetIn(keys.key("corpora/rights"))},
-    partitions_def=DATA_VERSIONS, check_specs=specs(DATASET, gates.DATASET, DATA_VERSIONS),
-    code_version=version_of("twainbot.release.cards", "twainbot.release.manifest"), **SHARED,
+    deps=[*(keys.key(table) for table in WHOLE),
+          *(dg.AssetDep(keys.key(table), partition_mapping=dg.AllPartitionMapping()) for table in PARTITIONED)],
+    partitions_def=DATA_VERSIONS, check_specs=specs(DATASET, gates.DATASET, DATA_VERSIONS), code_version=CODE, **SHARED,
 )  # fmt: skip
-def dataset(context: dg.AssetExecutionContext, lake: LakeResource, folders: Folders, **tables: Table) -> Published:
-    """The training data as a bundle: Parquet per split, dataset card, manifest."""
+def dataset(context: dg.AssetExecutionContext, lake: LakeResource, folders: Folders) -> Published:
+    """The training data as a bundle: Parquet and JSON lines per split, origin of every row, dataset card, manifest."""
     opened, version = lake.open(), context.partition_key
-    frames = {name: rows.collect() for name, rows in tables.items()}
 
     def make() -> "pl.DataFrame":
         refuse_twice(opened, "release/dataset", version)
-        bundle = fresh(Path(folders.work) / "release" / version)
-        for name in TABLES:
-            for split in ("train", "validation", "test"):
-                path = bundle / name / f"{split}.parquet"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                frames[name].filter(frames[name]["split"] == split).write_parquet(path)
-        from twainbot.corpora.inventory import matrix_lines
-        from twainbot.records import content_hash
-        from twainbot.release.cards import dataset_card
-
-        parents = {name: content_hash(frames[name]) for name in TABLES}
-        facts = dataset_facts(frames, version, parents, matrix_lines(frames["rights"].to_dicts()))
-        (bundle / "README.md").write_text(dataset_card(facts), encoding="utf-8")
-        return sealed(opened, "release/dataset", bundle, "twainbot-data", version, parents, [])
+        parents = data_versions.parents(context.instance, opened, (*WHOLE, *PARTITIONED), SETTINGS)
+        return cut(opened, fresh(Path(folders.work) / "release" / version), version, parents)
 
     yield from publish(context, make, gates.DATASET, bundle_metadata)
 
 
-def dataset_facts(
-    frames: "Mapping[str, pl.DataFrame]", version: str, parents: Mapping[str, str], rights: Sequence[Sequence[Any]]
-) -> "DatasetFacts":
-    """What the dataset card says."""
+def cut(lake: Lake, bundle: Path, version: str, parents: Mapping[str, str]) -> "pl.DataFrame":
+    """Write the bundle into an empty folder, publish it, and describe it in one row with what its gates judge."""
     import polars as pl
 
-    from twainbot.release.cards import DatasetFacts, SourceFacts
+    from twainbot.release import data_card, snapshot
 
-    passages, rejects, dialogues = frames["passages"], frames["rejects"], frames["dialogues"]
-    by_source = passages.group_by("source", "license", "copyright_status").agg(
-        works=pl.col("work_id").n_unique(), chunks=pl.len()
+    found = material(lake)
+    tables = snapshot.snapshot(found)
+    write_tables(bundle, tables, data_card.configs())
+    (bundle / "NOTICE.md").write_text(data_card.notice(tables), encoding="utf-8")
+    told = data_card.card(
+        found, tables, lake.read("corpora/rights"), version=version, rehearsal=current().rehearsal, parents=parents,
+        files=hashes(bundle), made_with=made_with(),
+    )  # fmt: skip
+    (bundle / "README.md").write_text(told, encoding="utf-8")
+    row = sealed(lake, "release/dataset", bundle, NAME, version, parents, [], made_with())
+    return row.with_columns(
+        rows=pl.lit(tables["provenance"].height),
+        unexplained=pl.lit(json.dumps(snapshot.checked(tables))),
+        eval_text=pl.lit(json.dumps(snapshot.of_evals(tables, eval_texts()))),
     )
-    splits = {
-        split: {name: frames[name].filter(pl.col("split") == split).height for name in TABLES}
-        for split in ("train", "validation", "test")
-    }
-    generators = sorted({json.loads(text).get("generator", "") for text in dialogues["origin"].unique().to_list()})
-    reasons = rejects["reasons"].explode().drop_nulls().str.split(":").list.first().value_counts(sort=True)
-    return DatasetFacts(
-        name="TwainBot data", version=version, license="other",
-        description="Passages, dialogues and preference pairs that a TwainBot adapter was trained on.",
-        sources=[SourceFacts(row["source"], row["works"], row["chunks"], row["license"], row["copyright_status"])
-                 for row in by_source.sort("source", "license").to_dicts()],
-        splits=splits, rejects=dict(reasons.iter_rows()), parents=parents,
-        synthetic=f"Dialogues are written by {', '.join(generators)}; each row's origin gives prompt hash, seed and parents.",
-        toxicity_backend=", ".join(sorted(dialogues["toxicity_backend"].unique().to_list())),
-        configs={name: {split: f"{name}/{split}.parquet" for split in splits} for name in TABLES},
-        rehearsal=current().rehearsal, rights=rights,
+
+
+def made_with() -> dict[str, Any]:
+    """Profile, code version and commit; the settings' versions are parents."""
+    profile = current()
+    found = {"profile": profile.name, "code_version": CODE, "commit": commit_of()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def material(lake: Lake) -> "Material":
+    """The lake's tables, whole."""
+    import polars as pl
+
+    from twainbot.release.snapshot import Material
+
+    works = [lake.scan_all(f"corpora/{source}") for source in SOURCES]
+    seeds = lake.scan_all("dialogues/seeds").select("seed_id", "payload").collect()
+    return Material(
+        works=pl.concat(works, how="diagonal_relaxed").collect(),
+        passages=lake.read("curated/passages"), rejects=lake.read("curated/rejects"),
+        dialogues=lake.read("dialogues/screened"), pairs=lake.scan_all("dialogues/contrastive").collect(),
+        assignments=lake.read("splits/assignments"), dapt=lake.read("splits/dapt"), sft=lake.read("splits/sft"),
+        preferences=lake.read("splits/preferences"),
+        seeds={name: json.loads(payload) for name, payload in seeds.iter_rows()},
     )  # fmt: skip
 
 

@@ -89,15 +89,16 @@ def fresh(folder: Path) -> Path:
 
 
 def sealed(
-    lake: Lake, table: str, bundle: Path, name: str, version: str, parents: Mapping[str, str], blockers: list[str]
-) -> "pl.DataFrame":
+    lake: Lake, table: str, bundle: Path, name: str, version: str, parents: Mapping[str, str], blockers: list[str],
+    made_with: Mapping[str, Any] | None = None,
+) -> "pl.DataFrame":  # fmt: skip
     """Write the manifest, check the bundle against it, publish the folder, and describe it in one row."""
     import polars as pl
 
     from twainbot.release import manifest
 
     rehearsal = current().rehearsal
-    made = manifest.from_hashes(name, version, hashes(bundle), parents, rehearsal=rehearsal)
+    made = manifest.from_hashes(name, version, hashes(bundle), parents, rehearsal=rehearsal, made_with=made_with)
     (bundle / manifest.MANIFEST_NAME).write_bytes(manifest.to_json(made))
     folder = lake.publish_folder(table, bundle, made["manifest_id"][:12])
     row = {

@@ -12,7 +12,9 @@ import polars as pl
 from twainbot.records import SPLITS
 
 RELEASED = (("passage", "dapt", "passages"), ("dialogue", "sft", "dialogues"), ("preference", "preferences", "pairs"))
-TEXT_STEPS = (("screened", "screened"), ("dedupe", "repeats taken out"), ("curated", "evaluation text taken out"))
+TEXT_STEPS = (
+    ("screened", "passages, screened"), ("dedupe", "passages, less repeats"), ("curated", "passages, less evaluation text"),
+)  # fmt: skip
 LATE = ["dialogues", "splits", "release"]  # stages that come after curation
 
 
@@ -36,8 +38,12 @@ def steps(tables: Mapping[str, pl.DataFrame], works: int, passages: int) -> list
     left = tables["left_out"]
     texts: list[Step] = []
     for stage, name in reversed(TEXT_STEPS):
-        texts.append(backward(f"passages: {name}", texts[-1].came if texts else passages, left.filter(stage=stage)))
-    return [backward("works: read", works, left.filter(stage="corpora")), *reversed(texts), *ends(tables, passages)]
+        texts.append(backward(name, texts[-1].came if texts else passages, left.filter(stage=stage)))
+    return [
+        backward("works that could be read", works, left.filter(stage="corpora")),
+        *reversed(texts),
+        *ends(tables, passages),
+    ]
 
 
 def ends(tables: Mapping[str, pl.DataFrame], passages: int) -> Iterator[Step]:
@@ -46,7 +52,7 @@ def ends(tables: Mapping[str, pl.DataFrame], passages: int) -> Iterator[Step]:
         later = tables["left_out"].filter(pl.col("stage").is_in(LATE) & (pl.col("kind") == kind))
         released = tables[config].height
         spoken = passages - released - later.height if kind == "passage" else 0  # transcripts train as dialogues
-        yield backward(f"{name}: released", released, later, {"goes_on_as_dialogue": spoken} if spoken else {})
+        yield backward(f"{name}, released", released, later, {"read_as_dialogues_instead": spoken} if spoken else {})
 
 
 def backward(name: str, kept: int, left: pl.DataFrame, more: Mapping[str, int] | None = None) -> Step:

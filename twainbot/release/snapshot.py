@@ -14,6 +14,9 @@ from typing import Any
 import polars as pl
 
 from twainbot.corpora.rights import USES
+from twainbot.curation import DECONTAMINATION_WORDS
+from twainbot.dedupe import eval_overlaps
+from twainbot.dialogues import gather
 from twainbot.errors import BadInput
 from twainbot.records import HELD_BACK, Schema, frame
 from twainbot.release import chat
@@ -185,3 +188,12 @@ def checked(tables: Mapping[str, pl.DataFrame]) -> list[str]:
         for pair in tables[name].select("sample_id", "split").iter_rows()
     }
     return sorted(name for name, _ in told ^ rows)
+
+
+def of_evals(tables: Mapping[str, pl.DataFrame], eval_texts: Mapping[str, str]) -> list[str]:
+    """`<id>: <suite>/<item>` of released rows in which text of an evaluation stands, by the rules of curation and dialogues."""
+    texts = dict(tables["dapt"].select("sample_id", "text").iter_rows())
+    overlaps = eval_overlaps(texts, eval_texts, n=DECONTAMINATION_WORDS)
+    read = [f"{row['text_id']}: {row['suite']}/{row['item_id']}" for row in overlaps.to_dicts()]
+    said = gather.of_evals(tables["dialogues"].to_dicts(), eval_texts)
+    return [*read, *(f"{name}: {reason.removeprefix('eval_text: ')}" for name, reason in said)]
