@@ -18,6 +18,8 @@ def write_tables(
     bundle: Path, tables: Mapping[str, pl.DataFrame], files: Mapping[str, Mapping[str, str]]
 ) -> None:  # fmt: skip
     """Each config's splits as Parquet, and the same rows as JSON lines. `files`: config to split to Parquet file."""
+    import pyarrow.parquet as pq
+
     from twainbot.release.data_card import json_line
 
     for config, paths in files.items():
@@ -26,7 +28,9 @@ def write_tables(
             parquet, lines = bundle / path, bundle / JSONL / Path(path).with_suffix(".jsonl")
             for file in (parquet, lines):
                 file.parent.mkdir(parents=True, exist_ok=True)
-            rows.write_parquet(parquet)
+            pq.write_table(
+                rows.to_arrow(), parquet, store_schema=False
+            )  # plain strings and lists, as every reader knows them
             lines.write_text("".join(f"{json_line(row)}\n" for row in rows.iter_rows(named=True)), encoding="utf-8")
 
 
