@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 DVC_VARIABLE = "TWAINBOT_DVC"
+REMOTE = "releases"
 QUIET = {"DVC_NO_ANALYTICS": "true", "DVC_CHECK_UPDATE": "false"}
 
 
@@ -156,23 +157,21 @@ def copy_once(bundle: Path, target: Path) -> None:
 
 def default_remote(dvc: list[str], repository: Path, wanted: str | None) -> str | None:
     """The address of the default remote, set first where there is none and one is wanted."""
-    current = remotes(run(dvc, repository, "remote", "list"))
-    if wanted and not current:
-        run(dvc, repository, "remote", "add", "--default", "releases", wanted)
-        return wanted
-    chosen = run(dvc, repository, "remote", "default", check=False).strip()
-    address = current.get(chosen)
-    if wanted and address != wanted:
-        raise BadUse(
-            f"{repository} pushes to {address or chosen}, not to {wanted}. Leave --dvc-remote out, or edit .dvc/config."
-        )
+    settings = settings_of(run(dvc, repository, "config", "--list"))
+    address = settings.get(f"remote.{settings.get('core.remote')}.url")
+    asked = str(Path(wanted).resolve()) if wanted and "://" not in wanted else wanted  # DVC would read it from .dvc/
+    if asked and address is None:
+        run(dvc, repository, "remote", "add", "--force", "--default", REMOTE, asked)
+        return asked
+    if asked and address != asked:
+        raise BadUse(f"{repository} pushes to {address}, not to {asked}. Leave --dvc-remote out, or edit .dvc/config.")
     return address
 
 
-def remotes(printed: str) -> Mapping[str, str]:
-    """Name to address, out of `dvc remote list`."""
-    pairs = (line.split(maxsplit=1) for line in printed.splitlines() if line.strip())
-    return {name: address.removesuffix("(default)").strip() for name, address in pairs}
+def settings_of(printed: str) -> Mapping[str, str]:
+    """Name to value, out of `dvc config --list`; `dvc remote list` breaks its lines at the width of a terminal."""
+    pairs = (line.partition("=") for line in printed.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def run(dvc: list[str], repository: Path, *words: str, check: bool = True) -> str:

@@ -22,7 +22,9 @@ FLOOD_ID, LAMP_ID = make.chunk()["chunk_id"], make.chunk("tales/the-lamp", text=
 COPY_ID = "tales/the-flood-again:0-100"
 BULLETIN_WORK = "OKX-2026/zfp-1"
 BULLETIN_ID = f"{BULLETIN_WORK}:0-{len(BULLETIN)}"
-RETELLING, CALLING, TIED, REFUSED = (f"b000/{name}" for name in ("style/0000", "calls/0000", "calls/0001", "calls/0002"))
+RETELLING, CALLING, TIED, REFUSED = (
+    f"b000/{name}" for name in ("style/0000", "calls/0000", "calls/0001", "calls/0002")
+)
 PAIR, LOST_PAIR = "b000/pairs/0000", "b000/pairs/0001"
 LOG = "transcripts-log/one"
 
@@ -98,11 +100,14 @@ def rejects() -> list[dict[str, Any]]:
 def material(**changes: list[dict[str, Any]]) -> Material:
     """All of it as tables; `changes` replace rows: works, passages, rejects, dialogues, pairs, assignments."""
     assigned = frame(changes.get("assignments", assignments()), ASSIGNMENT)
-    texts, talks = make.passages(*changes.get("passages", passages())), make.judged_dialogues(*changes.get("dialogues", dialogues()))
+    texts, talks = (
+        make.passages(*changes.get("passages", passages())),
+        make.judged_dialogues(*changes.get("dialogues", dialogues())),
+    )
     twos = make.preferences(*changes.get("pairs", pairs()))
     return Material(
-        works=make.works(*changes.get("works", works())), passages=texts, rejects=frame(changes.get("rejects", rejects()), REJECT),
-        dialogues=talks, pairs=twos, assignments=assigned, dapt=dapt_rows(texts, assigned), sft=sft_rows(talks, assigned),
+        works=make.works(*changes.get("works", works())), passages=texts,
+        rejects=frame(changes.get("rejects", rejects()), REJECT), dialogues=talks, pairs=twos, assignments=assigned, dapt=dapt_rows(texts, assigned), sft=sft_rows(talks, assigned),
         preferences=preference_rows(twos, assigned), seeds={RETELLING: {"persona": "twain", "text": RETOLD}},
     )  # fmt: skip
 

@@ -16,9 +16,12 @@ def tables():
     return snapshot(small.material())
 
 
+IDS = ("sample_id", "chunk_id", "conversation_id", "preference_id", "work_id")
+
+
 def without(rows, *ids):
     """Rows less those of these ids, whatever their id column is called."""
-    return [row for row in rows if not {row.get(name) for name in ("sample_id", "chunk_id", "conversation_id", "preference_id", "work_id")} & set(ids)]  # fmt: skip
+    return [row for row in rows if not {row.get(name) for name in IDS} & set(ids)]
 
 
 def told(old, new):
@@ -44,7 +47,8 @@ def test_a_row_that_is_now_a_copy_says_so_and_one_that_no_longer_is_says_that(ta
 
 
 def test_a_dialogue_that_is_held_back_takes_its_pair_along_each_with_its_reason(tables):
-    held = [{**row, "split": "held_back"} if row["sample_id"] in (small.CALLING, small.PAIR) else row for row in small.assignments()]  # fmt: skip
+    tied = (small.CALLING, small.PAIR)
+    held = [{**row, "split": "held_back"} if row["sample_id"] in tied else row for row in small.assignments()]
     newer = snapshot(small.material(assignments=held))
     reason = "now held back, since it would tie two splits"
     assert told(tables, newer) == {
@@ -85,7 +89,9 @@ def test_a_changed_text_moves_its_passages_and_is_told_from_new_cuts(tables):
     works = [{**row, "text": longer} if row["work_id"] == "tales/the-flood" else row for row in small.works()]
     name = f"tales/the-flood:0-{len(longer)}"
     texts = [make.passage(text=longer), *without(small.passages(), small.FLOOD_ID)]
-    assigned = [{**row, "sample_id": name} if row["sample_id"] == small.FLOOD_ID else row for row in small.assignments()]
+    assigned = [
+        {**row, "sample_id": name} if row["sample_id"] == small.FLOOD_ID else row for row in small.assignments()
+    ]
     newer = snapshot(small.material(works=works, passages=texts, assignments=assigned))
     reason = "its work's text changed"
     assert told(tables, newer) == {("removed", "dapt", small.FLOOD_ID): reason, ("added", "dapt", name): reason}
@@ -94,8 +100,13 @@ def test_a_changed_text_moves_its_passages_and_is_told_from_new_cuts(tables):
 
 
 def test_a_row_that_moved_or_reads_otherwise_is_changed(tables):
-    moved = [{**row, "split": "validation"} if row["sample_id"] == small.FLOOD_ID else row for row in small.assignments()]
-    talks = [{**row, "scenario": "follow_up"} if row["conversation_id"] == small.CALLING else row for row in small.dialogues()]
+    moved = [
+        {**row, "split": "validation"} if row["sample_id"] == small.FLOOD_ID else row for row in small.assignments()
+    ]
+    talks = [
+        {**row, "scenario": "follow_up"} if row["conversation_id"] == small.CALLING else row
+        for row in small.dialogues()
+    ]
     newer = snapshot(small.material(assignments=moved, dialogues=talks))
     assert told(tables, newer) == {
         ("changed", "dapt", small.FLOOD_ID): "moved from train to validation",

@@ -85,7 +85,9 @@ def test_a_dialogue_that_retells_such_a_text_is_withheld_with_its_pairs():
         for row in small.dialogues()
     ]
     found = snapshot(small.material(dialogues=talks))
-    assert {small.CALLING, small.PAIR, small.LAMP_ID} <= {name for name, fate in fates(found).items() if fate[1] == "withheld"}
+    assert {small.CALLING, small.PAIR, small.LAMP_ID} <= {
+        name for name, fate in fates(found).items() if fate[1] == "withheld"
+    }
     assert small.LAMP not in json.dumps([rows.to_dicts() for rows in found.values()])
 
 
@@ -140,7 +142,9 @@ def test_reasons_are_counted_by_kind_and_none_is_lost(reasons):
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 NAMES = st.text("abcdefg", min_size=1, max_size=4)
-VALUES = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.text(max_size=5), st.lists(st.integers(), max_size=2))
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-9, 9), st.text(max_size=5), st.lists(st.integers(), max_size=2)
+)
 CALLS = st.lists(
     st.fixed_dictionaries(
         {"type": st.just("function"),
