@@ -100,16 +100,21 @@ def rejects() -> list[dict[str, Any]]:
 def material(**changes: list[dict[str, Any]]) -> Material:
     """All of it as tables; `changes` replace rows: works, passages, rejects, dialogues, pairs, assignments."""
     assigned = frame(changes.get("assignments", assignments()), ASSIGNMENT)
-    texts, talks = (
-        make.passages(*changes.get("passages", passages())),
-        make.judged_dialogues(*changes.get("dialogues", dialogues())),
-    )
+    texts = make.passages(*changes.get("passages", passages()))
+    talks = make.judged_dialogues(*changes.get("dialogues", dialogues()))
     twos = make.preferences(*changes.get("pairs", pairs()))
     return Material(
-        works=make.works(*changes.get("works", works())), passages=texts,
-        rejects=frame(changes.get("rejects", rejects()), REJECT), dialogues=talks, pairs=twos, assignments=assigned, dapt=dapt_rows(texts, assigned), sft=sft_rows(talks, assigned),
-        preferences=preference_rows(twos, assigned), seeds={RETELLING: {"persona": "twain", "text": RETOLD}},
-    )  # fmt: skip
+        works=make.works(*changes.get("works", works())),
+        passages=texts,
+        rejects=frame(changes.get("rejects", rejects()), REJECT),
+        dialogues=talks,
+        pairs=twos,
+        assignments=assigned,
+        dapt=dapt_rows(texts, assigned),
+        sft=sft_rows(talks, assigned),
+        preferences=preference_rows(twos, assigned),
+        seeds={RETELLING: {"persona": "twain", "text": RETOLD}},
+    )
 
 
 def write(folder: Path, found: Material) -> Lake:
