@@ -117,8 +117,8 @@ def material(**changes: list[dict[str, Any]]) -> Material:
     )
 
 
-def write(folder: Path, found: Material) -> Lake:
-    """The material as a lake."""
+def write(folder: Path | str, found: Material) -> Lake:
+    """The material as a lake in a folder, or at a URL."""
     lake = Lake(str(folder))
     for (source,), rows in found.works.partition_by("source", as_dict=True).items():
         lake.write(f"corpora/{source}", "tales", rows)

@@ -11,8 +11,11 @@ import pytest
 
 from resources import bundle_store
 from resources.commit import commit_of
+from tests import data_lake as small
 from twainbot.errors import BadInput, BadUse, SourceUnavailable
 from twainbot.release import manifest
+from twainbot_assets import dataset_release
+from twainbot_assets.tools import verify_folder
 
 FILES = {"README.md": b"# Data\n", "sft/train.parquet": b"PAR1", "jsonl/sft/train.jsonl": b"{}\n"}
 BUCKET = "releases"
@@ -111,6 +114,20 @@ def test_a_foreign_file_is_named_since_the_copy_would_not_verify(tmp_path, targe
     with pytest.raises(BadUse, match=r"notes\.txt is no file of this bundle"):
         bundle_store.put(bundle(tmp_path / "bundle"), target)
     assert names(target) == ["notes.txt"]
+
+
+def test_a_data_bundle_is_cut_from_a_lake_on_s3_and_published_beside_it(tmp_path, server):
+    lake = small.write(f"{server}/lake-{tmp_path.name}", small.material())
+    (tmp_path / "work").mkdir()
+    row = dataset_release.cut(lake, tmp_path / "work", "data-v1.0-rehearsal", {"splits/sft": "ab12"})
+    folder = lake.fetch_folder(row["folder"][0], tmp_path / "cache")
+    assert "whole" in verify_folder(folder)
+    place = f"{server}/{tmp_path.name}/data-v1.0-rehearsal"
+    written, same = bundle_store.put(folder, place)
+    assert (written, same) == (len(names(place)), 0)
+    (folder / "README.md").write_text("another card")
+    with pytest.raises(BadUse, match=r"README\.md holds other bytes"):
+        bundle_store.put(folder, place)
 
 
 def test_a_bucket_that_is_not_there_is_told_in_one_sentence(tmp_path, server):
