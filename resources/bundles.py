@@ -18,8 +18,6 @@ def write_tables(
     bundle: Path, tables: Mapping[str, pl.DataFrame], files: Mapping[str, Mapping[str, str]]
 ) -> None:  # fmt: skip
     """Each config's splits as Parquet, and the same rows as JSON lines. `files`: config to split to Parquet file."""
-    import pyarrow.parquet as pq
-
     from twainbot.release.data_card import json_line
 
     for config, paths in files.items():
@@ -28,10 +26,22 @@ def write_tables(
             parquet, lines = bundle / path, bundle / JSONL / Path(path).with_suffix(".jsonl")
             for file in (parquet, lines):
                 file.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(
-                rows.to_arrow(), parquet, store_schema=False
-            )  # plain strings and lists, as every reader knows them
+            write_parquet(parquet, rows)
             lines.write_text("".join(f"{json_line(row)}\n" for row in rows.iter_rows(named=True)), encoding="utf-8")
+
+
+def write_parquet(path: Path, rows: pl.DataFrame) -> None:
+    """Rows as Parquet with plain strings and lists, as every reader knows them.
+
+    A split without rows has no row group either: one of no rows is an error to `datasets` (5.2: "BatchSize must be
+    greater than 0").
+    """
+    import pyarrow.parquet as pq
+
+    table = rows.to_arrow()
+    with pq.ParquetWriter(path, table.schema, store_schema=False) as writer:
+        if table.num_rows:
+            writer.write_table(table)
 
 
 def read_tables(bundle: Path, files: Mapping[str, Mapping[str, str]]) -> dict[str, pl.DataFrame]:

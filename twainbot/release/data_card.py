@@ -29,9 +29,11 @@ CONFIG_WORDS = {
 }
 LOADING = """```python
 import json
+from pathlib import Path
+
 from datasets import load_dataset
 
-folder = "."  # where this README lies
+folder = str(Path().resolve())  # where this README lies
 talks = load_dataset(folder, "sft", split="train")  # without a name it is sft, without a split all of them
 
 
@@ -48,9 +50,9 @@ messages = for_chat_template(talks[0]["messages"])
 tools = json.loads(talks[0]["tools"])
 ```
 
-It opens offline. The arguments of tool calls and the tool schemas are JSON text: as objects, Arrow would give each the
-keys of all the others, with nulls for values that nobody wrote. The same rows lie as JSON lines under `jsonl/`, for
-tools that read those."""
+It opens offline; a split without rows is not listed. The arguments of tool calls and the tool schemas are JSON text: as
+objects, Arrow would give each the keys of all the others, with nulls for values that nobody wrote. The same rows lie as
+JSON lines under `jsonl/`, for tools that read those."""
 TRACING = """```python
 row = load_dataset(folder, "provenance", split="train")[0]
 work = next(work for work in load_dataset(folder, "works", split="works") if work["work_id"] == row["work_id"])
@@ -90,7 +92,7 @@ def facts(
     return DatasetFacts(
         name=NAME, version=version, license="other",
         front={"license_name": "see-notice", "license_link": "NOTICE.md"},
-        description=description(tables), splits=splits, by_source=by_source(tables), default=DEFAULT, configs=configs(),
+        description=description(tables), splits=splits, by_source=by_source(tables), default=DEFAULT, configs=filled(tables),
         contents=[("What is in it", config_table(tables)), ("How to open it", LOADING), ("Where a row comes from", TRACING)],
         sources=source_facts(tables), rights=matrix_lines(rights.to_dicts()),
         funnel=funnel_section(found, tables), rejects=funnel.reason_counts(tables["left_out"]),
@@ -107,6 +109,20 @@ def configs() -> dict[str, dict[str, str]]:
     }
 
 
+def filled(tables: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, str]]:
+    """The configs less splits without rows: `datasets` (5.2) opens no config that lists one ("corresponds to no data")."""
+    counted = {
+        name: {split: path for split, path in files.items() if rows_of(tables[name], split)}
+        for name, files in configs().items()
+    }
+    return {name: files for name, files in counted.items() if files}
+
+
+def rows_of(rows: pl.DataFrame, split: str) -> int:
+    """How many rows a split has; those of a config without splits are all in one."""
+    return rows.filter(split=split).height if "split" in rows.columns else rows.height
+
+
 def description(tables: Mapping[str, pl.DataFrame]) -> str:
     """What it is, in two sentences."""
     counts = {name: f"{tables[name].height:,}" for name in ("dapt", "sft", "preferences")}
@@ -114,7 +130,7 @@ def description(tables: Mapping[str, pl.DataFrame]) -> str:
         f"{counts['dapt']} passages, {counts['sft']} dialogues and {counts['preferences']} preference pairs, which teach a "
         "small language model to speak as a persona (Mark Twain, Benjamin Franklin, a newspaper satirist), to joke about "
         "the weather, and to ask a weather tool before it states any. Every row can be walked back to characters of a "
-        "named work, or to the generator, prompt and seed that wrote it."
+        "named work, or to the generator, prompt hash and seed that wrote it."
     )
 
 
@@ -232,7 +248,9 @@ def file_table(files: Mapping[str, tuple[str, int]]) -> str:
 
 def made_section(made_with: Mapping[str, Any]) -> str:
     """Profile, settings, code and commit, one a line."""
-    return table(("what", "value"), [(name, value) for name, value in made_with.items() if value is not None])
+    known = table(("what", "value"), [(name, value) for name, value in made_with.items() if value is not None])
+    below = "The parents below are tables and settings of the graph, partitions in brackets, with their data versions."
+    return f"{known}\n\n{below}"
 
 
 def notice(tables: Mapping[str, pl.DataFrame]) -> str:
