@@ -309,7 +309,7 @@ def test_the_code_of_the_card_runs_as_it_stands(bundle, tmp_path):
     code = "\n".join([*blocks, "print(json.dumps([messages, len(tools), row['sample_id'], work['work_id']]))"])
     messages, tools_, name, work = json.loads(run_offline(code, bundle, tmp_path)[-1])
     assert messages[-1]["content"] == "The river was curious."
-    assert (tools_, name, work) == (1, small.RETELLING, "tales/the-flood")
+    assert (tools_, name, work) == (1, small.FLOOD_ID, "tales/the-flood")
 
 
 @pytest.mark.slow
