@@ -125,4 +125,6 @@ def test_groups_count_all_changes_and_show_one_id_each(tables):
 def test_a_reason_without_words_of_its_own_keeps_its_code(tables):
     row = {"reasons": ["profanity"], "stage": "screened", "decision": "review"}
     assert compare.left_words(row) == "waiting for a review: profanity"
+    lost = {**row, "reasons": ["parent_not_curated: pg76:0-9"]}
+    assert compare.left_words(lost) == "rejected with the passage that it was written from"
     assert compare.left_words({**row, "decision": "reject"}) == "rejected at screened: profanity"

@@ -29,6 +29,7 @@ WORDS = {  # reasons of left_out as they follow `now` or `no longer`
     "rights_unknown": "rejected for unknown rights",
     "rights_restricted": "rejected for restricted rights",
     "rights_forbid_release": "withheld: its rights forbid a release of the text",
+    "parent_not_curated": "rejected with the passage that it was written from",
     "would_tie_splits": "held back, since it would tie two splits",
     "its_dialogue_is_left_out": "left out with the dialogue that it was made from",
 }
