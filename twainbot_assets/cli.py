@@ -236,18 +236,42 @@ def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str 
         click.echo(line)
 
 
-@main.command(epilog="Example: twainbot release twainbot-lora-v0.1-rehearsal")
+@main.command(epilog="Example: twainbot release data-v1.0 --to s3://bucket/releases")
 @click.argument("version")
 @click.option("--recipe", default=None, help="Which recipe's adapter. Default: the profile's first.")
+@click.option("--to", help="Copy the bundle to URL/VERSION: a folder, or s3://bucket/prefix.")
+@click.option("--dvc", type=click.Path(path_type=Path), help="Add the bundle to this DVC repository, and push it.")
+@click.option("--dvc-remote", help="Where a DVC repository without a remote pushes to: a folder or URL.")
 @profile_option
-def release(version: str, recipe: str | None, profile: str | None) -> None:
-    """Cut a release: data-v... or twainbot-lora-v.... A version is cut once."""
+def release(
+    version: str, recipe: str | None, to: str | None, dvc: Path | None, dvc_remote: str | None, profile: str | None
+) -> None:
+    """Cut a release: data-v... or twainbot-lora-v.... A version is cut once; with --to or --dvc it is handed on."""
     home = prepared(profile)
-    from twainbot_assets import session
+    from twainbot_assets import publishing, session
 
+    if (to or dvc) and publishing.is_cut(home, version):
+        click.echo("\n".join(publishing.hand_over(home, version, to, dvc, dvc_remote)))
+        return
     with session.opened(home, open_instance()) as work:
         report = work.cut(version, recipe)
-    sys.exit(tell(report, home, work.closing(report)))
+    code = tell(report, home, work.closing(report))
+    if not code:
+        click.echo("\n".join(publishing.hand_over(home, version, to, dvc, dvc_remote)))
+    sys.exit(code)
+
+
+@main.command(epilog="Example: twainbot diff data-v1.0 data-v1.1")
+@click.argument("old")
+@click.argument("new")
+@click.option("--json", "as_json", is_flag=True, help="Every row that differs, as JSON.")
+@profile_option
+def diff(old: str, new: str, as_json: bool, profile: str | None) -> None:
+    """Compare two data sets, by version or folder: rows added, removed and changed, by source and reason."""
+    home = prepared(profile)
+    from twainbot_assets import diffing
+
+    click.echo(diffing.diff(home, old, new, as_json))
 
 
 @main.command(

@@ -24,6 +24,7 @@ from twainbot_assets import (
     chunks,
     corpora,
     curated,
+    dataset_release,
     dedupe,
     dialogues,
     evals,
@@ -72,6 +73,7 @@ stages = (
     routing,
     evals,
     personas,
+    dataset_release,
     release,
     warehouse,
 )

@@ -1,8 +1,8 @@
-"""Stage release: bundles that others can load, a partition per version, cut once. Cards and manifests: twainbot/release."""
+"""Stage release: the model bundle, and what both kinds share. Data: dataset_release.py; cards, manifests: twainbot/release."""
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from twainbot.provenance import version_of
 from twainbot_assets import keys
 from twainbot_assets.adapters import adapter_folder
 from twainbot_assets.base import MODEL as BASE
-from twainbot_assets.partitions import DATA_VERSIONS, MODEL_VERSIONS
+from twainbot_assets.partitions import MODEL_VERSIONS
 from twainbot_assets.profile import current
 from twainbot_assets.publish import Published, publish
 
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     import polars as pl
 
     from twainbot.evals.verdicts import Verdict
-    from twainbot.release.cards import DatasetFacts, ModelFacts
+    from twainbot.release.cards import ModelFacts
 
-DATASET, MODEL = keys.key("release/dataset"), keys.key("release/model")
+MODEL = keys.key("release/model")
 RECIPE_TAG = "twainbot/recipe"
 STAGE = keys.TRAINING_STAGES[-1]
 SHARED: dict[str, Any] = {"group_name": "release", "kinds": {"huggingface"}}
-TABLES = {"dapt": "splits/dapt", "sft": "splits/sft", "preferences": "splits/preferences"}
 USAGE = """```python
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
@@ -40,39 +39,6 @@ from transformers import AutoModelForCausalLM
 base = AutoModelForCausalLM.from_pretrained("{base}", dtype="float32")
 model = PeftModel.from_pretrained(base, "adapter")
 ```"""
-
-
-@dg.asset(
-    key=DATASET,
-    ins={name: dg.AssetIn(keys.key(path)) for name, path in TABLES.items()}
-    | {name: dg.AssetIn(keys.key(f"curated/{name}")) for name in ("passages", "rejects")}
-    | {"dialogues": dg.AssetIn(keys.key("dialogues/screened")), "rights": dg.AssetIn(keys.key("corpora/rights"))},
-    partitions_def=DATA_VERSIONS, check_specs=specs(DATASET, gates.DATASET, DATA_VERSIONS),
-    code_version=version_of("twainbot.release.cards", "twainbot.release.manifest"), **SHARED,
-)  # fmt: skip
-def dataset(context: dg.AssetExecutionContext, lake: LakeResource, folders: Folders, **tables: Table) -> Published:
-    """The training data as a bundle: Parquet per split, dataset card, manifest."""
-    opened, version = lake.open(), context.partition_key
-    frames = {name: rows.collect() for name, rows in tables.items()}
-
-    def make() -> "pl.DataFrame":
-        refuse_twice(opened, "release/dataset", version)
-        bundle = fresh(Path(folders.work) / "release" / version)
-        for name in TABLES:
-            for split in ("train", "validation", "test"):
-                path = bundle / name / f"{split}.parquet"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                frames[name].filter(frames[name]["split"] == split).write_parquet(path)
-        from twainbot.corpora.inventory import matrix_lines
-        from twainbot.records import content_hash
-        from twainbot.release.cards import dataset_card
-
-        parents = {name: content_hash(frames[name]) for name in TABLES}
-        facts = dataset_facts(frames, version, parents, matrix_lines(frames["rights"].to_dicts()))
-        (bundle / "README.md").write_text(dataset_card(facts), encoding="utf-8")
-        return sealed(opened, "release/dataset", bundle, "twainbot-data", version, parents, [])
-
-    yield from publish(context, make, gates.DATASET, bundle_metadata)
 
 
 @dg.asset(
@@ -123,15 +89,16 @@ def fresh(folder: Path) -> Path:
 
 
 def sealed(
-    lake: Lake, table: str, bundle: Path, name: str, version: str, parents: Mapping[str, str], blockers: list[str]
-) -> "pl.DataFrame":
+    lake: Lake, table: str, bundle: Path, name: str, version: str, parents: Mapping[str, str], blockers: list[str],
+    made_with: Mapping[str, Any] | None = None,
+) -> "pl.DataFrame":  # fmt: skip
     """Write the manifest, check the bundle against it, publish the folder, and describe it in one row."""
     import polars as pl
 
     from twainbot.release import manifest
 
     rehearsal = current().rehearsal
-    made = manifest.from_hashes(name, version, hashes(bundle), parents, rehearsal=rehearsal)
+    made = manifest.from_hashes(name, version, hashes(bundle), parents, rehearsal=rehearsal, made_with=made_with)
     (bundle / manifest.MANIFEST_NAME).write_bytes(manifest.to_json(made))
     folder = lake.publish_folder(table, bundle, made["manifest_id"][:12])
     row = {
@@ -192,41 +159,10 @@ def model_facts(
     )  # fmt: skip
 
 
-def dataset_facts(
-    frames: "Mapping[str, pl.DataFrame]", version: str, parents: Mapping[str, str], rights: Sequence[Sequence[Any]]
-) -> "DatasetFacts":
-    """What the dataset card says."""
-    import polars as pl
-
-    from twainbot.release.cards import DatasetFacts, SourceFacts
-
-    passages, rejects, dialogues = frames["passages"], frames["rejects"], frames["dialogues"]
-    by_source = passages.group_by("source", "license", "copyright_status").agg(
-        works=pl.col("work_id").n_unique(), chunks=pl.len()
-    )
-    splits = {
-        split: {name: frames[name].filter(pl.col("split") == split).height for name in TABLES}
-        for split in ("train", "validation", "test")
-    }
-    generators = sorted({json.loads(text).get("generator", "") for text in dialogues["origin"].unique().to_list()})
-    reasons = rejects["reasons"].explode().drop_nulls().str.split(":").list.first().value_counts(sort=True)
-    return DatasetFacts(
-        name="TwainBot data", version=version, license="other",
-        description="Passages, dialogues and preference pairs that a TwainBot adapter was trained on.",
-        sources=[SourceFacts(row["source"], row["works"], row["chunks"], row["license"], row["copyright_status"])
-                 for row in by_source.sort("source", "license").to_dicts()],
-        splits=splits, rejects=dict(reasons.iter_rows()), parents=parents,
-        synthetic=f"Dialogues are written by {', '.join(generators)}; each row's origin gives prompt hash, seed and parents.",
-        toxicity_backend=", ".join(sorted(dialogues["toxicity_backend"].unique().to_list())),
-        configs={name: {split: f"{name}/{split}.parquet" for split in splits} for name in TABLES},
-        rehearsal=current().rehearsal, rights=rights,
-    )  # fmt: skip
-
-
 def bundle_metadata(rows: "pl.DataFrame") -> dict[str, Any]:
     """Where the bundle lies, and what it is called."""
     row = rows.row(0, named=True)
     return {name: row[name] for name in ("version", "folder", "files", "manifest_id")}
 
 
-assets = [dataset, model]
+assets = [model]

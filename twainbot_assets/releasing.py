@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 PREFIXES = {"data-v": ("release/dataset", DATA_VERSIONS), "twainbot-lora-v": ("release/model", MODEL_VERSIONS)}
 
+VERSION = re.compile(
+    r"(?:data|twainbot-lora)-v\d+\.\d+(?:\.\d+)?(?:-rehearsal)?$"
+)  # a partition key, and a folder's name
+
 
 def cut(work: Runner, version: str, recipe: str | None) -> Report:
     """Cut one version. Raises BadUse on a name of no kind or a version cut before, UnknownName on a recipe."""
     kind = next((kind for prefix, kind in PREFIXES.items() if version.startswith(prefix)), None)
-    if kind is None:
+    if kind is None or not VERSION.match(version):
         raise BadUse(
             f"{version!r} is no version. Versions read data-v1.0 or twainbot-lora-v0.1, with -rehearsal for one."
         )

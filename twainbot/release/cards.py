@@ -75,6 +75,12 @@ class DatasetFacts:
     configs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # {config: {split: file pattern}}
     rights: Sequence[Sequence[Any]] = ()  # lines of the licence matrix: inventory.matrix_lines
     rehearsal: bool = False
+    default: str = ""  # the config that opens where none is named
+    front: Mapping[str, Any] = field(default_factory=dict)  # further keys of the front matter, such as license_link
+    contents: Sequence[tuple[str, str]] = ()  # (title, body) of sections about the rows, before all others
+    by_source: str = ""  # tables below that of the splits
+    funnel: str = ""  # from raw to released
+    closing: Sequence[tuple[str, str]] = ()  # (title, body) of sections after the limits
 
 
 def model_card(facts: ModelFacts) -> str:
@@ -116,30 +122,45 @@ def dataset_card(facts: DatasetFacts) -> str:
         "size_categories": [_size(rows)],
         "task_categories": ["text-generation"],
         "tags": [*facts.tags, *(["synthetic"] if facts.synthetic else []), *(["rehearsal"] if facts.rehearsal else [])],
-        "configs": _configs(facts.configs) or None,
+        **facts.front,
+        "configs": _configs(facts.configs, facts.default) or None,
     }
-    kinds = sorted({kind for counts in facts.splits.values() for kind in counts})
-    splits = [(split, *(counts.get(kind, 0) for kind in kinds)) for split, counts in facts.splits.items()]
-    sources = [(s.source, s.works, s.chunks, s.license, s.rights) for s in facts.sources]
     parts = [
         f"# {facts.name} {facts.version}",
         _rehearsal(facts.rehearsal, "a small sample"),
         facts.description,
+        *(_section(title, body) for title, body in facts.contents),
+        _section("Splits", "\n\n".join(part for part in (_split_table(facts.splits), facts.by_source) if part)),
+        _section("Sources and terms", _source_table(facts.sources)),
+        _section("Rights of all that was taken", table(RIGHTS_COLUMNS, facts.rights) if facts.rights else ""),
+        _section("From raw to released", facts.funnel),
         _section(
-            "Splits",
-            _table(("split", *kinds), splits) + "\n\nNo near-duplicate cluster, work or dialogue seed crosses a split.",
-        ),
-        _section("Sources and terms", _table(("source", "works", "chunks", "licence", "rights"), sources)),
-        _section("Rights of all that was taken", _table(RIGHTS_COLUMNS, facts.rights) if facts.rights else ""),
-        _section(
-            "What was left out", _table(("reason", "rows"), sorted(facts.rejects.items(), key=lambda r: (-r[1], r[0])))
+            "What was left out", table(("reason", "rows"), sorted(facts.rejects.items(), key=lambda r: (-r[1], r[0])))
         ),
         _section("Synthetic text", facts.synthetic or "None."),
         _section("Screening", _screening(facts.toxicity_backend)),
         _section("Limits", _limits(facts.limits)),
-        _section("Where it came from", _table(("parent", "hash or revision"), sorted(facts.parents.items()))),
+        *(_section(title, body) for title, body in facts.closing),
+        _section("Where it came from", table(("parent", "hash or revision"), sorted(facts.parents.items()))),
     ]
     return _front_matter(front) + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; "None." where there are no rows. Cells are made safe."""
+    return _table(header, rows)
+
+
+def _split_table(splits: Mapping[str, Mapping[str, int]]) -> str:
+    kinds = sorted({kind for counts in splits.values() for kind in counts})
+    rows = [(split, *(f"{counts.get(kind, 0)}" for kind in kinds)) for split, counts in splits.items()]
+    kept_apart = "No near-duplicate cluster, work or dialogue seed crosses a split."
+    return f"{table(('split', *kinds), rows)}\n\n{kept_apart}"
+
+
+def _source_table(sources: Sequence[SourceFacts]) -> str:
+    rows = [(s.source, s.works, s.chunks, s.license, s.rights) for s in sources]
+    return table(("source", "works", "chunks", "licence", "rights"), rows)
 
 
 def figure(verdict: Verdict, value: float | None) -> str:
@@ -245,8 +266,12 @@ def _size(rows: int) -> str:
     return next((name for limit, name in _SIZES if rows < limit), "n>10M")
 
 
-def _configs(configs: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
+def _configs(configs: Mapping[str, Mapping[str, str]], default: str) -> list[dict[str, Any]]:
     return [
-        {"config_name": name, "data_files": [{"split": split, "path": path} for split, path in files.items()]}
+        {
+            "config_name": name,
+            **({"default": True} if name == default else {}),
+            "data_files": [{"split": split, "path": path} for split, path in files.items()],
+        }
         for name, files in configs.items()
     ]

@@ -37,8 +37,9 @@ def from_hashes(
     parents: Mapping[str, str],
     *,
     rehearsal: bool = False,
+    made_with: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The manifest of files already hashed: {path: (sha256, size in bytes)}."""
+    """The manifest of files already hashed: {path: (sha256, size in bytes)}. made_with: profile, code version, commit."""
     if not parents or not all(parents.values()):
         raise BadInput(
             f"Release {name} {version} names no parent for {_empty(parents)}: give base, data and config hashes."
@@ -58,6 +59,7 @@ def from_hashes(
         "rehearsal": rehearsal,
         "parents": dict(sorted(parents.items())),
         "files": listed,
+        **({"made_with": dict(made_with)} if made_with else {}),
     }
     return {**body, "manifest_id": _identity(body)}
 

@@ -1,0 +1,55 @@
+"""Data versions of what a release was made from, as the instance recorded them. Whether they are fresh is freshness.py's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster._core.definitions.data_version import extract_data_version_from_entry
+
+from twainbot.errors import BadInput
+from twainbot_assets.freshness import Item
+
+if TYPE_CHECKING:
+    from resources.lake import Lake
+
+RELEASED = ("splits/dapt", "splits/sft", "splits/preferences", "dialogues/screened")  # their rows go into a bundle
+SHOWN = 16  # hex digits of a data version: publish.py's
+
+
+def recorded(instance: dg.DagsterInstance, item: Item, observed: bool = False) -> str | None:
+    """The latest data version of an item; None where the instance never saw one. observed: of a source or a setting."""
+    found = instance.get_latest_data_version_record(item.key, is_source=observed, partition_key=item.partition)
+    version = extract_data_version_from_entry(found.event_log_entry) if found is not None else None
+    return version.value if version is not None else None
+
+
+def parents(instance: dg.DagsterInstance, lake: Lake, tables: Iterable[str], settings: Iterable[str]) -> dict[str, str]:
+    """Data version by item, of tables (every partition that has a file) and of observed settings.
+
+    A table that this instance did not make, such as one out of a lake that was copied, has the hash of its content.
+    Raises BadInput where a file is another one than the version that was recorded.
+    """
+    items = [Item(table, key) for table in tables for key in lake.keys(table) or [None]]
+    found = {
+        str(item): version_of_item(instance, lake, item) for item in items if lake.exists(item.table, item.partition)
+    }
+    seen = {f"sources/settings_{name}": recorded(instance, Item(f"sources/settings_{name}"), True) for name in settings}
+    return {**found, **{name: version for name, version in seen.items() if version}}
+
+
+def version_of_item(instance: dg.DagsterInstance, lake: Lake, item: Item) -> str:
+    """The recorded version of an item, or its content's hash; for what is released the two must agree."""
+    from twainbot.records import content_hash
+
+    known = recorded(instance, item)
+    if known is not None and item.table not in RELEASED:
+        return known
+    now = content_hash(lake.read(item.table, item.partition))[:SHOWN]
+    if known not in (None, now):
+        raise BadInput(
+            f"{item} in the lake has the content {now}, but version {known} was recorded: the file was replaced by hand. "
+            f"Run `twainbot run --force --select {item.table}`, then release again."
+        )
+    return now

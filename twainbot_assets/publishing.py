@@ -1,0 +1,57 @@
+"""`twainbot release --to --dvc`: a version that is cut, handed to others. How bytes travel is resources/bundle_store.py's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twainbot.errors import BadUse
+from twainbot_assets.releasing import PREFIXES
+from twainbot_assets.tools import verify_folder
+
+if TYPE_CHECKING:
+    from resources.home import Home
+    from resources.lake import Lake
+
+
+def lake_of(home: Home) -> Lake:
+    """The lake of a home."""
+    from resources.lake import Lake
+
+    return Lake(home.lake)
+
+
+def table_of(version: str) -> str | None:
+    """The stage's table that a version's name belongs to; None for a name of no kind."""
+    return next((table for prefix, (table, _) in PREFIXES.items() if version.startswith(prefix)), None)
+
+
+def is_cut(home: Home, version: str) -> bool:
+    """Whether the lake has this version."""
+    table = table_of(version)
+    return table is not None and lake_of(home).exists(table, version)
+
+
+def bundle_of(home: Home, version: str) -> Path:
+    """The folder of a version, checked against its manifest. Raises BadInput where it is not what was cut."""
+    lake, table = lake_of(home), table_of(version)
+    if table is None or not lake.exists(table, version):
+        raise BadUse(f"{version} was never cut in {lake.base}. Run `twainbot release {version}`.")
+    folder = lake.fetch_folder(lake.read(table, version)["folder"][0], home.cache)
+    verify_folder(folder)
+    return folder
+
+
+def hand_over(home: Home, version: str, to: str | None, dvc: Path | None, remote: str | None) -> list[str]:
+    """Copy a version to a URL and into a DVC repository; a line for each."""
+    from resources import bundle_store
+
+    folder, lines = bundle_of(home, version), list[str]()
+    lines.append(f"bundle   {folder}  ({version})")
+    if to is not None:
+        url = f"{to.rstrip('/')}/{version}"
+        written, same = bundle_store.put(folder, url)
+        lines.append(f"copy     {url}  ({written} files written, {same} lay there already)")
+    if dvc is not None:
+        lines += bundle_store.track(folder, dvc, version, remote)
+    return lines
