@@ -239,26 +239,34 @@ def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str 
 @main.command(epilog="Example: twainbot release twainbot-lora-v0.1-rehearsal")
 @click.argument("version")
 @click.option("--recipe", default=None, help="Which recipe's adapter. Default: the profile's first.")
+@click.option("--push", default=None, metavar="OWNER/NAME", help="Push the bundle to this Hub repository, once it is cut.")
 @profile_option
-def release(version: str, recipe: str | None, profile: str | None) -> None:
+def release(version: str, recipe: str | None, push: str | None, profile: str | None) -> None:
     """Cut a release: data-v... or twainbot-lora-v.... A version is cut once."""
     home = prepared(profile)
-    from twainbot_assets import session
+    from twainbot_assets import bundles, session
 
+    if push and not bundles.is_to_be_cut(version):
+        click.echo(bundles.push(version, push, home))
+        return
     with session.opened(home, open_instance()) as work:
         report = work.cut(version, recipe)
-    sys.exit(tell(report, home, work.closing(report)))
+    code = tell(report, home, work.closing(report))
+    if push and code == 0:
+        click.echo(bundles.push(version, push, home))
+    sys.exit(code)
 
 
 @main.command(
     "verify-bundle", epilog="Example: twainbot verify-bundle data/sample/lake/release/model/files/0123abcd4567"
 )
 @click.argument("folder", type=click.Path(path_type=Path))
-def verify_bundle(folder: Path) -> None:
-    """Check a bundle against its manifest: every file there, every hash right, nothing added."""
-    from twainbot_assets.tools import verify_folder
+@click.option("--base", type=click.Path(path_type=Path), help="The base's folder. Default: the bundle's, or the home's.")
+def verify_bundle(folder: Path, base: Path | None) -> None:
+    """Check a bundle, offline: every hash; of a model also base, contract and what each export says."""
+    from twainbot_assets import bundles
 
-    click.echo(verify_folder(folder))
+    click.echo(bundles.verify(folder, base, current(), click.echo))
 
 
 @main.command(hidden=True)
