@@ -7,7 +7,7 @@
     base/                    the base itself, only where it can be had nowhere else
     merged/                  base and adapter in one  gguf/        the same for llama.cpp and Ollama, and LoRAs
     vllm.sh  scorecard.html  scorecard.json  training/  README.md  NOTICE.md  LICENSE  .gitattributes
-    verify.py  contract.py  get_base.py  probe.json   run with public libraries alone
+    verify.py  gguf_forms.py  contract.py  get_base.py  probe.json   run with public libraries alone
 
 What a manifest is, twainbot/release/manifest knows; the cut itself is twainbot_assets/release.py's.
 """
@@ -167,7 +167,7 @@ def _papers(bundle: Path, personas: Sequence[Persona], info: BaseInfo) -> None:
     (bundle / ".gitattributes").write_text(serving.gitattributes(), encoding="utf-8")
     (bundle / "NOTICE.md").write_text(serving.notice(info.name, info.license, info.source, info.note), encoding="utf-8")
     shutil.copyfile(PROJECT / "LICENSE", bundle / "LICENSE")
-    for name in ("verify.py", "get_base.py"):
+    for name in ("verify.py", "gguf_forms.py", "get_base.py"):
         (bundle / name).write_text((resources.files("resources.shipped") / name).read_text("utf-8"), encoding="utf-8")
     (bundle / "contract.py").write_text(Path(contract.__file__).read_text("utf-8"), encoding="utf-8")
 

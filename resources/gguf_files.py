@@ -30,8 +30,8 @@ def write_model(
 ) -> None:
     """A model as one GGUF in float16, norms and biases in float32, with tokenizer and chat template.
 
-    weights: transformers' names. folder: holds config.json and tokenizer.json. eos_id: ends a turn. Raises BadInput for an architecture,
-    rope scaling or tokenizer that this writer does not know, so that nothing wrong is written.
+    weights: transformers' names. folder: holds config.json and tokenizer.json. eos_id: ends a turn. Raises BadInput for an
+    architecture, rope scaling or tokenizer that this writer does not know, so that nothing wrong is written.
     """
     import gguf
     import numpy as np

@@ -239,7 +239,9 @@ def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str 
 @main.command(epilog="Example: twainbot release twainbot-lora-v0.1-rehearsal")
 @click.argument("version")
 @click.option("--recipe", default=None, help="Which recipe's adapter. Default: the profile's first.")
-@click.option("--push", default=None, metavar="OWNER/NAME", help="Push the bundle to this Hub repository, once it is cut.")
+@click.option(
+    "--push", default=None, metavar="OWNER/NAME", help="Push the bundle to this Hub repository, once it is cut."
+)
 @profile_option
 def release(version: str, recipe: str | None, push: str | None, profile: str | None) -> None:
     """Cut a release: data-v... or twainbot-lora-v.... A version is cut once."""
@@ -261,7 +263,9 @@ def release(version: str, recipe: str | None, push: str | None, profile: str | N
     "verify-bundle", epilog="Example: twainbot verify-bundle data/sample/lake/release/model/files/0123abcd4567"
 )
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--base", type=click.Path(path_type=Path), help="The base's folder. Default: the bundle's, or the home's.")
+@click.option(
+    "--base", type=click.Path(path_type=Path), help="The base's folder. Default: the bundle's, or the home's."
+)
 def verify_bundle(folder: Path, base: Path | None) -> None:
     """Check a bundle, offline: every hash; of a model also base, contract and what each export says."""
     from twainbot_assets import bundles

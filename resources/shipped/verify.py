@@ -2,7 +2,7 @@
 
     python verify.py [--base DIR]
 
-Needs torch, transformers, peft and safetensors; gguf to read the GGUF files, and llama-cpp-py-sync to run them. What
+Needs torch, transformers, peft and safetensors; gguf to read the GGUF files, and cyllama to run them. What
 cannot be run is said so. Exit code 0: all that ran is right; 1: something is wrong; 2: this is no bundle.
 
 The base is looked for in the folder that --base names, else in `base/` of the bundle; get_base.py makes it. Without
@@ -29,6 +29,7 @@ LOSS_BOUND = 0.05
 TIE = {"float32": 0.02, "float16": 0.3}
 SHOWN = 20
 FOREIGN = (".git", ".cache")
+_SIBLINGS: dict[str, ModuleType] = {}
 FORMAT = 1
 
 
@@ -67,6 +68,21 @@ def refuse(problems: Sequence[str], heading: str) -> None:
     if problems:
         more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise Broken("\n".join([heading, *(f"  {problem}" for problem in problems[:SHOWN])]) + more)
+
+
+def sibling(name: str) -> ModuleType:
+    """A module out of this script's own folder, which isolated mode keeps off the path."""
+    if name in _SIBLINGS:
+        return _SIBLINGS[name]
+    path = Path(__file__).resolve().with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"bundle_{name}", path) if path.is_file() else None
+    if spec is None or spec.loader is None:
+        raise NoBundle(f"{path.name} is missing beside verify.py. Fetch the bundle again.")
+    module = importlib.util.module_from_spec(spec)
+    sys.dont_write_bytecode = True  # a bundle holds the files of its manifest and no others
+    spec.loader.exec_module(module)
+    _SIBLINGS[name] = module
+    return module
 
 
 # --- files -------------------------------------------------------------------------------------------------------------
@@ -241,7 +257,11 @@ def export_problems(
             difference = float((logits(model.merge_and_unload(), ids) - wanted).abs().max())
             problems += [f"{persona}: {each}" for each in merge_problems(difference, contract)]
         for name, make in arms(folder, base, entry, say):
-            model = make()
+            try:
+                model = make()
+            except (ValueError, KeyError, RuntimeError, OSError) as error:
+                problems.append(f"{persona}: {name} does not load: {' '.join(str(error).split())[:200]}")
+                continue
             found = logits(model, ids)
             if wanted is not None and heard is not None:
                 problems += compared(f"{persona}: {name}", found, wanted, heard, say)
@@ -296,27 +316,22 @@ def arms(
         if not has_gguf:
             say(f"{name}: not run, as the package gguf is not installed.")
         elif kind == "gguf":
-            found.append((name, lambda: from_gguf(folder / entry["gguf"], folder / entry["merged"])))
+            found.append(
+                (name, lambda: sibling("gguf_forms").read_model(folder / entry["gguf"], folder / entry["merged"]))
+            )
         elif base:
-            found.append((name, lambda: with_gguf_lora(folder / entry["gguf_lora"], base)))
+            found.append((name, lambda: sibling("gguf_forms").add_lora(load(base), folder / entry["gguf_lora"])))
         else:
             say(f"{name}: not run, as it needs the base.")
     return found
 
 
-def load(folder: Path, weights: Mapping[str, Any] | None = None) -> Any:
-    """A model in float32, with other weights where these are given."""
+def load(folder: Path) -> Any:
+    """A model in float32."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=torch.float32)
-    if weights:
-        missing = set(model.load_state_dict(weights, strict=False).missing_keys)
-        tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
-        if missing - tied:
-            raise Broken(f"The GGUF file lacks {', '.join(sorted(missing - tied)[:3])}.")
-        model.tie_weights()
-    return model.eval()
+    return AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=torch.float32).eval()
 
 
 def with_adapter(base: Path, adapter: Path) -> Any:
@@ -384,125 +399,7 @@ def replay(
     return problems
 
 
-# --- GGUF ------------------------------------------------------------------------------------------------------------------
-
-
-def from_gguf(path: Path, folder: Path) -> Any:
-    """The model of a merged GGUF, read back into the class that the folder's config names."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    model = AutoModelForCausalLM.from_config(config).float()
-    stored, names = tensors(path), gguf_names(config)
-    weights = {}
-    for key in model.state_dict():
-        name = names(key)
-        if name in stored:
-            weights[key] = torch.from_numpy(rows_back(stored[name], key, config)).float()
-    missing = set(model.load_state_dict(weights, strict=False).missing_keys)
-    missing -= {"lm_head.weight"} if config.tie_word_embeddings else set()
-    if missing:
-        raise Broken(f"{path.name} lacks {', '.join(sorted(missing)[:3])}.")
-    model.tie_weights()
-    return model.eval()
-
-
-def with_gguf_lora(path: Path, base: Path) -> Any:
-    """The base with a GGUF LoRA added to its weights, as llama.cpp adds it."""
-    import gguf
-    import torch
-
-    model = load(base)
-    stored, names = tensors(path), gguf_names(model.config)
-    alpha = float(gguf.GGUFReader(path).fields["adapter.lora.alpha"].contents())
-    used = set()
-    with torch.no_grad():
-        for key, weight in model.state_dict().items():
-            name = names(key)
-            if f"{name}.lora_a" in stored:
-                down, up = (stored[f"{name}.lora_{side}"].astype("float32") for side in "ab")
-                up = rows_back(up, key, model.config)
-                weight += torch.from_numpy(up @ down) * (alpha / up.shape[1])
-                used |= {f"{name}.lora_a", f"{name}.lora_b"}
-    if set(stored) - used:
-        raise Broken(
-            f"{path.name} holds tensors that the base has no place for: {', '.join(sorted(set(stored) - used)[:3])}."
-        )
-    return model
-
-
-def tensors(path: Path) -> dict[str, Any]:
-    """A GGUF file's tensors by name, as float arrays of their shape."""
-    import gguf
-
-    return {
-        tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(
-            [*map(int, reversed(tensor.shape))]
-        )
-        for tensor in gguf.GGUFReader(path).tensors
-    }
-
-
-def gguf_names(config: Any) -> Callable[[str], str | None]:
-    """From transformers' tensor names to GGUF's."""
-    import gguf
-
-    kind = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == config.model_type)
-    known = gguf.get_tensor_name_map(kind, config.num_hidden_layers)
-    return lambda key: known.get_name(key, try_suffixes=(".weight", ".bias"))
-
-
-def rows_back(array: Any, key: str, config: Any) -> Any:
-    """Rows of llama's query and key weights in transformers' order: GGUF has a head's halves interleaved."""
-    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(key.split(".")[-2])
-    if config.model_type != "llama" or heads is None:
-        return array
-    return array.reshape(heads, array.shape[0] // heads // 2, 2, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
-
-
-class LlamaCpp:
-    """A GGUF model in llama.cpp itself, through llama-cpp-py-sync, whose wheel holds llama.cpp."""
-
-    def __init__(self, model: Path, lora: Path | None = None) -> None:
-        """Load a model and lay a LoRA over it. Raises Broken where llama.cpp refuses one of them."""
-        from llama_cpp_py_sync import Llama
-
-        try:
-            self.llama: Any = Llama(str(model), n_ctx=1024, n_gpu_layers=0)
-        except RuntimeError as error:
-            raise Broken(f"llama.cpp does not load {model.name}: {error}.") from error
-        if lora:
-            self._add(lora)
-
-    def _add(self, lora: Path) -> None:
-        ffi, lib = self.llama._ffi, self.llama._lib
-        adapter = lib.llama_adapter_lora_init(self.llama._model, str(lora).encode())
-        if adapter == ffi.NULL:
-            raise Broken(f"llama.cpp does not load {lora.name}.")
-        lib.llama_set_adapters_lora(self.llama._ctx, ffi.new("struct llama_adapter_lora *[]", [adapter]), 1, [1.0])
-
-    def tokens(self, text: str) -> list[int]:
-        """Token ids, special tokens read as such."""
-        return list(self.llama.tokenize(text, add_special=False, parse_special=True))
-
-    def next_logits(self, ids: Sequence[int], after: int = 0) -> Any:
-        """(vocabulary,) after these ids, of which the first follows `after` ids that were read before."""
-        import torch
-
-        if after == 0:
-            self.llama._clear_context_state()
-        self.llama._eval_tokens(list(ids), after)
-        found = self.llama._lib.llama_get_logits_ith(self.llama._ctx, -1)
-        return torch.tensor(self.llama._ffi.unpack(found, self.llama.n_vocab))
-
-    def greedy(self, prompt: Sequence[int], count: int) -> list[int]:
-        """The next tokens, the likeliest each."""
-        said, read = [int(self.next_logits(prompt).argmax())], len(prompt)
-        while len(said) < count:
-            said.append(int(self.next_logits(said[-1:], read).argmax()))
-            read += 1
-        return said
+# --- llama.cpp ----------------------------------------------------------------------------------------------------------
 
 
 def llama_problems(
@@ -511,11 +408,18 @@ def llama_problems(
     """The merged GGUF in llama.cpp itself: tokens, logits, and the recorded dialogue, greedily."""
     if not entry.get("gguf"):
         return []
-    if importlib.util.find_spec("llama_cpp_py_sync") is None:
-        say(f"{persona}: llama.cpp: not run, as llama-cpp-py-sync is not installed.")
+    if importlib.util.find_spec("cyllama") is None:
+        say(f"{persona}: llama.cpp: not run, as cyllama is not installed.")
         return []
     name, problems, recorded = f"{persona}: llama.cpp", list[str](), probe["personas"][persona]
-    model = LlamaCpp(folder / entry["gguf"])
+    try:
+        model = sibling("gguf_forms").LlamaCpp(folder / entry["gguf"])
+        model.takes(folder / entry["gguf_lora"])
+    except ImportError as error:
+        say(f"{name}: not run, as cyllama does not load here: {' '.join(str(error).split())[:120]}")
+        return []
+    except ValueError as error:
+        return [str(error)]
     if model.tokens(probe["text"]) != probe["ids"]:
         problems.append(f"{name} cuts the probe into other tokens than training did.")
     problems += against_record(name, model.next_logits(probe["ids"])[None], recorded, say)
@@ -540,24 +444,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if given.base is not None and not given.base.is_dir():
             raise NoBundle(f"{given.base} is no folder. Make the base with get_base.py.")
-        verify(given.folder, given.base, _contract())
+        verify(given.folder, given.base, sibling("contract"))
     except (NoBundle, Broken) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, NoBundle) else 1
     print("The bundle is whole.")
     return 0
-
-
-def _contract() -> ModuleType:
-    """contract.py of the same folder; isolated mode has no such folder on its path."""
-    spec = importlib.util.spec_from_file_location("bundle_contract", Path(__file__).with_name("contract.py"))
-    if spec is None or spec.loader is None:
-        raise NoBundle("contract.py is missing beside verify.py. Fetch the bundle again.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.dont_write_bytecode = True  # a bundle holds the files of its manifest and no others
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

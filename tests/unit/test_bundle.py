@@ -52,13 +52,14 @@ def stranger(bundle: Path, script: str, *words: str) -> subprocess.CompletedProc
 
 def test_a_bundle_holds_what_loaders_and_servers_look_for():
     bundle = tiny_bundle.bundle()
-    wanted = """adapter/adapter_config.json adapter/adapter_model.safetensors personas/franklin/adapter_model.safetensors
+    wanted = """
+    adapter/adapter_config.json adapter/adapter_model.safetensors personas/franklin/adapter_model.safetensors
     tokenizer.json tokenizer_config.json chat_template.jinja generation_config.json system_prompts.json tools.json
     bundle.json base.json base/model.safetensors merged/model.safetensors merged/config.json merged/chat_template.jinja
     gguf/twain-lora-f32.gguf gguf/franklin-lora-f32.gguf gguf/twain-merged-f16.gguf gguf/Modelfile vllm.sh
     training/twain.yaml training/twain.json training/franklin.yaml NOTICE.md LICENSE .gitattributes
-    verify.py contract.py get_base.py probe.json""".split()
-    assert [path for path in wanted if not (bundle / path).is_file()] == []
+    verify.py contract.py get_base.py probe.json"""
+    assert [path for path in wanted.split() if not (bundle / path).is_file()] == []
     facts = json.loads((bundle / "bundle.json").read_text())
     assert list(facts["personas"]) == ["twain", "franklin"]
     assert facts["default_persona"] == "twain"
@@ -104,6 +105,12 @@ def another_base(folder: Path) -> None:
     tiny_bundle.seal(folder)
 
 
+def another_tokenizer(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text() + " ")
+    tiny_bundle.seal(folder)
+
+
 def edited(folder: Path, name: str, **more: object) -> None:
     path = folder / name
     path.write_text(json.dumps({**json.loads(path.read_text()), **more}))
@@ -123,13 +130,12 @@ def edited(folder: Path, name: str, **more: object) -> None:
         (another_base, "Wrong base for the adapter: its weights have sha256"),
         (lambda f: edited(f, "adapter/adapter_config.json", use_dora=True), "twain: use_dora is set"),
         (lambda f: edited(f, "adapter/adapter_config.json", revision="other"), "twain: its adapter names base"),
-        (lambda f: (edited(f, "tokenizer_config.json"), (f / "tokenizer.json").write_text((f / "tokenizer.json").read_text() + " "),
-                    tiny_bundle.seal(f)), "tokenizer.json is not the tokenizer that the adapter was trained with"),
+        (another_tokenizer, "tokenizer.json is not the tokenizer that the adapter was trained with"),
     ],
 )  # fmt: skip
 def test_a_harmed_bundle_is_refused_with_what_is_wrong(copy, harm, says):
     harm(copy)
-    with pytest.raises(BadInput, match=".*") as error:
+    with pytest.raises(BadInput) as error:
         bundles.verify(copy, None, None, lambda line: None)
     assert says in str(error.value)
 
@@ -137,7 +143,7 @@ def test_a_harmed_bundle_is_refused_with_what_is_wrong(copy, harm, says):
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
-        (lambda f: (f / "chat_template.jinja").write_text("{{ messages[-1].content }}"), "the chat template gives other tokens"),
+        (lambda f: (f / "chat_template.jinja").write_text("{{ messages[-1].content }}"), "template gives other tokens"),
         (lambda f: shutil.copyfile(f / "base" / "model.safetensors", f / "merged" / "model.safetensors"),
          "merged safetensors loses 100% of what the adapter changes"),
         (lambda f: shutil.copyfile(f / "gguf" / "franklin-lora-f32.gguf", f / "gguf" / "twain-lora-f32.gguf"),
@@ -179,7 +185,9 @@ def test_equal_weights_in_other_files_have_one_hash(tmp_path):
     for folder, parts in (("one", [["a", "b"]]), ("two", [["b"], ["a"]])):
         (tmp_path / folder).mkdir()
         for number, names in enumerate(parts):
-            save_file({n: tensors[n] for n in names}, tmp_path / folder / f"{number}.safetensors", metadata={"x": folder})
+            save_file(
+                {n: tensors[n] for n in names}, tmp_path / folder / f"{number}.safetensors", metadata={"x": folder}
+            )
     assert verify.weights_sha256(tmp_path / "one") == verify.weights_sha256(tmp_path / "two")
     tensors["b"][0] = 2
     save_file(tensors, tmp_path / "one" / "0.safetensors")

@@ -11,13 +11,13 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
 from resources import gguf_files
-from resources.shipped import verify
+from resources.shipped import gguf_forms, verify
 from tests.unit import tiny_bundle
 from tests.unit.tiny_training import base
 from twainbot.errors import BadInput
 
 IDS = torch.tensor([[3, 40, 7, 99, 12, 5]])
-TEXT = "Will it rain in Hannibal tomorrow? 71 degrees, said the pilot's almanac; \"never\", said I.\n\n  Two  spaces."
+TEXT = 'Will it rain in Hannibal tomorrow? 71 degrees, said the pilot\'s almanac; "never", said I.\n\n  Two  spaces.'
 
 
 def test_the_reader_of_transformers_finds_the_merged_model_in_its_gguf():
@@ -43,7 +43,7 @@ def test_a_model_of_each_known_architecture_comes_back_with_its_logits(tmp_path,
     (tmp_path / "tokenizer.json").write_text((base() / "tokenizer.json").read_text())
     path = tmp_path / "model.gguf"
     gguf_files.write_model(path, model.state_dict(), tmp_path, template="{{ messages }}", name="t", eos_id=2)
-    read = verify.from_gguf(path, tmp_path)
+    read = gguf_forms.read_model(path, tmp_path)
     with torch.inference_mode():
         assert float((model(IDS).logits - read(IDS).logits).abs().max()) < 1e-6
 
@@ -53,7 +53,7 @@ def test_rows_are_reordered_and_back():
     rows = torch.arange(12.0).reshape(12, 1)  # three heads of four: halves 0 1 and 2 3 become pairs 0 2 and 1 3
     there = gguf_files.permuted(rows, "model.layers.0.self_attn.q_proj.weight", config.to_dict())
     assert there[:4, 0].tolist() == [0, 2, 1, 3]
-    back = verify.rows_back(there, "model.layers.0.self_attn.q_proj.weight", config)
+    back = gguf_forms.rows_back(there, "model.layers.0.self_attn.q_proj.weight", config)
     assert torch.equal(back, rows)
 
 
@@ -76,7 +76,7 @@ def test_a_gguf_lora_over_the_base_gives_the_adapters_logits(tmp_path, more):
     config = json.loads((base() / "config.json").read_text())
     gguf_files.write_lora(tmp_path / "lora.gguf", adapter, config, "t")
     wanted = verify.logits(verify.with_adapter(base(), adapter), IDS)
-    found = verify.logits(verify.with_gguf_lora(tmp_path / "lora.gguf", base()), IDS)
+    found = verify.logits(gguf_forms.add_lora(verify.load(base()), tmp_path / "lora.gguf"), IDS)
     assert float((wanted - found).abs().max()) < 1e-4
     assert float((wanted - verify.logits(verify.load(base()), IDS)).abs().max()) > 0.1
 
@@ -119,18 +119,24 @@ def test_a_tokenizer_that_is_not_known_is_refused(steps):
         gguf_files.pre_tokenizer({"pre_tokenizer": steps})
 
 
-def test_llama_cpp_itself_gives_tokens_logits_and_loras_as_torch_does(tmp_path):
-    pytest.importorskip("llama_cpp_py_sync", reason="llama.cpp's wheel is not installed")
+def test_llama_cpp_itself_gives_tokens_and_logits_as_torch_does():
+    pytest.importorskip("cyllama", reason="llama.cpp's wheel is not installed")
     bundle = tiny_bundle.bundle()
     from tokenizers import Tokenizer
 
-    merged = verify.LlamaCpp(bundle / "gguf" / "twain-merged-f16.gguf")
+    merged = gguf_forms.LlamaCpp(bundle / "gguf" / "twain-merged-f16.gguf")
     assert merged.tokens(TEXT) == Tokenizer.from_file(str(base() / "tokenizer.json")).encode(TEXT).ids
     wanted = verify.logits(verify.load(bundle / "merged"), IDS)[-1]
     assert float((merged.next_logits(IDS[0].tolist()) - wanted).abs().max()) < 0.02  # its cache is float16
-    state = {name: tensor for name, tensor in verify.load(base()).state_dict().items()}
-    plain = tmp_path / "base.gguf"
-    gguf_files.write_model(plain, state, bundle / "merged", template="{{ messages }}", name="b", eos_id=2)
-    tuned = verify.LlamaCpp(plain, bundle / "gguf" / "franklin-lora-f32.gguf")
-    own = verify.logits(verify.with_adapter(base(), bundle / "personas" / "franklin"), IDS)[-1]
-    assert float((tuned.next_logits(IDS[0].tolist()) - own).abs().max()) < 0.02
+
+
+def test_llama_cpp_takes_each_lora_and_refuses_one_of_another_shape(tmp_path):
+    pytest.importorskip("cyllama", reason="llama.cpp's wheel is not installed")
+    bundle = tiny_bundle.bundle()
+    model = gguf_forms.LlamaCpp(bundle / "gguf" / "twain-merged-f16.gguf")
+    model.takes(bundle / "gguf" / "franklin-lora-f32.gguf")
+    with pytest.raises(gguf_forms.Unfit, match=r"does not load twain-merged-f16\.gguf"):
+        model.takes(bundle / "gguf" / "twain-merged-f16.gguf")  # no LoRA
+    (tmp_path / "noise.gguf").write_bytes(b"GGUF" + bytes(64))
+    with pytest.raises(gguf_forms.Unfit, match=r"does not load noise\.gguf"):
+        gguf_forms.LlamaCpp(tmp_path / "noise.gguf")

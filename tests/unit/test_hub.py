@@ -49,7 +49,7 @@ def test_every_file_arrives_as_it_lies_in_the_bundle(bundle, server):
 
 def test_the_repository_is_private_and_commit_and_tag_bear_the_version(bundle, server):
     hub.push(bundle, "someone/bot")
-    assert [made["private"] for made in server.created] == [True]
+    assert [made["visibility"] for made in server.created] == ["private"]
     assert server.messages == server.tags == ["twainbot-lora-v0.1-rehearsal"]
 
 

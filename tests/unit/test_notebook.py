@@ -21,7 +21,9 @@ def code() -> str:
 def test_the_notebook_holds_no_outputs_and_nothing_of_the_project():
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     assert all(not cell.get("outputs") and not cell.get("execution_count") for cell in cells)
-    assert not any(f"import {name}" in code() or f"from {name}" in code() for name in ("twainbot", "resources", "training"))
+    assert not any(
+        f"import {name}" in code() or f"from {name}" in code() for name in ("twainbot", "resources", "training")
+    )
 
 
 def test_its_code_talks_to_every_persona_of_a_bundle(monkeypatch, capsys):

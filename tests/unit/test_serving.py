@@ -54,7 +54,12 @@ def test_a_template_that_ollama_has_none_of_gives_none():
 
 def test_the_vllm_script_names_parser_template_rank_and_every_persona():
     text = serving.vllm_script("owner/base", "hermes", {"twain": "adapter", "franklin": "personas/franklin"}, 16)
-    wanted = ("--tool-call-parser hermes", "--max-lora-rank 16", 'twain="$HERE/adapter"', 'franklin="$HERE/personas/franklin"')
+    wanted = (
+        "--tool-call-parser hermes",
+        "--max-lora-rank 16",
+        'twain="$HERE/adapter"',
+        'franklin="$HERE/personas/franklin"',
+    )
     assert all(word in text for word in (*wanted, "BASE=${1:-owner/base}", "not run where this bundle was cut"))
 
 
