@@ -176,8 +176,9 @@ class Tracker(dg.ConfigurableResource[None]):
             adapter, sha256 = of
             trained = client.search_model_versions(f"name = '{adapter}' and tag.adapter_sha256 = '{sha256}'")
             newest = max(trained, key=lambda version: int(version.version)) if trained else None
-            source = (newest and newest.source) or f"lake://{(tags or {}).get('folder', release)}"
+            kept = newest.source if newest else None
             labels = {**(tags or {}), "release": release, "adapter_sha256": sha256}
+            source = str(kept or f"lake://{(tags or {}).get('folder', release)}")
             found = client.create_model_version(name, source, newest.run_id if newest else None, tags=labels)
         for each in (alias, release.replace(".", "_")):
             client.set_registered_model_alias(name, each, str(found.version))

@@ -55,7 +55,8 @@ def from_wheel(base: dict[str, Any], out: Path) -> None:
         del model.config.quantization_config
     model.config.dtype = torch.bfloat16
     model.to(torch.bfloat16).save_pretrained(out)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(out)
+    tokenizer: Any = AutoTokenizer.from_pretrained(**where)
+    tokenizer.save_pretrained(out)
 
 
 def from_hub(base: dict[str, Any], out: Path) -> None:
@@ -91,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "base.json"):
         shutil.copyfile(HERE / name, given.out / name)
     print(f"{given.out} holds {base['name']} at revision {base['revision']}.")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,18 @@ class LlamaCpp:
 
     def __init__(self, model: Path) -> None:
         """Load a model. Raises Unfit where llama.cpp refuses it."""
-        from cyllama.llama import llama_cpp
+        llama_cpp: Any = importlib.import_module("cyllama.llama.llama_cpp")
+
+        class Model(llama_cpp.LlamaModel):  # its contexts ask the model for a size that only its vocabulary has
+            @property
+            def n_vocab(self) -> int:
+                return int(self.get_vocab().n_vocab)
 
         self._library: Any = llama_cpp
         settings = llama_cpp.LlamaModelParams()
         settings.n_gpu_layers = 0
         try:
-            self.model: Any = llama_cpp.LlamaModel(str(model), settings)
+            self.model: Any = Model(str(model), settings)
         except (ValueError, RuntimeError) as error:
             raise Unfit(f"llama.cpp does not load {model.name}: {error}") from error
         window = llama_cpp.LlamaContextParams()

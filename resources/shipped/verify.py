@@ -285,7 +285,7 @@ def tokenizer_problems(folder: Path, bundle: Mapping[str, Any], probe: Mapping[s
     """Tokenizer and template, loaded as a client loads them, must give the tokens that training gave."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     if not tokenizer.chat_template:
         return ["The tokenizer has no chat template: chat_template.jinja is missing."]
     tools = json.loads((folder / "tools.json").read_bytes())
@@ -385,7 +385,7 @@ def replay(
     """Each recorded reply must be what the model says greedily; a word that is nearly as likely as the first is let pass."""
     import torch
 
-    problems, words = [], 0
+    problems, words = list[str](), 0
     for turn in dialogue:
         prompt, reply = turn["prompt_ids"], turn["reply_ids"]
         said = logits(model, torch.tensor([[*prompt, *reply]]))[len(prompt) - 1 : -1]

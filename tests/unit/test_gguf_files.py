@@ -49,7 +49,7 @@ def test_a_model_of_each_known_architecture_comes_back_with_its_logits(tmp_path,
 
 
 def test_rows_are_reordered_and_back():
-    config = LlamaConfig(num_attention_heads=3, num_key_value_heads=3)
+    config = LlamaConfig(hidden_size=12, num_attention_heads=3, num_key_value_heads=3)
     rows = torch.arange(12.0).reshape(12, 1)  # three heads of four: halves 0 1 and 2 3 become pairs 0 2 and 1 3
     there = gguf_files.permuted(rows, "model.layers.0.self_attn.q_proj.weight", config.to_dict())
     assert there[:4, 0].tolist() == [0, 2, 1, 3]
