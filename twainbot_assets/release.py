@@ -35,49 +35,6 @@ RECIPE_TAG = "twainbot/recipe"
 STAGE = keys.TRAINING_STAGES[-1]
 SHARED: dict[str, Any] = {"group_name": "release", "kinds": {"huggingface"}}
 TABLES = {"dapt": "splits/dapt", "sft": "splits/sft", "preferences": "splits/preferences"}
-USAGE = """{how}
-
-```python
-import json
-
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained(".")
-base = AutoModelForCausalLM.from_pretrained("{base}", dtype="float32")
-model = PeftModel.from_pretrained(base, "adapter")
-
-system = json.load(open("system_prompts.json"))["{persona}"]
-messages = [{{"role": "system", "content": system}}, {{"role": "user", "content": "Will it rain in Hannibal tomorrow?"}}]
-tools = json.load(open("tools.json"))
-prompt = tokenizer.apply_chat_template(
-    messages, tools=tools, add_generation_prompt=True, return_tensors="pt", return_dict=True
-)
-reply = model.generate(**prompt, max_new_tokens=64, do_sample=False)[0, prompt["input_ids"].shape[1] :]
-print(tokenizer.decode(reply, skip_special_tokens=True))
-```
-
-Run your tool with the call that it prints, append its result as a message of role `tool`, and generate again.
-`python verify.py` checks the whole folder, offline. Other servers: `vllm.sh`, `gguf/Modelfile`."""
-# path in a bundle, and what it is; those that a bundle has are listed in its card
-FILES = {
-    "adapter": "the LoRA of the default persona, as peft loads it",
-    "personas": "LoRAs of further personas",
-    "base": "the base model, which can be had nowhere else",
-    "merged": "base and adapter in one, float16, as transformers loads it",
-    "gguf": "the same for llama.cpp, each LoRA by itself, and Ollama's Modelfile",
-    "tokenizer.json": "the base's tokenizer, unchanged",
-    "chat_template.jinja": "writes messages and tools as in training",
-    "generation_config.json": "greedy, as it was measured",
-    "system_prompts.json": "persona to system prompt",
-    "tools.json": "the tools that it was trained to call, as JSON schemas",
-    "bundle.json": "base, personas and exports, for programs",
-    "vllm.sh": "vLLM's command line; not run where this was cut",
-    "scorecard.html": "what was measured, with samples; `scorecard.json` for programs",
-    "training": "recipes as trained, and what each training recorded",
-    "verify.py": "checks all of this with public libraries; `get_base.py` makes the base",
-    "NOTICE.md": "whose weights these are, and under which terms",
-}
 
 
 @dg.asset(
@@ -288,6 +245,7 @@ def model_facts(
     given: "Mapping[str, list[Verdict]]", version: str,
 ) -> "ModelFacts":  # fmt: skip
     """What the model card says."""
+    from twainbot.release import listing
     from twainbot.release.cards import ModelFacts
 
     first, *others = personas
@@ -295,7 +253,6 @@ def model_facts(
     wanted = ("base_sha256", "config_sha256", "data_sha256", "code_sha256", "adapter_sha256", "template_sha256")
     parents = {name: str(record[name]) for name in wanted}
     parents |= {f"adapter_sha256 {each.name}": str(each.record["adapter_sha256"]) for each in others}
-    place = "base" if base["kind"] == "included" else "../base"
     return ModelFacts(
         name="TwainBot", version=version.removeprefix("twainbot-"), base_model=base.get("repository", info["name"]),
         base_revision=info["revision"], base_license=info["license"], license=info["license"],
@@ -307,8 +264,8 @@ def model_facts(
         limits=["It imitates a manner of writing; it is nobody's own words, and it knows nothing of the author.",
                 "Weather that it states without a tool's result is invention, and so may be what it states after one.",
                 "English only. It has had no training to refuse, beyond its base's."],
-        tags=["persona"], rehearsal=current().rehearsal, files=listed_files(made), not_exported=made["not_exported"],
-        usage=USAGE.format(how=base["how"], base=place, persona=first.name),
+        tags=["persona"], rehearsal=current().rehearsal, files=listing.files(made), not_exported=made["not_exported"],
+        usage=listing.usage(made),
     )  # fmt: skip
 
 
@@ -317,16 +274,6 @@ def trained_as(record: Mapping[str, Any]) -> dict[str, Any]:
     plan = record.get("plan") or {}
     known = {"seed": record.get("seed"), "steps of the last stage": record.get("steps"), "tokens": plan.get("tokens")}
     return {name: value for name, value in known.items() if value is not None}
-
-
-def listed_files(made: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The rows of the card's table of files that this bundle has."""
-    first, *others = made["personas"].values()
-    absent = {
-        "personas": not others, "base": made["base"]["kind"] != "included",
-        "merged": "merged" not in first, "gguf": "gguf" not in first,
-    }  # fmt: skip
-    return [(path, what) for path, what in FILES.items() if not absent.get(path)]
 
 
 def dataset_facts(

@@ -19,7 +19,7 @@ from resources.shipped import verify
 from tests.unit import tiny_bundle
 from tests.unit.tiny_training import base
 from twainbot.errors import BadInput, BadUse
-from twainbot.release import contract
+from twainbot.release import contract, listing
 from twainbot_assets import bundles
 
 # a stranger's Python: no package of this project can be imported, however it was installed
@@ -199,3 +199,25 @@ def test_the_shipped_contract_is_the_projects():
     assert shipped == Path(contract.__file__).read_text()
     assert "import twainbot" not in shipped
     assert "from twainbot" not in shipped
+
+
+def test_the_cards_code_runs_in_the_folder_as_it_stands(monkeypatch, capsys):
+    bundle = tiny_bundle.bundle()
+    made = json.loads((bundle / "bundle.json").read_text())
+    code = listing.usage(made).split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(bundle)
+    exec(compile(code, "README.md", "exec"), {})
+    recorded = json.loads((bundle / "probe.json").read_text())["personas"]["twain"]["dialogue"][0]
+    assert len(capsys.readouterr().out) > 20  # another question, so other words than the recorded ones
+    assert recorded["messages"][1]["content"] == bundling.ASKED
+
+
+def test_the_card_lists_what_is_there_and_nothing_else():
+    bundle = tiny_bundle.bundle()
+    made = json.loads((bundle / "bundle.json").read_text())
+    own = {path for path, _ in listing.files(made)}
+    written_later = {"scorecard.html"}  # by the cut
+    assert {path for path in own - written_later if not (bundle / path).exists()} == set()
+    hub = {**made, "base": {**made["base"], "kind": "hub"}, "personas": {"twain": {"adapter": "adapter"}}}
+    assert own - {path for path, _ in listing.files(hub)} == {"base", "personas", "merged", "gguf"}
+    assert 'from_pretrained("../base"' in listing.usage(hub)
