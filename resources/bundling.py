@@ -186,7 +186,7 @@ def _base_facts(info: BaseInfo, base: Path) -> dict[str, Any]:
         "eos_token": info.eos_token,
     }
     if info.source == "random":
-        return {**known, "kind": "included", "how": "The base lies in the folder base/ of the bundle."}
+        return {**known, "kind": "included", "how": "It lies in the folder `base/`."}
     if info.source.startswith("hub: "):
         how = "Run `python get_base.py ../base`, which downloads it from the Hub."
         return {**known, "kind": "hub", "repository": info.source.removeprefix("hub: "), "how": how}

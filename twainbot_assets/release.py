@@ -102,6 +102,7 @@ def model(
             *(why for each in given.values() for why in blockers(each)),
         ]
         rows = sealed(opened, "release/model", bundle, "twainbot-lora", version, facts.parents, hindered)
+        shutil.rmtree(bundle)  # published, and as large as its base twice over
         return with_load(rows, opened, folders, info["folder"], more)
 
     def metadata(rows: "pl.DataFrame") -> dict[str, Any]:
@@ -254,7 +255,7 @@ def model_facts(
     parents = {name: str(record[name]) for name in wanted}
     parents |= {f"adapter_sha256 {each.name}": str(each.record["adapter_sha256"]) for each in others}
     return ModelFacts(
-        name="TwainBot", version=version.removeprefix("twainbot-"), base_model=base.get("repository", info["name"]),
+        name="twainbot-lora", version=version.removeprefix("twainbot-lora-"), base_model=base.get("repository", info["name"]),
         base_revision=info["revision"], base_license=info["license"], license=info["license"],
         persona=f"Trained to speak as the system prompts of {', '.join(each.name for each in personas)} ask, and to call "
                 "a weather tool before it states weather. How far it does either, the tables below say.",
@@ -272,7 +273,7 @@ def model_facts(
 def trained_as(record: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a training that its record holds."""
     plan = record.get("plan") or {}
-    known = {"seed": record.get("seed"), "steps of the last stage": record.get("steps"), "tokens": plan.get("tokens")}
+    known = {"seed": record.get("seed"), "steps of the last stage": record.get("steps"), "its tokens": plan.get("tokens")}
     return {name: value for name, value in known.items() if value is not None}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-USAGE = """{how}
+USAGE = """Wants `pip install torch transformers peft safetensors gguf`. The base model: {how}
 
 ```python
 import json
