@@ -91,6 +91,7 @@ class LlamaCpp:
     def __init__(self, model: Path) -> None:
         """Load a model. Raises Unfit where llama.cpp refuses it."""
         llama_cpp: Any = importlib.import_module("cyllama.llama.llama_cpp")
+        llama_cpp.disable_logging()
 
         class Model(llama_cpp.LlamaModel):  # its contexts ask the model for a size that only its vocabulary has
             @property
