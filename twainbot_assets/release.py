@@ -97,10 +97,7 @@ def model(
         given = {each.recipe: verdicts_of(opened, each.recipe) for each in personas}
         facts = model_facts(info, made, personas, given, version)
         more = papers(bundle, opened, folders, facts, given)
-        hindered = [
-            *unjudged(v.gate for v in given[recipe]),
-            *(why for each in given.values() for why in blockers(each)),
-        ]
+        hindered = [why for each in given.values() for why in (*unjudged(v.gate for v in each), *blockers(each))]
         rows = sealed(opened, "release/model", bundle, "twainbot-lora", version, facts.parents, hindered)
         shutil.rmtree(bundle)  # published, and as large as its base twice over
         return with_load(rows, opened, folders, info["folder"], more)
@@ -273,7 +270,11 @@ def model_facts(
 def trained_as(record: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a training that its record holds."""
     plan = record.get("plan") or {}
-    known = {"seed": record.get("seed"), "steps of the last stage": record.get("steps"), "its tokens": plan.get("tokens")}
+    known = {
+        "seed": record.get("seed"),
+        "steps of the last stage": record.get("steps"),
+        "its tokens": plan.get("tokens"),
+    }
     return {name: value for name, value in known.items() if value is not None}
 
 
