@@ -41,8 +41,28 @@ def loads(rows: pl.DataFrame) -> Finding:
     return Finding(difference <= bound, why, difference, bound)
 
 
+def exports_agree(rows: pl.DataFrame) -> Finding:
+    """What verify.py finds wrong with the published bundle: files, contract, logits and dialogue of each export."""
+    faults, said = json.loads(rows["verify_problems"][0]), json.loads(rows["verified"][0])
+    return Finding(not faults, faults[-1] if faults else said[-1], len(faults), 0, faults or said)
+
+
+def claims_what_was_measured(rows: pl.DataFrame) -> Finding:
+    """Figures of the card that its scorecard does not hold."""
+    extra = json.loads(rows["unsupported"][0])
+    why = (
+        f"the card states {extra[0]}, which its scorecard does not" if extra else "each figure stands in the scorecard"
+    )
+    return Finding(not extra, why, len(extra), 0, extra)
+
+
 DATASET = [
     Gate("bundle_is_whole", "Every file has the manifest's hash.", whole),
     Gate("named_for_what_it_is", "A rehearsal is named so.", entitled),
 ]
-MODEL = [*DATASET, Gate("loads_from_the_bundle", "Base and bundle alone give a working adapter.", loads)]
+MODEL = [
+    *DATASET,
+    Gate("loads_from_the_bundle", "Base and bundle alone give a working adapter.", loads),
+    Gate("exports_agree", "Each export says what the adapter says, by the bundle's own verify.py.", exports_agree),
+    Gate("claims_what_was_measured", "Each figure of the card stands in the scorecard.", claims_what_was_measured),
+]

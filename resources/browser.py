@@ -166,7 +166,7 @@ def _end(child: subprocess.Popen[bytes], folder: str) -> None:
 
 def _living_in(folder: str) -> list[int]:
     """Ids of processes whose home is `folder`, by /proc; empty where there is none (the pipes then end the browser)."""
-    home, found = f"HOME={folder}".encode(), []
+    home, found = f"HOME={folder}".encode(), list[int]()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):  # gone, or another user's
             if home in path.read_bytes().split(b"\0"):

@@ -154,6 +154,36 @@ class Tracker(dg.ConfigurableResource[None]):
         client.set_registered_model_alias(name, alias, str(found.version))
         return Registered(name, str(found.version), not known)
 
+    def release(
+        self, name: str, release: str, *, of: tuple[str, str], alias: str, tags: Mapping[str, str] | None = None
+    ) -> Registered:
+        """Make a release a version of the registered model `name`, under `alias` and under its own name, dots replaced.
+
+        of: registered model and sha256 of the weights that were released; their newest version's run and artifacts are
+        the release's. A release that has a version keeps it.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = self._client()
+        try:
+            client.create_registered_model(name, description="One version per release.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        known = client.search_model_versions(f"name = '{name}' and tag.release = '{release}'")
+        found = max(known, key=lambda version: int(version.version)) if known else None
+        if found is None:
+            adapter, sha256 = of
+            trained = client.search_model_versions(f"name = '{adapter}' and tag.adapter_sha256 = '{sha256}'")
+            newest = max(trained, key=lambda version: int(version.version)) if trained else None
+            kept = newest.source if newest else None
+            labels = {**(tags or {}), "release": release, "adapter_sha256": sha256}
+            source = str(kept or f"lake://{(tags or {}).get('folder', release)}")
+            found = client.create_model_version(name, source, newest.run_id if newest else None, tags=labels)
+        for each in (alias, release.replace(".", "_")):
+            client.set_registered_model_alias(name, each, str(found.version))
+        return Registered(name, str(found.version), not known)
+
     def model_url(self, version: Registered) -> str:
         """Where the UI shows a version."""
         return f"{self._server()}/#/models/{version.name}/versions/{version.version}"

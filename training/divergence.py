@@ -86,7 +86,9 @@ class DivergenceWatch(TrainerCallback):
             return
         self.high.append(loss)
         if len(self.high) >= self.patience:
-            found = f"above {self.factor} times the running median {median:.4g} and all before for {len(self.high)} steps"
+            found = (
+                f"above {self.factor} times the running median {median:.4g} and all before for {len(self.high)} steps"
+            )
             raise self._diverged(step, loss, found)
 
     def _diverged(self, step: int, loss: float, why: str) -> Diverged:

@@ -242,22 +242,29 @@ def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str 
 @click.option("--to", help="Copy the bundle to URL/VERSION: a folder, or s3://bucket/prefix.")
 @click.option("--dvc", type=click.Path(path_type=Path), help="Add the bundle to this DVC repository, and push it.")
 @click.option("--dvc-remote", help="Where a DVC repository without a remote pushes to: a folder or URL.")
+@click.option("--push", metavar="OWNER/NAME", help="Push a model's bundle to this Hub repository.")
 @profile_option
 def release(
-    version: str, recipe: str | None, to: str | None, dvc: Path | None, dvc_remote: str | None, profile: str | None
-) -> None:
-    """Cut a release: data-v... or twainbot-lora-v.... A version is cut once; with --to or --dvc it is handed on."""
+    version: str, recipe: str | None, to: str | None, dvc: Path | None, dvc_remote: str | None, push: str | None,
+    profile: str | None,
+) -> None:  # fmt: skip
+    """Cut a release: data-v... or twainbot-lora-v.... A version is cut once; --to, --dvc and --push hand it on."""
     home = prepared(profile)
-    from twainbot_assets import publishing, session
+    from twainbot_assets import bundles, publishing, session
 
-    if (to or dvc) and publishing.is_cut(home, version):
+    def hand_on() -> None:
         click.echo("\n".join(publishing.hand_over(home, version, to, dvc, dvc_remote)))
+        if push:
+            click.echo(bundles.push(version, push, home))
+
+    if (to or dvc or push) and publishing.is_cut(home, version):
+        hand_on()
         return
     with session.opened(home, open_instance()) as work:
         report = work.cut(version, recipe)
     code = tell(report, home, work.closing(report))
     if not code:
-        click.echo("\n".join(publishing.hand_over(home, version, to, dvc, dvc_remote)))
+        hand_on()
     sys.exit(code)
 
 
@@ -278,11 +285,14 @@ def diff(old: str, new: str, as_json: bool, profile: str | None) -> None:
     "verify-bundle", epilog="Example: twainbot verify-bundle data/sample/lake/release/model/files/0123abcd4567"
 )
 @click.argument("folder", type=click.Path(path_type=Path))
-def verify_bundle(folder: Path) -> None:
-    """Check a bundle against its manifest: every file there, every hash right, nothing added."""
-    from twainbot_assets.tools import verify_folder
+@click.option(
+    "--base", type=click.Path(path_type=Path), help="The base's folder. Default: the bundle's, or the home's."
+)
+def verify_bundle(folder: Path, base: Path | None) -> None:
+    """Check a bundle, offline: every hash; of a model also base, contract and what each export says."""
+    from twainbot_assets import bundles
 
-    click.echo(verify_folder(folder))
+    click.echo(bundles.verify(folder, base, current(), click.echo))
 
 
 @main.command(hidden=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twainbot.errors import BadUse
-from twainbot_assets.releasing import PREFIXES
+from twainbot_assets.releasing import table_of
 from twainbot_assets.tools import verify_folder
 
 if TYPE_CHECKING:
@@ -21,21 +21,15 @@ def lake_of(home: Home) -> Lake:
     return Lake(home.lake)
 
 
-def table_of(version: str) -> str | None:
-    """The stage's table that a version's name belongs to; None for a name of no kind."""
-    return next((table for prefix, (table, _) in PREFIXES.items() if version.startswith(prefix)), None)
-
-
 def is_cut(home: Home, version: str) -> bool:
-    """Whether the lake has this version."""
-    table = table_of(version)
-    return table is not None and lake_of(home).exists(table, version)
+    """Whether the lake has this version. Raises BadUse on a name of no kind."""
+    return lake_of(home).exists(table_of(version), version)
 
 
 def bundle_of(home: Home, version: str) -> Path:
     """The folder of a version, checked against its manifest. Raises BadInput where it is not what was cut."""
     lake, table = lake_of(home), table_of(version)
-    if table is None or not lake.exists(table, version):
+    if not lake.exists(table, version):
         raise BadUse(f"{version} was never cut in {lake.base}. Run `twainbot release {version}`.")
     folder = lake.fetch_folder(lake.read(table, version)["folder"][0], home.cache)
     verify_folder(folder)

@@ -14,27 +14,36 @@ from twainbot_assets.profile import current
 from twainbot_assets.release import RECIPE_TAG, STAGE
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from resources.home import Home
     from resources.lake import Lake
     from twainbot_assets.runner import Report, Runner
 
 PREFIXES = {"data-v": ("release/dataset", DATA_VERSIONS), "twainbot-lora-v": ("release/model", MODEL_VERSIONS)}
 
-VERSION = re.compile(
-    r"(?:data|twainbot-lora)-v\d+\.\d+(?:\.\d+)?(?:-rehearsal)?$"
-)  # a partition key, and a folder's name
+# a partition key, and a folder's name
+VERSION = re.compile(r"(?:data|twainbot-lora)-v\d+\.\d+(?:\.\d+)?(?:-rehearsal)?$")
+
+
+def table_of(version: str) -> str:
+    """The table of a version's kind. Raises BadUse on a name of no kind."""
+    return kind_of(version)[0]
+
+
+def kind_of(version: str) -> tuple[str, dg.DynamicPartitionsDefinition]:
+    """Table and partitions of a version's kind. Raises BadUse on a name of no kind."""
+    for prefix, kind in PREFIXES.items():
+        if version.startswith(prefix) and VERSION.match(version):
+            return kind
+    raise BadUse(f"{version!r} is no version. Versions read data-v1.0 or twainbot-lora-v0.1, with -rehearsal for one.")
 
 
 def cut(work: Runner, version: str, recipe: str | None) -> Report:
     """Cut one version. Raises BadUse on a name of no kind or a version cut before, UnknownName on a recipe."""
-    kind = next((kind for prefix, kind in PREFIXES.items() if version.startswith(prefix)), None)
-    if kind is None or not VERSION.match(version):
-        raise BadUse(
-            f"{version!r} is no version. Versions read data-v1.0 or twainbot-lora-v0.1, with -rehearsal for one."
-        )
+    table, partitions = kind_of(version)
     if recipe is not None and recipe not in current().trained:
         raise UnknownName(f"No recipe {recipe!r}. Recipes of this profile: {', '.join(current().trained)}.")
-    table, partitions = kind
     from twainbot_assets.definitions import lake
 
     if lake.open().exists(table, version):
@@ -57,8 +66,10 @@ def cut_if_new(work: Runner, report: Report) -> None:
 
     opened = lake.open()
     cuts = {
-        json.loads(opened.read("release/model", key)["parents"][0])["adapter_sha256"]
+        digest
         for key in opened.keys("release/model")
+        for name, digest in json.loads(opened.read("release/model", key)["parents"][0]).items()
+        if name.startswith("adapter_sha256")  # further personas' too, which a bundle holds beside the first
     }
     for recipe in current().trained:
         adapter = opened.read(f"adapters/{STAGE}", recipe)["adapter_sha256"][0]
@@ -66,7 +77,8 @@ def cut_if_new(work: Runner, report: Report) -> None:
             number = next_number(opened)
             for version in (f"data-v0.{number}-rehearsal", f"twainbot-lora-v0.{number}-rehearsal"):
                 cut(work, version, recipe)
-            cuts.add(adapter)
+            beside = [name for name in current().personas if opened.exists(f"adapters/{STAGE}", name)]
+            cuts |= {adapter, *(opened.read(f"adapters/{STAGE}", name)["adapter_sha256"][0] for name in beside)}
     report.made += work.report.made
     report.faults += work.report.faults
 

@@ -501,3 +501,20 @@ def test_a_bundle_may_differ_from_its_merged_copy_by_rounding_only(difference, p
 def test_a_story_that_names_project_gutenberg_blocks_no_source_but_the_books():
     names = {source: {gate.name for gate in corpora.gates(source)} for source in ("gutenberg", "satire", "local")}
     assert [source for source, found in names.items() if "wrapping_is_gone" in found] == ["gutenberg"]
+
+
+def test_an_export_that_says_something_else_is_not_released():
+    rows = {
+        "verified": ['["43 files match.", "twain: adapter: says the recorded dialogue."]'],
+        "verify_problems": ["[]"],
+    }
+    assert release.exports_agree(pl.DataFrame(rows)).value == 0
+    faults = '["An export does not say what its adapter says.", "twain: merged GGUF loses 100%"]'
+    found = release.exports_agree(pl.DataFrame({**rows, "verify_problems": [faults]}))
+    assert (found.passed, found.why) == (False, "twain: merged GGUF loses 100%")
+
+
+def test_a_card_that_claims_more_than_its_scorecard_is_not_released():
+    assert release.claims_what_was_measured(pl.DataFrame({"unsupported": ["[]"]})).passed
+    found = release.claims_what_was_measured(pl.DataFrame({"unsupported": ['["97"]']}))
+    assert (found.passed, found.value, "97" in found.why) == (False, 1, True)

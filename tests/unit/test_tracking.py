@@ -167,3 +167,23 @@ def test_an_origin_is_read_from_the_asset_that_is_materializing():
 
 def test_nested_settings_become_dotted_names_in_order():
     assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+
+
+def test_a_release_is_a_version_under_its_name_and_the_alias_that_the_next_one_takes_over(tracked):
+    tracker, run, client, _ = tracked
+    tracker.register("twainbot-tiny-twain", run, "adapter", alias="preference", sha256="e" * 64)
+    of = ("twainbot-tiny-twain", "e" * 64)
+    first = tracker.release("bots", "bots-v0.1-rehearsal", of=of, alias="rehearsal", tags={"manifest_id": "m1"})
+    again = tracker.release("bots", "bots-v0.1-rehearsal", of=of, alias="rehearsal", tags={"manifest_id": "m1"})
+    assert (first.is_new, again.is_new, again.version) == (True, False, first.version)
+    second = tracker.release("bots", "bots-v0.2-rehearsal", of=of, alias="rehearsal")
+    assert str(client.get_model_version_by_alias("bots", "rehearsal").version) == second.version
+    named = client.get_model_version_by_alias("bots", "bots-v0_1-rehearsal")
+    assert (str(named.version), named.run_id, named.tags["manifest_id"]) == (first.version, run.run_id, "m1")
+
+
+def test_a_release_of_weights_that_the_registry_does_not_know_names_the_lake(tracked):
+    tracker, _, client, _ = tracked
+    made = tracker.release("strays", "strays-v1.0", of=("nobody", "f" * 64), alias="released", tags={"folder": "a/b"})
+    found = client.get_model_version("strays", made.version)
+    assert (found.source, found.tags["adapter_sha256"]) == ("lake://a/b", "f" * 64)

@@ -11,6 +11,7 @@ from typing import Any
 
 from twainbot.errors import BadInput
 from twainbot.evals.verdicts import Verdict
+from twainbot.release.figures import figure, state_words
 
 _SIZES = [
     (1_000, "n<1K"),
@@ -20,7 +21,6 @@ _SIZES = [
     (10_000_000, "1M<n<10M"),
 ]
 RIGHTS_COLUMNS = ("source", "works", "licence", "rights", "who says so, by which rule", "trained on")
-_STATE_WORDS = {"not_run": "not run", "not_measurable": "not measurable"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class ModelFacts:
     tags: Sequence[str] = ()
     rehearsal: bool = False
     usage: str = ""  # a code block that was tested
+    others: Mapping[str, Sequence[Verdict]] = field(
+        default_factory=dict
+    )  # of the further personas: {persona: verdicts}
+    files: Sequence[tuple[str, str]] = ()  # (path, what it is)
+    not_exported: Sequence[str] = ()  # why a form of it is not here, one sentence each
 
 
 @dataclass(frozen=True)
@@ -87,14 +92,14 @@ def model_card(facts: ModelFacts) -> str:
     """The README.md of a model bundle. Raises BadInput where base or parents are missing."""
     _need(facts.name, facts.parents, base_model=facts.base_model, base_revision=facts.base_revision)
     front = {
-        "license": facts.license,
+        "license": _hub_license(facts.license),
         "base_model": facts.base_model,
         "base_model_relation": "adapter",
         "library_name": "peft",
         "pipeline_tag": "text-generation",
         "language": ["en"],
         "datasets": list(facts.datasets) or None,
-        "tags": ["lora", "tool-calling", *facts.tags, *(["rehearsal"] if facts.rehearsal else [])],
+        "tags": list(dict.fromkeys(["lora", "tool-calling", *facts.tags, *(["rehearsal"] if facts.rehearsal else [])])),
         "model-index": [_model_index(facts)] if _measured(facts.verdicts) else None,
     }
     parts = [
@@ -102,11 +107,12 @@ def model_card(facts: ModelFacts) -> str:
         _rehearsal(facts.rehearsal, "a base too small to be useful"),
         facts.persona,
         _section("How to use it", facts.usage),
-        _section("What was measured", _verdict_table(facts.verdicts)),
+        _section("What is here", _files(facts)),
+        _section("What was measured", _all_verdicts(facts)),
         _section("Base model", _base(facts)),
-        _section("Training", _table(("setting", "value"), [(k, v) for k, v in facts.training.items()])),
+        _section("Training", table(("setting", "value"), [(k, v) for k, v in facts.training.items()])),
         _section("Limits", _limits([*_verdict_limits(facts.verdicts), *facts.limits])),
-        _section("Where it came from", _table(("parent", "hash or revision"), sorted(facts.parents.items()))),
+        _section("Where it came from", table(("parent", "hash or revision"), sorted(facts.parents.items()))),
     ]
     return _front_matter(front) + "\n\n".join(part for part in parts if part) + "\n"
 
@@ -146,11 +152,6 @@ def dataset_card(facts: DatasetFacts) -> str:
     return _front_matter(front) + "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; "None." where there are no rows. Cells are made safe."""
-    return _table(header, rows)
-
-
 def _split_table(splits: Mapping[str, Mapping[str, int]]) -> str:
     kinds = sorted({kind for counts in splits.values() for kind in counts})
     rows = [(split, *(f"{counts.get(kind, 0)}" for kind in kinds)) for split, counts in splits.items()]
@@ -161,17 +162,6 @@ def _split_table(splits: Mapping[str, Mapping[str, int]]) -> str:
 def _source_table(sources: Sequence[SourceFacts]) -> str:
     rows = [(s.source, s.works, s.chunks, s.license, s.rights) for s in sources]
     return table(("source", "works", "chunks", "licence", "rights"), rows)
-
-
-def figure(verdict: Verdict, value: float | None) -> str:
-    """A value in the verdict's unit: shares in percent, gains in points, ratios and words as they are."""
-    if value is None:
-        return "-"
-    if verdict.unit == "share":
-        return f"{value:.1%}"
-    if verdict.unit == "gain":
-        return f"{100 * value:+.1f} points"
-    return f"{value:.0f} words" if verdict.unit == "words" else f"{value:.3f}"
 
 
 def _need(name: str, parents: Mapping[str, str], **fields: str) -> None:
@@ -200,7 +190,8 @@ def _section(title: str, body: str) -> str:
     return f"## {title}\n\n{body}" if body else ""
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; "None." where there are no rows. Cells are made safe."""
     if not rows:
         return "None."
     lines = [header, ["---"] * len(header), *rows]
@@ -229,21 +220,39 @@ def _model_index(facts: ModelFacts) -> dict[str, Any]:
     }
 
 
+def _all_verdicts(facts: ModelFacts) -> str:
+    """The default persona's table, then a heading and a table for each further one."""
+    others = [f"### {persona}\n\n{_verdict_table(verdicts)}" for persona, verdicts in facts.others.items()]
+    return "\n\n".join([_verdict_table(facts.verdicts), *others])
+
+
+def _files(facts: ModelFacts) -> str:
+    if not facts.files:
+        return ""
+    listed = table(("path", "what"), [(f"`{path}`", what) for path, what in facts.files])
+    return "\n\n".join([listed, *(f"Not here: {why}" for why in facts.not_exported)])
+
+
+def _hub_license(name: str) -> str:
+    """The Hub writes licences in small letters, and knows no sentence."""
+    return name.lower() if name and " " not in name else "other"
+
+
 def _verdict_table(verdicts: Sequence[Verdict]) -> str:
     rows = []
     for v in verdicts:
         interval = f"{figure(v, v.interval.low)} to {figure(v, v.interval.high)}" if v.interval else "-"
-        state = _STATE_WORDS.get(v.state, v.state)
+        state = state_words(v.state)
         sign = "at least" if v.better == "higher" else "at most"
         rows.append((v.gate, state, v.n, figure(v, v.value), interval, f"{sign} {figure(v, v.bound)}", v.why))
-    return _table(("gate", "state", "n", "value", "95 % interval", "bound", "in words"), rows)
+    return table(("gate", "state", "n", "value", "95 % interval", "bound", "in words"), rows)
 
 
 def _verdict_limits(verdicts: Sequence[Verdict]) -> list[str]:
     open_gates = [v for v in verdicts if v.state in ("inconclusive", "not_run", "not_measurable")]
     failed = [v for v in verdicts if v.state == "fail"]
     return [f"It fails the gate {v.gate}: {v.why}" for v in failed] + [
-        f"The gate {v.gate} is {_STATE_WORDS.get(v.state, v.state)}, so nothing is claimed for it." for v in open_gates
+        f"The gate {v.gate} is {state_words(v.state)}, so nothing is claimed for it." for v in open_gates
     ]
 
 

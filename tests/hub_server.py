@@ -1,0 +1,110 @@
+"""A Hub on 127.0.0.1: the requests that an upload of a folder makes, answered as the Hub answers them, files kept."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+LFS = (".safetensors", ".gguf", "tokenizer.json")
+
+
+class Hub(ThreadingHTTPServer):
+    """What was created and committed. `token`: what a client must bear; every other one is turned away."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.token = token
+        self.created: list[dict[str, Any]] = []
+        self.objects: dict[str, bytes] = {}
+        self.files: dict[str, bytes] = {}
+        self.messages: list[str] = []
+        self.tags: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Answers(BaseHTTPRequestHandler):
+    """One request at a time, by its path."""
+
+    server: Hub
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.objects[hashlib.sha256(body).hexdigest()] = body
+        self.say({})
+
+    def do_GET(self) -> None:
+        self.say({"error": "Repository not found"}, 404)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Authorization") != f"Bearer {self.server.token}":
+            self.say({"error": "Invalid credentials in Authorization header"}, 401)
+        elif self.path == "/api/repos/create":
+            self.server.created.append(json.loads(body))
+            self.say({"url": f"{self.server.url}/someone/{self.server.created[-1]['name']}"})
+        elif self.path == "/api/validate-yaml":
+            self.say({"errors": [], "warnings": []})
+        elif "/preupload/" in self.path:
+            self.say({"files": [self.mode(each["path"]) for each in json.loads(body)["files"]]})
+        elif self.path.endswith("/info/lfs/objects/batch"):
+            self.say({"transfer": "basic", "objects": [self.upload(each) for each in json.loads(body)["objects"]]})
+        elif "/commit/" in self.path:
+            self.commit([json.loads(line) for line in body.splitlines()])
+        elif "/tag/" in self.path:
+            self.server.tags.append(json.loads(body)["tag"])
+            self.say({})
+        else:
+            self.say({"error": f"not foreseen: {self.path}"}, 500)
+
+    def mode(self, path: str) -> dict[str, Any]:
+        kind = "lfs" if path.endswith(LFS) else "regular"
+        return {"path": path, "uploadMode": kind, "shouldIgnore": False}
+
+    def upload(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        return {**wanted, "actions": {"upload": {"href": f"{self.server.url}/lfs/{wanted['oid']}"}}}
+
+    def commit(self, lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "header":
+                self.server.messages.append(value["summary"])
+            elif line["key"] == "file":
+                self.server.files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                self.server.files[value["path"]] = self.server.objects[value["oid"]]
+        url = f"{self.server.url}/someone/bot/commit/{'c' * 40}"
+        self.say({"success": True, "commitOid": "c" * 40, "commitUrl": url})
+
+    def say(self, value: dict[str, Any], status: int = 200) -> None:
+        text = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+@contextmanager
+def running(token: str) -> Iterator[Hub]:
+    """A hub that answers until the block ends."""
+    hub = Hub(token)
+    thread = threading.Thread(target=hub.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.shutdown()
+        thread.join()
+        hub.server_close()
