@@ -51,7 +51,7 @@ def greedy(
     return replies
 
 
-def common_start(rows: Sequence[Ids]) -> Ids:
+def common_start(rows: Sequence[Sequence[int]]) -> Ids:
     """The tokens that all rows begin with."""
     return [column[0] for column in takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False))]
 
@@ -122,6 +122,9 @@ class Batch:
         self.model = model
         self.pad_id = pad_id
         self.device = next(model.parameters()).device
+        self._clear()
+
+    def _clear(self) -> None:
         self.cache = _cache()
         self.mask = torch.zeros(0, 0, dtype=torch.long, device=self.device)  # (rows, columns)
         self.lengths = torch.zeros(0, dtype=torch.long, device=self.device)  # (rows,) tokens read
@@ -169,7 +172,7 @@ class Batch:
         if list(rows) == list(range(len(self))):
             return
         if not rows:
-            self.__init__(self.model, self.pad_id)  # type: ignore[misc]
+            self._clear()
             return
         kept = torch.tensor(rows, device=self.device)
         self.mask, self.lengths, self.logits = self.mask[kept], self.lengths[kept], self.logits[kept]
@@ -236,22 +239,25 @@ class _Layer(DynamicLayer):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         used, more = self.get_seq_length(), key_states.shape[-2]
-        if self.space is None or used + more > self.space[0].shape[-2]:
-            self.space = tuple(  # pyrefly: ignore
-                self._roomy(old if used else None, new, used + more + SPARE)
-                for old, new in ((self.keys, key_states), (self.values, value_states))
+        keys, values = self.space or (key_states[:, :, :0], value_states[:, :, :0])
+        if used + more > keys.shape[-2]:
+            if used and self.keys is not None and self.values is not None:
+                keys, values = self.keys, self.values
+            keys, values = (
+                _roomy(old, new, used + more + SPARE) for old, new in ((keys, key_states), (values, value_states))
             )
-        for whole, new in zip(self.space, (key_states, value_states), strict=True):
-            whole[:, :, used : used + more] = new
-        self.keys, self.values = (whole[:, :, : used + more] for whole in self.space)
+            self.space = keys, values
+        keys[:, :, used : used + more] = key_states
+        values[:, :, used : used + more] = value_states
+        self.keys, self.values = keys[:, :, : used + more], values[:, :, : used + more]
         return self.keys, self.values
 
-    @staticmethod
-    def _roomy(old: Tensor | None, new: Tensor, room: int) -> Tensor:
-        whole = new.new_empty(*new.shape[:2], room, new.shape[3])
-        if old is not None:
-            whole[:, :, : old.shape[2]] = old
-        return whole
+
+def _roomy(old: Tensor, new: Tensor, room: int) -> Tensor:
+    """Room for so many tokens, of which the old ones are the first."""
+    whole = new.new_empty(*new.shape[:2], room, new.shape[3])
+    whole[:, :, : old.shape[2]] = old
+    return whole
 
 
 def _cache(layers: Sequence[tuple[Tensor, Tensor]] = ()) -> Any:
