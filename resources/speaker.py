@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,7 +151,7 @@ class Speaker:
         *,
         persona: str | None = None,
         max_new_tokens: int = 256,
-        stop: Sequence[str] | None = None,
+        stop: Sequence[str] | Callable[[], bool] | None = None,
         constrained: bool = False,
         sampling: Sampling | None = None,
         sink: Sink | None = None,
@@ -159,7 +159,8 @@ class Speaker:
         """The next assistant turn, piece by piece; tool calls as text. Safe to call from any thread.
 
         persona: who speaks; None or "auto" lets the router say. A conversation without a system prompt gets its
-        persona's. The turn ends by itself, before a text of `stop`, after `max_new_tokens` or at the window's end.
+        persona's. The turn ends by itself, after `max_new_tokens`, at the window's end, and before a text of `stop` or,
+        where `stop` is a function, once it says so between two pieces.
         constrained: calls can only be of these tools. sink: takes the pieces in place of the iterator, on the speaker's
         thread. Raises UnknownName for a persona, TooLong for a prompt that fills the window, Busy where too many wait.
         """
@@ -173,8 +174,9 @@ class Speaker:
         matcher = self._grammar_of(tools) if constrained and tools else None
         limit = max(1, min(max_new_tokens, self.window - len(ids)))
         chosen = sampling or Sampling()
-        turn = Turn(voice, len(ids), sink)
-        written = Written(self.model.tokenizer, stop or ())
+        asked = stop if callable(stop) else None
+        turn = Turn(voice, len(ids), sink, asked)
+        written = Written(self.model.tokenizer, () if stop is None or callable(stop) else stop)
         self._enter(_Request(turn.progress, ids, limit, written, chosen, matcher, generator=chosen.generator()))
         return turn
 

@@ -79,7 +79,11 @@ class Progress:
 class Turn(Iterator[str]):
     """The pieces of one assistant turn as they are written. Closing it, or dropping it, ends its decoding."""
 
-    def __init__(self, persona: str, prompt_tokens: int, sink: Sink | None = None) -> None:
+    def __init__(
+        self, persona: str, prompt_tokens: int, sink: Sink | None = None, enough: Callable[[], bool] | None = None
+    ) -> None:
+        """enough: asked between two pieces whether the listener needs no more."""
+        self._enough = enough or (lambda: False)
         self._pieces: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
         self.progress = Progress(persona, prompt_tokens, sink or self._pieces.put)
 
@@ -95,7 +99,8 @@ class Turn(Iterator[str]):
 
     @override
     def __next__(self) -> str:
-        if self.progress.cancelled:
+        if self.progress.cancelled or self._enough():
+            self.close()
             raise StopIteration
         piece = self._pieces.get()
         if piece is None or isinstance(piece, Exception):
