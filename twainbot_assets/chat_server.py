@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import json
 import socket
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -38,6 +40,8 @@ HOST, PORT = "127.0.0.1", 8017
 NAMES = ("127.0.0.1", "localhost", "::1")  # what programs on this machine, or at the end of a tunnel, call this host
 LONGEST_BODY = 2 * 2**20  # bytes; a full window of 8,192 tokens has about 40,000
 HANGS_S = 30.0  # a tool that has not answered by then is given up
+DISCLAIMER = "Synthetic: replies by a language model, not by Mark Twain or Benjamin Franklin."
+TOOL_THREADS = 16
 LOOKS_S = 0.5  # between two looks at whether the client of an answer that is not streamed is still there
 PAGE = Path(__file__).parent / "chat_page"
 FILES = {
@@ -86,6 +90,7 @@ class Endpoint:
 
     def __init__(self, speaker: Speaker, tools: Tools | None) -> None:
         self.speaker, self.tools = speaker, tools
+        self.calls = CapacityLimiter(TOOL_THREADS)  # apart from those that requests are read on: a tool may hang
 
     async def page(self, request: Request) -> Response:
         """A file of the web chat."""
@@ -118,15 +123,16 @@ class Endpoint:
         """The tools that the web chat may have called, and where their results come from."""
         source = str(getattr(self.tools, "source", ""))
         found = await run_in_threadpool(tool_door.declared, self.tools) if self.tools else []
-        return JSONResponse({"tools": found, "source": source})
+        return JSONResponse({"tools": found, "source": source, "disclaimer": DISCLAIMER})
 
     async def called(self, request: Request) -> Response:
         """A tool's result."""
         given = json_object(await body_of(request))
         if self.tools is None:
             raise Refused("This server offers no tools.", status=404)
-        work = run_in_threadpool(tool_door.answer, self.tools, given.get("name"), given.get("arguments"))
+        call = functools.partial(tool_door.answer, self.tools, given.get("name"), given.get("arguments"))
         try:
+            work = to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.calls)
             content = await asyncio.wait_for(work, HANGS_S)
         except TimeoutError:
             content = json.dumps({"error": "timeout", "message": f"The tool has not answered within {HANGS_S:g} s."})
