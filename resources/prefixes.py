@@ -50,3 +50,8 @@ class Prefixes:
         self.bytes += memory.bytes
         while self.bytes > self.most_bytes:
             self.bytes -= self._kept.popitem(last=False)[1].bytes
+
+    def forget(self) -> None:
+        """Remember nothing of what was."""
+        self._kept.clear()
+        self.bytes = 0

@@ -181,6 +181,7 @@ class Guard:
     async def __call__(self, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         """Answer or pass on one request."""
         if scope["type"] != "http":
+            await self.app(scope, receive, send)
             return
 
         async def sealed(message: Any) -> None:
@@ -290,20 +291,22 @@ async def gathered(
     request: Request, turn: Turn, pieces: asyncio.Queue[str | Exception | None], answer: Answer
 ) -> dict[str, Any]:
     """The whole answer. Where the client hangs up, the turn ends."""
+    looked = time.monotonic()
     try:
         while True:
-            try:
+            piece: str | Exception | None = ""
+            with contextlib.suppress(TimeoutError):
                 piece = await asyncio.wait_for(pieces.get(), LOOKS_S)
-            except TimeoutError:
-                if await request.is_disconnected():
-                    return {}
-                continue
             if isinstance(piece, Exception):
                 raise piece
             for _ in answer.add(piece):
                 pass
             if piece is None:
                 return answer.whole(turn.progress)
+            if time.monotonic() - looked >= LOOKS_S:
+                looked = time.monotonic()
+                if await request.is_disconnected():
+                    return {}
     finally:
         turn.close()
 
