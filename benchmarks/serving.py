@@ -8,6 +8,7 @@ with the lowest and highest of its repeats. The adapter is merged into fp32 weig
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import statistics
@@ -234,7 +235,7 @@ def at_once(client: httpx.Client, talks: Sequence[Talk], limit: int, clients: in
 
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        tokens = sum(pool.map(one, (talks * clients)[:clients]))
+        tokens = sum(pool.map(one, [talks[number % len(talks)] for number in range(clients)]))
     took = time.perf_counter() - began
     return Line(
         f"endpoint, {clients} clients at once",
@@ -272,7 +273,8 @@ def batches(model: LanguageModel, talks: Sequence[Talk], limit: int, blocks: int
         Line("one-by-one generate, suites' prompts", f"{statistics.median(speeds['plain']):.2f} prompts/s"),
         Line(f"LanguageModel.generate, {BATCH} at once", f"{statistics.median(speeds['batched']):.2f} prompts/s, {shown}",
              f">= {LEAST_BATCHED}x", faster >= LEAST_BATCHED),
-        Line(f"same greedy text, {len(talks)} prompts", f"{same:.1%} ({reasons})", f">= {LEAST_EQUAL:.0%}", same >= LEAST_EQUAL),
+        Line(f"same greedy text, {len(talks)} prompts", f"{same:.1%} ({reasons})",
+             f">= {LEAST_EQUAL:.0%}", same >= LEAST_EQUAL),
     ]  # fmt: skip
 
 
@@ -297,10 +299,10 @@ def llama_cpp(model: LanguageModel, talks: Sequence[Talk], limit: int, gguf: Pat
         return Line(what, "not run: llama_cpp is not installed")
     if gguf is None:
         return Line(what, "not run: name a GGUF with --gguf")
-    import llama_cpp  # pyrefly: ignore[missing-import]
-
-    engine = llama_cpp.Llama(str(gguf), n_ctx=2048, n_threads=torch.get_num_threads(), verbose=False)
-    first, tokens, took = [], 0, 0.0
+    library: Any = importlib.import_module("llama_cpp")
+    engine = library.Llama(str(gguf), n_ctx=2048, n_threads=torch.get_num_threads(), verbose=False)
+    first: list[float] = []
+    tokens, took = 0, 0.0
     for talk in talks:
         ids = render(talk, TOOLS, model.tokenizer, model.template, add_generation_prompt=True)[0]
         began = time.perf_counter()
@@ -342,7 +344,8 @@ def main() -> int:
     lines += batches(model, talks[: given.prompts], given.tokens, given.blocks)
     lines.append(llama_cpp(model, talks[: given.turns], given.tokens, given.gguf))
     print(
-        f"{base.name}, {'with' if adapter else 'without'} adapter, {torch.get_num_threads()} threads, torch {torch.__version__}\n"
+        f"{base.name}, {'with' if adapter else 'without'} adapter, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}\n"
     )
     print(as_table(lines))
     return 1 if any(line.holds is False for line in lines) else 0

@@ -32,7 +32,7 @@ from resources.turns import Sink, Turn
 from twainbot.errors import BadUse, TwainBotError, UnknownName
 from twainbot_assets import tool_door
 from twainbot_assets.openai_answers import Answer, error_of
-from twainbot_assets.openai_requests import ChatRequest, Refused, read_request
+from twainbot_assets.openai_requests import ChatRequest, Refused, json_object, read_request
 from twainbot_assets.review_server import HEADERS, hostname
 from twainbot_assets.tool_door import Tools
 
@@ -323,14 +323,3 @@ async def body_of(request: Request) -> bytes:
         if len(body) > LONGEST_BODY:
             raise Refused(f"A request has at most {LONGEST_BODY:,} bytes.", status=413)
     return bytes(body)
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body. Raises Refused where it is none."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Refused("The body is not JSON text.") from error
-    if not isinstance(value, dict):
-        raise Refused("The body is not a JSON object.")
-    return value

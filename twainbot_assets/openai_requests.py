@@ -220,19 +220,24 @@ def _function(call: _Call, number: int) -> dict[str, Any]:
     return {"type": "function", "function": {"name": call.function.name, "arguments": arguments}}
 
 
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises Refused where it is none."""
+    try:
+        value = json.loads(body)
+        json.dumps(value, ensure_ascii=False).encode()  # lone surrogates are in no text that a model could read
+    except (ValueError, RecursionError) as error:
+        raise Refused("The body is not JSON text.") from error
+    if not isinstance(value, dict):
+        raise Refused("The body is not a JSON object.")
+    return value
+
+
 def read_request(body: bytes) -> ChatRequest:
     """The request in a body. Raises Refused with the first fault's field."""
     try:
-        raw = json.loads(body)
-        json.dumps(raw, ensure_ascii=False).encode()  # lone surrogates are in no text that a model could read
-    except (ValueError, RecursionError) as error:
-        raise Refused("The body is not JSON text.") from error
-    if not isinstance(raw, dict):
-        raise Refused("The body is not a JSON object.")
-    try:
-        return ChatRequest.model_validate(raw)
+        return ChatRequest.model_validate(json_object(body))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = max(error.errors(), key=lambda fault: len(fault["loc"]))  # the alternative that fits best got furthest
         where = _path(first["loc"])
         found = f"{where}: {first['msg']}" if where else str(first["msg"])
         raise Refused(f"{found}.", param=where or None) from error
@@ -241,4 +246,4 @@ def read_request(body: bytes) -> ChatRequest:
 def _path(places: tuple[int | str, ...]) -> str:
     """messages[2].content, without the names of the alternatives that pydantic tried."""
     parts = [f"[{place}]" if isinstance(place, int) else f".{place}" for place in places]
-    return "".join(part for part in parts if re.fullmatch(r"\[\d+\]|\.[a-z_]+", part)).lstrip(".")
+    return "".join(part for part in parts if re.fullmatch(r"\[\d+\]|\.(?!str$)[a-z_]+", part)).lstrip(".")

@@ -76,7 +76,7 @@ def declared(tools: Tools) -> list[dict[str, Any]]:
 def answer(tools: Tools, name: Any, arguments: Any) -> str:
     """A call's result as JSON text; what is wrong with the call or the tool, as a failure object."""
     schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools.schemas()}
-    if name not in schemas:
+    if not isinstance(name, str) or name not in schemas:
         return _failure("unknown_tool", f"There is no tool {str(name)[:80]!r}. There are: {', '.join(schemas)}.")
     fault = _fault(schemas[name], arguments)
     if fault:

@@ -1,4 +1,4 @@
-"""The web chat in headless Chromium: a call, its result and source, keys, a stop, errors, markup, a phone, a saved transcript."""
+"""The web chat in headless Chromium: a call and its source, keys, a stop, errors, markup, a phone, a saved transcript."""
 
 from __future__ import annotations
 
@@ -84,11 +84,16 @@ def opened(browser, url, **context):
     assert said == []
 
 
+def answered(page):
+    """Wait until nothing is being said."""
+    page.locator("#send", has_text="Send").wait_for()
+
+
 def ask(page, words):
     """Say something with the keyboard and wait until it is answered."""
     page.locator("#words").fill(words)
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('send').textContent === 'Send'")
+    answered(page)
 
 
 def shot(page, name):
@@ -153,7 +158,7 @@ def test_escape_stops_a_long_answer_and_shift_enter_begins_a_line(page):
     page.keyboard.press("Enter")
     page.locator(".writing").wait_for()
     page.keyboard.press("Escape")
-    page.wait_for_function("document.getElementById('send').textContent === 'Send'")
+    answered(page)
     assert "Stopped" in page.locator("#status").inner_text()
     assert page.evaluate("document.activeElement.id") == "words"
     page.get_by_role("button", name="New talk").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -117,14 +118,19 @@ def test_an_error_in_the_middle_of_a_stream_reaches_the_official_client():
         list(client.chat.completions.create(model="twain", messages=[USER], stream=True))
 
 
+def read_a_little(url, body):
+    """Ask, and go away after the first bytes or half a second."""
+    with httpx.Client(timeout=0.5) as client, client.stream("POST", url, json=body) as response:
+        next(response.iter_raw())
+        raise httpx.ReadTimeout("gone")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_hangs_up_ends_its_turn(stream):
     speaker = ScriptedSpeaker(lambda _: ["word "] * 2000, pause_s=0.02)
     with served(speaker) as url:
-        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.5) as client:
-            with client.stream("POST", f"{url}/v1/chat/completions", json=asked(stream=stream)) as response:
-                for _ in response.iter_raw():
-                    raise httpx.ReadTimeout("gone")
+        with pytest.raises(httpx.ReadTimeout):
+            read_a_little(f"{url}/v1/chat/completions", asked(stream=stream))
         for _ in range(200):
             if speaker.turns[0].finish:
                 break
@@ -139,7 +145,7 @@ def test_settings_and_tools_reach_the_speaker_as_they_were_sent(client):
     speaker = ScriptedSpeaker(lambda _: ["Aye."])
     with opened(speaker) as client:
         client.post("/v1/chat/completions", json=asked(
-            messages=[{"role": "developer", "content": [{"type": "text", "text": "Be "}, {"type": "text", "text": "brief."}]}, USER],
+            messages=[{"role": "developer", "content": [{"type": "text", "text": text} for text in ("Be ", "brief.")]}, USER],
             tools=TOOLS, max_completion_tokens=5, stop="\n", temperature=0.5, top_p=0.9, seed=3, user="u", metadata=None,
         ))  # fmt: skip
     (found,) = speaker.asked
@@ -159,17 +165,21 @@ def test_no_tool_is_offered_where_none_may_be_called_and_a_tag_is_then_mere_word
     [
         ({"model": None}, "model"), ({"messages": []}, "messages"), ({"messages": "hi"}, "messages"),
         ({"messages": [{"role": "narrator", "content": "x"}]}, "messages[0].role"),
-        ({"messages": [{"role": "user"}]}, "messages[0]"), ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user"}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+         "messages[0].content[0].type"),
         ({"messages": [USER, {"role": "tool", "tool_call_id": "c9", "content": "{}"}]}, "messages[1].tool_call_id"),
         ({"messages": [USER, {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{"}}]}]},
          "messages[1].tool_calls"),
         ({"messages": [{**USER, "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}]}, "messages[0]"),
         ({"temperature": 3}, "temperature"), ({"temperature": "hot"}, "temperature"), ({"top_p": 0}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"), ({"max_tokens": 1.5}, "max_tokens"), ({"stop": ["a"] * 5}, "stop"), ({"n": 2}, "n"),
-        ({"stream": "yes"}, "stream"), ({"seed": 2**70}, "seed"), ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"stream": "yes"}, "stream"), ({"seed": 2**70}, "seed"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
-        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": 7}}}]}, "tools[0].function.parameters"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": 7}}}]},
+         "tools[0].function.parameters"),
         ({"tool_choice": "required"}, "tool_choice"),
     ],
 )  # fmt: skip
@@ -197,15 +207,17 @@ def test_a_body_past_its_bound_is_refused(client):
     assert found.status_code == 413
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=4), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-    st.sampled_from(["model", "messages", "role", "content", "tools", "tool_calls", "function", "name", "arguments", "stop"]), inner, max_size=4),
-    max_leaves=12))  # fmt: skip
+KEYS = st.sampled_from([*asked(), "role", "content", "tools", "tool_calls", "function", "name", "arguments", "stop"])
+PLAIN = st.none() | st.booleans() | st.integers() | st.text(max_size=4)
+ANY_JSON = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+
+
+@given(ANY_JSON)
 def test_no_json_at_all_brings_another_error_than_a_refusal(value):
-    try:
-        request = read_request(json.dumps(value).encode())
-        request.talk()
-    except Refused as refusal:
-        assert str(refusal)
+    with contextlib.suppress(Refused):
+        read_request(json.dumps(value).encode()).talk()
 
 
 def test_unknown_paths_and_methods_are_answered_in_the_apis_form(client):
@@ -240,7 +252,8 @@ def test_where_more_is_served_an_address_in_digits_is_fine_and_a_strange_name_is
 
 
 @pytest.mark.parametrize(
-    "headers", [{"origin": "null"}, {"origin": "http://evil.example"}, {"origin": "http://127.0.0.1:3000"}, {"content-type": "text/plain"}]
+    "headers", [{"origin": "null"}, {"origin": "http://evil.example"}, {"origin": "http://127.0.0.1:3000"},
+                {"content-type": "text/plain"}]
 )  # fmt: skip
 def test_other_pages_of_the_browser_get_nothing(client, headers):
     sent = {"content-type": "application/json", **headers}
@@ -297,9 +310,11 @@ def test_a_call_is_answered_by_the_simulator_and_the_tools_say_their_stored_name
 
 @pytest.mark.parametrize(
     ("name", "arguments", "code"),
-    [("get_river", GOOD, "unknown_tool"), (None, GOOD, "unknown_tool"), ([], GOOD, "unknown_tool"), ("get_forecast", {}, "bad_arguments"),
+    [("get_river", GOOD, "unknown_tool"), (None, GOOD, "unknown_tool"), ([], GOOD, "unknown_tool"),
+     ("get_forecast", {}, "bad_arguments"),
      ("get_forecast", {**GOOD, "unit": "F"}, "bad_arguments"), ("get_forecast", "Reno", "bad_arguments"),
-     ("get_forecast", {**GOOD, "location": 5}, "bad_arguments"), ("get_forecast", {**GOOD, "datetime": "yesterday"}, "no_data_for_date")],
+     ("get_forecast", {**GOOD, "location": 5}, "bad_arguments"),
+     ("get_forecast", {**GOOD, "datetime": "yesterday"}, "no_data_for_date")],
 )  # fmt: skip
 def test_a_wrong_call_gets_a_result_that_says_so(client, name, arguments, code):
     found = client.post("/v1/tools/call", json={"name": name, "arguments": arguments})
@@ -324,8 +339,10 @@ def test_a_tool_that_hangs_is_given_up_and_the_server_goes_on(monkeypatch):
 # ---- words and calls told apart
 
 
-@given(st.lists(st.sampled_from(["Well", " ", "\n", "<", "tool", CALL, CALL[:11], "</tool_call>", '{"name": "get_river"}', "é"]), max_size=8),
-       st.integers(1, 7))  # fmt: skip
+PARTS = ["Well", " ", "\n", "<", "tool", CALL, CALL[:11], "</tool_call>", '{"name": "get_river"}', "é"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=8), st.integers(1, 7))
 def test_words_and_calls_do_not_depend_on_how_a_turn_was_cut(parts, size):
     text = "".join(parts)
 

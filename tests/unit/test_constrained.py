@@ -45,7 +45,7 @@ def grammars_eos():
 
 
 @needed
-@pytest.mark.parametrize("text", ["Good day.", "", CALL, f"Well now. {CALL}", CALL + CALL, "a < b, and {\"name\": 1}"])  # fmt: skip
+@pytest.mark.parametrize("text", ["Good day.", "", CALL, f"Well now. {CALL}", CALL + CALL, 'a < b, and {"name": 1}'])
 def test_words_and_declared_calls_can_be_written_and_the_turn_may_end_after_them(grammars, text):
     assert follows(grammars, text) == (True, True)
 
