@@ -281,8 +281,9 @@ class Speaker:
         """Let those who join be read, then all rows of this voice write a token. An error ends these rows only."""
         from training.decoding import Batch
 
-        rows = self._rows.setdefault(voice, [])
-        batch = self._batches.setdefault(voice, Batch(self.model.model, self.model.eos_id))
+        with self._changed:
+            rows = self._rows.setdefault(voice, [])
+            batch = self._batches.setdefault(voice, Batch(self.model.model, self.model.eos_id))
         try:
             self._speak_as(voice)
             self._join(voice, batch, rows, joining)
@@ -290,9 +291,12 @@ class Speaker:
                 self._write(voice, batch, rows)
         except Exception as error:
             fault = error if isinstance(error, TwainBotError) else _unexpected(error)
-            for request in {id(each): each for each in (*rows, *joining)}.values():
+            hit = {id(each): each for each in (*rows, *joining) if each.turn.finish is None}
+            with self._changed:
+                self._waiting = deque(each for each in self._waiting if id(each) not in hit)
+            for request in hit.values():
                 request.turn.tell(fault)
-            self._drop(voice)
+            rows.clear()
         if not rows:
             self._drop(voice)
 

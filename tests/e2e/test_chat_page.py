@@ -147,7 +147,7 @@ def test_an_error_is_told_the_words_stay_and_the_talk_lives_on(page):
     assert "64 requests wait" in page.get_by_role("alert").inner_text()
     assert page.locator("#words").input_value() == "are you busy"
     ask(page, "Good evening")
-    assert page.get_by_role("alert").inner_text() == ""
+    assert page.locator("#error").text_content() == ""
     assert page.locator(".turn .said").last.inner_text() == "Good day."
 
 
@@ -173,3 +173,5 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_all_can_be_touched(phon
         assert phone.get_by_role("button", name=name).bounding_box()["height"] >= 44
     box = phone.locator("#send").bounding_box()
     assert box["y"] + box["height"] <= PHONE["height"]
+    last = phone.locator(".turn .said").last.bounding_box()
+    assert last["y"] + last["height"] <= box["y"]  # the newest words are in sight

@@ -34,11 +34,16 @@ const post = (path, body, signal) => reach(path, { method: "POST", headers: { "C
 
 // ---- what is shown
 
-function show(element) {
+// Change the talk; it stays scrolled to its end, unless its reader has gone up.
+function change(how) {
   const log = at("log");
-  const low = log.scrollHeight - log.scrollTop - log.clientHeight < 120;
-  if (element) log.append(element);
+  const low = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+  how();
   if (low) log.scrollTop = log.scrollHeight;
+}
+
+function show(element) {
+  change(() => at("log").append(element));
   return element;
 }
 
@@ -54,9 +59,13 @@ function written(value) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
+function label(name) {
+  return name.replace(/_f$/, " (°F)").replace(/_mph$/, " (mph)").replace(/_chance$/, " chance (%)").replaceAll("_", " ");
+}
+
 function fields(values) {
   const list = node("dl");
-  for (const [name, value] of Object.entries(values)) list.append(node("dt", {}, name.replaceAll("_", " ")), node("dd", {}, written(value)));
+  for (const [name, value] of Object.entries(values)) list.append(node("dt", {}, label(name)), node("dd", {}, written(value)));
   return list;
 }
 
@@ -69,15 +78,12 @@ function showResult(card, content) {
   let result;
   try { result = JSON.parse(content); } catch { result = null; }
   if (!result || typeof result !== "object" || Array.isArray(result)) result = { answer: content };
-  if (result.error) {
-    card.classList.add("failed");
-    card.append(node("p", {}, `No answer: ${result.message || result.error}`));
-  } else {
-    const { source, ...rest } = result;
-    card.append(node("details", { open: true }, node("summary", {}, "The answer"), fields(rest)),
-      node("p", { className: "source" }, `Source: ${written(source || state.source || "not named")}`));
-  }
-  show(null);
+  const { source, ...rest } = result;
+  const shown = result.error ? [node("p", {}, `No answer: ${written(result.message || result.error)}`)]
+    : [node("details", { open: true }, node("summary", {}, "The answer"), fields(rest)),
+      node("p", { className: "source" }, `Source: ${written(source || state.source || "not named")}`)];
+  card.classList.toggle("failed", Boolean(result.error));
+  change(() => card.append(...shown));
 }
 
 // ---- one answer of the model
@@ -109,7 +115,7 @@ async function answer(signal) {
       found.model = event.model;
       const choice = event.choices[0];
       if (!choice) continue;
-      if (choice.delta.content) { found.words += choice.delta.content; shown.said.textContent = found.words; show(null); }
+      if (choice.delta.content) { found.words += choice.delta.content; change(() => { shown.said.textContent = found.words; }); }
       for (const call of choice.delta.tool_calls || []) found.calls.push(call);
       found.finish = choice.finish_reason || found.finish;
     }
