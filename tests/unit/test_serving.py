@@ -34,6 +34,7 @@ def adapter(folder, revision=None):
     folder.mkdir(parents=True)
     config = {"base_model_name_or_path": info.name, "revision": revision or info.revision, "peft_type": "LORA"}
     (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "adapter_model.safetensors").touch()
     return folder
 
 
@@ -58,12 +59,12 @@ def test_a_recipe_without_a_persona_speaks_as_the_default_one(home, tmp_path):
     assert cast.router is None
 
 
-def test_all_personas_that_are_trained_speak_each_under_its_name(home, tmp_path, monkeypatch):
-    monkeypatch.setenv("TWAINBOT_RECIPES", "default,twain,franklin")
+def test_all_personas_that_are_trained_speak_each_under_its_name(home, tmp_path):
+    profile = load("tiny").model_copy(update={"recipes": ("default", "twain", "franklin")})
     for name in ("default", "twain", "franklin"):
         trained(home, name, tmp_path)
-    assert list(serving.of_recipe(home, load("tiny"), None).adapters) == ["twain", "franklin"]
-    assert list(serving.of_recipe(home, load("tiny"), "franklin").adapters) == ["franklin"]
+    assert list(serving.of_recipe(home, profile, None).adapters) == ["twain", "franklin"]
+    assert list(serving.of_recipe(home, profile, "franklin").adapters) == ["franklin"]
 
 
 def test_an_unknown_recipe_and_one_that_was_not_trained_are_told_what_to_do(home):

@@ -197,8 +197,13 @@ function buttons() {
 
 // ---- the talk as a whole
 
+function newName() { // randomUUID is there on secure origins only, which an address of the local network is not
+  const mark = [...crypto.getRandomValues(new Uint8Array(4))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `chat-${new Date().toISOString().slice(0, 10)}-${mark}`;
+}
+
 function begin() {
-  Object.assign(state, { messages: [], turns: [], voices: new Set(), id: `chat-${new Date().toISOString().slice(0, 10)}-${crypto.randomUUID().slice(0, 8)}` });
+  Object.assign(state, { messages: [], turns: [], voices: new Set(), id: newName() });
   at("log").replaceChildren();
   complain(null);
   say("");
