@@ -22,7 +22,7 @@ export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(PROFILE)/dagster
 export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training known-systems clean-venv
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving known-systems clean-venv
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,9 @@ bench-dialogues: $(READY) ## The offline grammar held to its bars; after `make r
 
 bench-training: $(READY) ## Training beside Hugging Face's Trainer and TRL (PEERS=folder with trl); after `make run`
 	@$(BIN)/python benchmarks/training.py --home $(TWAINBOT_HOME) $(if $(PEERS),--peers $(PEERS))
+
+bench-serving: $(READY) ## Chat and batches beside plain transformers (GGUF=file for llama.cpp); after `make run`
+	@$(BIN)/python benchmarks/serving.py --home $(TWAINBOT_HOME) $(if $(GGUF),--gguf $(GGUF))
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems

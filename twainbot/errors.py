@@ -3,10 +3,12 @@
     TwainBotError                 one plain sentence: found, expected, where, next step
     ├── BadInput                  a file, row or answer from outside is not what it claims to be
     │   ├── UnreadableSource      bytes that no parser of that source accepts
-    │   └── SourceUnavailable     a mirror, feed or endpoint answered with a fault; a later try may succeed
+    │   ├── SourceUnavailable     a mirror, feed or endpoint answered with a fault; a later try may succeed
+    │   └── TooLong               a conversation that does not fit the model's window
     ├── BadUse                    a name, option or setting that does not exist or contradicts another (exit code 2)
     │   ├── BadConfig             a profile, recipe, prompt or suite file does not validate
     │   └── UnknownName           an unknown profile, source, recipe, partition or sample id
+    ├── Busy                      as many requests wait as may; a later try will succeed
     ├── MissingModel              base weights or a scorer's weights are not where they should be
     ├── StaleSchema               a lake file was written by another schema version
     ├── BudgetExceeded            a generator's forecast or spending passes its budget: what is spent, what is missing
@@ -36,6 +38,14 @@ class UnreadableSource(BadInput):
 
 class SourceUnavailable(BadInput):
     """A mirror, feed or endpoint answered with a fault. A later try may succeed."""
+
+
+class TooLong(BadInput):
+    """A conversation that does not fit the model's window. The text says how long it is and how long it may be."""
+
+
+class Busy(TwainBotError):
+    """As many requests wait for the model as may. A later try will succeed."""
 
 
 class BadUse(TwainBotError):

@@ -1,0 +1,412 @@
+"""The endpoint: OpenAI's client works unmodified, bad requests get one sentence, nobody else's page gets an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from tests.scripted import ScriptedSpeaker, served
+from twainbot.corpora.transcripts import parse_transcripts
+from twainbot.dialogues.tools import TOOLS
+from twainbot.errors import BadUse, Busy, TooLong
+from twainbot_assets import chat_server, tool_door
+from twainbot_assets.openai_answers import CallSplitter
+from twainbot_assets.openai_requests import Refused, read_request
+from twainbot_assets.tool_door import SimulatedWeather, Text
+
+HERE = "http://127.0.0.1:8017"
+CALL = '<tool_call>{"name": "get_forecast", "arguments": {"location": "Reno", "datetime": "tomorrow"}}</tool_call>'
+USER = {"role": "user", "content": "Will it rain in Reno?"}
+
+
+def script(messages):
+    """A call, and after its result an answer."""
+    if messages[-1]["role"] == "tool":
+        return ["A fair ", "day, ", "I am told."]
+    return (
+        ["Let me ", "ask. <tool", "_call>" + CALL[11:40], CALL[40:]]
+        if "rain" in messages[-1]["content"]
+        else ["Good ", "day."]
+    )
+
+
+def opened(speaker, tools=None, host="127.0.0.1"):
+    return TestClient(chat_server.application(speaker, tools, host), base_url=HERE)
+
+
+def asked(**changes):
+    return {"model": "twain", "messages": [USER], **changes}
+
+
+@pytest.fixture
+def client():
+    with opened(ScriptedSpeaker(script), SimulatedWeather()) as found:
+        yield found
+
+
+# ---- the official client
+
+
+def test_the_official_client_streams_calls_a_tool_and_answers_from_its_result():
+    openai = pytest.importorskip("openai")
+    with (
+        served(ScriptedSpeaker(script)) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        assert [model.id for model in client.models.list()] == ["auto", "twain", "franklin", "__base__"]
+        first = client.chat.completions.create(model="auto", messages=[USER], tools=TOOLS)
+        (call,) = first.choices[0].message.tool_calls
+        assert (first.choices[0].finish_reason, first.choices[0].message.content) == ("tool_calls", "Let me ask.")
+        assert json.loads(call.function.arguments) == {"location": "Reno", "datetime": "tomorrow"}
+        talk = [USER, first.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": '{"high_f": 71}'}]
+        chunks = list(client.chat.completions.create(
+            model="franklin", messages=talk, tools=TOOLS, stream=True, stream_options={"include_usage": True}
+        ))  # fmt: skip
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == "A fair day, I am told."
+        assert {chunk.model for chunk in chunks} == {"franklin"}
+        assert chunks[-2].choices[0].finish_reason == "stop"
+        assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (7, 3)
+        streamed = client.chat.completions.create(model="twain", messages=[USER], tools=TOOLS, stream=True)
+        calls = [call for chunk in streamed for call in chunk.choices[0].delta.tool_calls or []]
+        assert [(call.index, call.function.name) for call in calls] == [(0, "get_forecast")]
+
+
+def test_the_official_client_raises_its_own_errors():
+    openai = pytest.importorskip("openai")
+
+    def refuse(messages):
+        return [
+            {"long": TooLong("The prompt has 9 tokens."), "busy": Busy("2 requests wait.")}[messages[-1]["content"]]
+        ]
+
+    with (
+        served(ScriptedSpeaker(refuse)) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client,
+    ):
+
+        def create(content, model="twain", **more):
+            return client.chat.completions.create(model=model, messages=[{"role": "user", "content": content}], **more)
+
+        with pytest.raises(openai.NotFoundError, match="mencken"):
+            create("long", model="mencken")
+        with pytest.raises(openai.BadRequestError) as long:
+            create("long")
+        assert (long.value.code, long.value.param) == ("context_length_exceeded", "messages")
+        with pytest.raises(openai.InternalServerError) as busy:
+            create("busy")
+        assert (busy.value.status_code, busy.value.code) == (503, "busy")
+        assert busy.value.response.headers["retry-after"] == "1"
+        with pytest.raises(openai.BadRequestError, match="temperature"):
+            create("long", temperature=9)
+
+
+def test_an_error_in_the_middle_of_a_stream_reaches_the_official_client():
+    openai = pytest.importorskip("openai")
+    with (
+        served(ScriptedSpeaker(lambda _: ["Well, ", Busy("The speaker was closed.")])) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client,
+        pytest.raises(openai.APIError, match="was closed"),
+    ):
+        list(client.chat.completions.create(model="twain", messages=[USER], stream=True))
+
+
+def read_a_little(url, body):
+    """Ask, and go away after the first bytes or half a second."""
+    with httpx.Client(timeout=0.5) as client, client.stream("POST", url, json=body) as response:
+        next(response.iter_raw())
+        raise httpx.ReadTimeout("gone")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_hangs_up_ends_its_turn(stream):
+    speaker = ScriptedSpeaker(lambda _: ["word "] * 2000, pause_s=0.02)
+    with served(speaker) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            read_a_little(f"{url}/v1/chat/completions", asked(stream=stream))
+        for _ in range(200):
+            if speaker.turns[0].finish:
+                break
+            time.sleep(0.05)
+    assert speaker.turns[0].finish == "cancelled"
+
+
+# ---- requests
+
+
+def test_settings_and_tools_reach_the_speaker_as_they_were_sent(client):
+    speaker = ScriptedSpeaker(lambda _: ["Aye."])
+    with opened(speaker) as client:
+        client.post("/v1/chat/completions", json=asked(
+            messages=[{"role": "developer", "content": [{"type": "text", "text": text} for text in ("Be ", "brief.")]}, USER],
+            tools=TOOLS, max_completion_tokens=5, stop="\n", temperature=0.5, top_p=0.9, seed=3, user="u", metadata=None,
+        ))  # fmt: skip
+    (found,) = speaker.asked
+    assert found["messages"] == [{"role": "system", "content": "Be brief."}, USER]
+    assert (found["max_new_tokens"], found["stop"], found["tools"]) == (5, ["\n"], TOOLS)
+    assert (found["sampling"].temperature, found["sampling"].top_p, found["sampling"].seed) == (0.5, 0.9, 3)
+
+
+def test_no_tool_is_offered_where_none_may_be_called_and_a_tag_is_then_mere_words(client):
+    found = client.post("/v1/chat/completions", json=asked(tools=TOOLS, tool_choice="none")).json()
+    assert found["choices"][0]["message"]["content"] == f"Let me ask. {CALL}"
+    assert found["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"model": None}, "model"), ({"messages": []}, "messages"), ({"messages": "hi"}, "messages"),
+        ({"messages": [{"role": "narrator", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user"}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+         "messages[0].content[0].type"),
+        ({"messages": [USER, {"role": "tool", "tool_call_id": "c9", "content": "{}"}]}, "messages[1].tool_call_id"),
+        ({"messages": [USER, {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{"}}]}]},
+         "messages[1].tool_calls"),
+        ({"messages": [{**USER, "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}]}, "messages[0]"),
+        ({"temperature": 3}, "temperature"), ({"temperature": "hot"}, "temperature"), ({"top_p": 0}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"), ({"max_tokens": 1.5}, "max_tokens"), ({"stop": ["a"] * 5}, "stop"), ({"n": 2}, "n"),
+        ({"stream": "yes"}, "stream"), ({"seed": 2**70}, "seed"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": 7}}}]},
+         "tools[0].function.parameters"),
+        ({"tool_choice": "required"}, "tool_choice"),
+    ],
+)  # fmt: skip
+def test_a_bad_request_is_told_which_field_is_wrong(client, changes, names):
+    found = client.post("/v1/chat/completions", json=asked(**changes))
+    error = found.json()["error"]
+    assert (found.status_code, error["type"]) == (400, "invalid_request_error")
+    assert names in (error["param"] or error["message"])
+    assert error["message"].endswith(".")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"[" * 90_000, b"\xff", b'{"model": "\\ud800"}', b"null"])
+def test_a_body_that_is_no_json_object_gets_one_sentence(client, body):
+    for path in ("/v1/chat/completions", "/v1/tools/call"):
+        found = client.post(path, content=body, headers={"content-type": "application/json"})
+        assert (found.status_code, found.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+def test_a_body_past_its_bound_is_refused(client):
+    found = client.post(
+        "/v1/chat/completions",
+        content=b" " * (chat_server.LONGEST_BODY + 1),
+        headers={"content-type": "application/json"},
+    )
+    assert found.status_code == 413
+
+
+KEYS = st.sampled_from([*asked(), "role", "content", "tools", "tool_calls", "function", "name", "arguments", "stop"])
+PLAIN = st.none() | st.booleans() | st.integers() | st.text(max_size=4)
+ANY_JSON = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+
+
+@given(ANY_JSON)
+def test_no_json_at_all_brings_another_error_than_a_refusal(value):
+    with contextlib.suppress(Refused):
+        read_request(json.dumps(value).encode()).talk()
+
+
+def test_unknown_paths_and_methods_are_answered_in_the_apis_form(client):
+    for found, status in (
+        (client.get("/v1/embeddings"), 404),
+        (client.get("/v1/chat/completions"), 405),
+        (client.get("/v1/models/x"), 404),
+    ):
+        assert (found.status_code, found.json()["error"]["type"]) == (status, "invalid_request_error")
+    assert client.get("/v1/models/twain").json()["id"] == "twain"
+    assert client.get("/health").json()["status"] == "ok"
+
+
+# ---- who is answered
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:8017", "192.168.1.4:8017", "", "[", "0.0.0.0"]
+)
+def test_a_name_that_was_rebound_to_this_machine_gets_nothing(client, host):
+    for found in (
+        client.get("/v1/models", headers={"host": host}),
+        client.post("/v1/chat/completions", json=asked(), headers={"host": host}),
+    ):
+        assert found.status_code == 403
+
+
+def test_where_more_is_served_an_address_in_digits_is_fine_and_a_strange_name_is_not():
+    with opened(ScriptedSpeaker(script), host="0.0.0.0") as client:
+        assert client.get("/health", headers={"host": "192.168.1.4:8017"}).status_code == 200
+        assert client.get("/health", headers={"host": "evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers", [{"origin": "null"}, {"origin": "http://evil.example"}, {"origin": "http://127.0.0.1:3000"},
+                {"content-type": "text/plain"}]
+)  # fmt: skip
+def test_other_pages_of_the_browser_get_nothing(client, headers):
+    sent = {"content-type": "application/json", **headers}
+    assert client.post("/v1/chat/completions", content=json.dumps(asked()), headers=sent).status_code == 403
+    found = client.options("/v1/chat/completions", headers={"origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in found.headers
+
+
+def test_the_page_and_its_files_ask_for_nothing_from_elsewhere(client):
+    for path, (_, kind) in chat_server.FILES.items():
+        found = client.get(path)
+        assert (found.status_code, found.headers["content-type"].split(";")[0]) == (200, kind)
+        assert "default-src 'none'" in found.headers["content-security-policy"]
+    script = client.get("/page.js").text
+    assert not [
+        word for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(") if word in script
+    ]
+
+
+def test_a_taken_port_names_the_option():
+    with chat_server.bound("127.0.0.1", 0) as door:
+        door.listen()
+        with pytest.raises(BadUse, match="--port"):
+            chat_server.bound("127.0.0.1", door.getsockname()[1])
+    with pytest.raises(BadUse, match="--host"):
+        chat_server.bound("203.0.113.7", 0)
+
+
+# ---- tools
+
+
+class Odd:
+    """A tool that answers whatever a test wants."""
+
+    def __init__(self, does):
+        self.does = does
+
+    def schemas(self):
+        return TOOLS
+
+    def call(self, name, arguments):
+        return Text(self.does())
+
+
+GOOD = {"location": "Reno, Nevada", "datetime": "tomorrow"}
+
+
+def test_a_call_is_answered_by_the_simulator_and_the_tools_say_their_stored_names(client):
+    found = client.post("/v1/tools/call", json={"name": "get_forecast", "arguments": GOOD}).json()
+    assert json.loads(found["content"])["location"] == "Reno, NV"
+    (tool,) = client.get("/v1/tools").json()["tools"]
+    assert tool["stored_name"] == "weather_api.get_forecast"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "code"),
+    [("get_river", GOOD, "unknown_tool"), (None, GOOD, "unknown_tool"), ([], GOOD, "unknown_tool"),
+     ("get_forecast", {}, "bad_arguments"),
+     ("get_forecast", {**GOOD, "unit": "F"}, "bad_arguments"), ("get_forecast", "Reno", "bad_arguments"),
+     ("get_forecast", {**GOOD, "location": 5}, "bad_arguments"),
+     ("get_forecast", {**GOOD, "datetime": "yesterday"}, "no_data_for_date")],
+)  # fmt: skip
+def test_a_wrong_call_gets_a_result_that_says_so(client, name, arguments, code):
+    found = client.post("/v1/tools/call", json={"name": name, "arguments": arguments})
+    assert (found.status_code, json.loads(found.json()["content"])["error"]) == (200, code)
+
+
+@pytest.mark.parametrize("does", [lambda: 1 / 0, lambda: "<html>", lambda: json.dumps("x" * 10**7), lambda: ""])
+def test_a_tool_that_fails_answers_with_html_or_with_ten_megabytes_is_unavailable(does):
+    found = json.loads(tool_door.answer(Odd(does), "get_forecast", GOOD))
+    assert found["error"] == "service_unavailable"
+    assert len(found["message"]) < 200
+
+
+def test_a_tool_that_hangs_is_given_up_and_the_server_goes_on(monkeypatch):
+    monkeypatch.setattr(chat_server, "HANGS_S", 0.1)
+    with opened(ScriptedSpeaker(script), Odd(lambda: time.sleep(1) or "{}")) as client:
+        found = client.post("/v1/tools/call", json={"name": "get_forecast", "arguments": GOOD})
+        assert json.loads(found.json()["content"])["error"] == "timeout"
+        assert client.get("/health").status_code == 200
+
+
+# ---- words and calls told apart
+
+
+PARTS = ["Well", " ", "\n", "<", "tool", CALL, CALL[:11], "</tool_call>", '{"name": "get_river"}', "é"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=8), st.integers(1, 7))
+def test_words_and_calls_do_not_depend_on_how_a_turn_was_cut(parts, size):
+    text = "".join(parts)
+
+    def split(pieces):
+        splitter, words, calls = CallSplitter(["get_forecast"]), "", []
+        for found in [event for piece in pieces for event in splitter.add(piece)] + list(splitter.rest()):
+            words, calls = (words + found[1], calls) if found[0] == "words" else (words, [*calls, found[1]])
+        return words, calls
+
+    words, calls = split([text])
+    assert split([text[start : start + size] for start in range(0, len(text), size)]) == (words, calls)
+    assert not (set("".join(words.split())) - set("".join(text.split())))
+    if "<" not in text:
+        assert (words, calls) == (text.rstrip(), [])
+
+
+def test_a_call_of_no_declared_tool_stays_words():
+    splitter = CallSplitter(["get_forecast"])
+    text = CALL.replace("get_forecast", "get_river")
+    found = [*splitter.add(text), *splitter.rest()]
+    assert "".join(value for kind, value in found if kind == "words") == text
+    assert {kind for kind, _ in found} == {"words"}
+
+
+# ---- the real speaker behind it
+
+
+def test_32_clients_at_once_get_what_each_gets_alone_and_nothing_grows_past_its_bound():
+    openai = pytest.importorskip("openai")
+    from tiny_training import base
+
+    from resources.language_model import LanguageModel
+    from resources.routing import BASE
+    from resources.speaker import Bounds, Speaker
+
+    model = LanguageModel.load(base())
+    talks = [[{"role": "user", "content": f"Will it rain in Town {number}?"}] for number in range(32)]
+    alone = model.generate(talks, max_new_tokens=6)
+    with (
+        Speaker(model, [BASE], adapters=False, bounds=Bounds(memory_mib=2)) as speaker,
+        served(speaker) as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120) as client,
+        ThreadPoolExecutor(32) as pool,
+    ):
+
+        def one(number):
+            stream = number % 2 == 0
+            found = client.chat.completions.create(model="auto", messages=talks[number], max_tokens=6, stream=stream)
+            if not stream:
+                return found.choices[0].message.content
+            return "".join(chunk.choices[0].delta.content or "" for chunk in found)
+
+        assert list(pool.map(one, range(32))) == alone
+        now = speaker.load_now()
+    assert (now["waiting"], now["running"]) == (0, 0)
+    assert now["remembered_bytes"] <= 2**19
+
+
+def test_what_the_page_saves_is_a_transcript_that_the_corpus_takes():
+    turns = [{"role": "user", "content": "Rain in Reno?", "tool_call": None},
+             {"role": "assistant", "content": "", "tool_call": {"tool_name": "weather_api.get_forecast", "arguments": GOOD}},
+             {"role": "tool", "content": '{"high_f": 71}', "tool_call": None},
+             {"role": "assistant", "content": "A high of 71.", "tool_call": None}]  # fmt: skip
+    record = {"conversation_id": "chat-2026-11-26-0a1b2c3d", "turns": turns, "style_tags": ["twain"],
+              "origin": {"generator": "twainbot serve"}, "disclaimer": chat_server.DISCLAIMER}  # fmt: skip
+    (row,) = parse_transcripts((json.dumps(record) + "\n").encode(), "chat.jsonl")
+    assert (row["reject_reason"], row["format"], len(row["turns"])) == (None, "twainbot", 4)
