@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from twainbot.dialogues import tool_results
 from twainbot.dialogues.tool_results import DIED, TIMEOUT, TOOL_ERROR, Outcome
@@ -166,7 +166,9 @@ class _Connection:
         try:
             return self._ready.result(limit_s)
         except FutureTimeout:
-            raise ServerGone(f"The tool server did not come up within {limit_s:g} s. Start it by hand to see why.") from None
+            raise ServerGone(
+                f"The tool server did not come up within {limit_s:g} s. Start it by hand to see why."
+            ) from None
 
     def call(self, name: str, arguments: dict[str, Any], limit_s: float) -> Any:
         """The SDK's result. Raises ServerGone, _Timeout, _Rejected, or the future's TimeoutError."""
@@ -190,7 +192,7 @@ class _Connection:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._serve())
-        except BaseException as error:  # noqa: BLE001 - whatever a foreign server's transport throws is told, not thrown
+        except BaseException as error:  # whatever a foreign server's transport throws is told, not thrown
             if not self._ready.done():
                 self._ready.set_exception(ServerGone(f"The tool server cannot be used: {plainly(error)}"))
         finally:
@@ -210,10 +212,9 @@ class _Connection:
             await self._stop.wait()
 
     async def _ask(self, name: str, arguments: dict[str, Any], limit_s: float) -> Any:
+        import anyio
         from mcp.shared.exceptions import MCPError
         from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
-
-        import anyio
 
         try:
             return await self._client.call_tool(name, arguments, read_timeout_seconds=limit_s)
@@ -264,9 +265,9 @@ def started(words: Sequence[str], *, own: bool) -> Any:
     return stdio_client(parameters, errlog=_complaints())
 
 
-def _complaints() -> IO[str]:
+def _complaints() -> TextIO:
     """Where a server's standard error goes: nowhere, or to ours where TWAINBOT_TOOL_LOG names a file."""
-    return open(os.environ.get("TWAINBOT_TOOL_LOG") or os.devnull, "a", encoding="utf-8")  # noqa: SIM115, PTH123
+    return open(os.environ.get("TWAINBOT_TOOL_LOG") or os.devnull, "a", encoding="utf-8")  # noqa: PTH123
 
 
 def own_server(backend: str, *more: str) -> str:

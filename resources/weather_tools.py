@@ -136,7 +136,8 @@ class NwsBackend:
             return found[0].canonical, coordinates(found[0].latitude, found[0].longitude)
         if not self.geocoder:
             raise NoAnswer(
-                "unknown_location", f"{location[:60]!r} is in no list of American towns here. Name the nearest larger town."
+                "unknown_location",
+                f"{location[:60]!r} is in no list of American towns here. Name the nearest larger town.",
             )
         return location, self._geocoded(location)
 
@@ -162,7 +163,9 @@ class NwsBackend:
         found = self._json(at_service(self.service, point.stations_url))
         rows = found.get("features") if isinstance(found, Mapping) else None
         named = [row.get("properties") for row in rows or [] if isinstance(row, Mapping)]
-        return [str(row["stationIdentifier"]) for row in named if isinstance(row, Mapping) and row.get("stationIdentifier")]
+        return [
+            str(row["stationIdentifier"]) for row in named if isinstance(row, Mapping) and row.get("stationIdentifier")
+        ]
 
     def _alerts_at(self, where: str, day: date) -> list[str] | None:
         """Alerts at a coordinate on a day; None where they cannot be had: a forecast without them is still one."""
@@ -181,7 +184,9 @@ class NwsBackend:
         try:
             return json.loads(self.client.read(url, LICENSE, JSON))
         except (ValueError, RecursionError) as error:
-            raise NoAnswer("service_unavailable", f"The weather service sent no JSON ({error}). Try again later.") from error
+            raise NoAnswer(
+                "service_unavailable", f"The weather service sent no JSON ({error}). Try again later."
+            ) from error
         except SourceUnavailable as fault:
             raise NoAnswer(code_of(fault), told(fault)) from fault
 
@@ -234,7 +239,9 @@ class ArchiveBackend:
 
     def observation(self, location: str) -> dict[str, Any]:
         """An archive of forecasts holds no readings."""
-        raise NoAnswer("service_unavailable", f"The archive keeps forecasts, no readings, for {location[:60]} or elsewhere.")
+        raise NoAnswer(
+            "service_unavailable", f"The archive keeps forecasts, no readings, for {location[:60]} or elsewhere."
+        )
 
 
 # --- the simulation -------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Where a town lies, by the name that a user gives it. The towns are data: gazetteer.yaml. Other geocoders are doors of resources/.
+"""Where a town lies, by the name that a user gives it. The towns are data: gazetteer.yaml. Other geocoders: resources/.
 
 Only the United States: the weather service that the coordinates are for covers nothing else.
 """

@@ -183,4 +183,3 @@ def simulated_observation(forecast: Mapping[str, Any]) -> dict[str, Any]:
         "wind_mph": forecast["wind_mph"],
         "wind_direction": forecast["wind_direction"],
     }
-

@@ -1,4 +1,4 @@
-"""What came back from a tool, made safe to show a model: data or a fault, never an order. Who called is resources/tool_loop.py's.
+"""What came back from a tool, made safe to show a model: data or a fault, never an order. Calling is resources/'.
 
 A model reads every word of a tool result, so a result is cut to size, held to the tool's own output schema, and freed of text
 that gives orders. What was withheld is kept apart, for people to see.
@@ -96,9 +96,7 @@ def misfit(data: Any, schema: Mapping[str, Any]) -> str:
 
     try:
         fault = next(iter(jsonschema.Draft202012Validator(dict(schema)).iter_errors(data)), None)
-    except (jsonschema.exceptions.SchemaError, RecursionError, ValueError, TypeError) as error:
-        return f"the schema itself cannot be used ({type(error).__name__})"
-    except Exception as error:  # noqa: BLE001 - a foreign server's $ref may fail in any of referencing's ways
+    except Exception as error:  # a foreign server's schema may fail in any of jsonschema's and referencing's ways
         return f"the schema itself cannot be used ({type(error).__name__})"
     return "" if fault is None else f"{fault.json_path}: {fault.message[:160]}"
 
@@ -162,7 +160,7 @@ def _error(text: str) -> Outcome:
 
 def _json_or_none(text: str) -> Any:
     try:
-        found = json.loads(text)
+        found: Any = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict | list) else None
+    return None if isinstance(found, str | int | float) else found

@@ -45,7 +45,7 @@ FORECAST_TOOL: dict[str, Any] = {
 }
 TOOLS: list[dict[str, Any]] = [FORECAST_TOOL]
 
-# The house's other tools, which the weather server has beside it (resources/weather_server.py). No dialogue offers them by rule.
+# The weather server's other tools (resources/weather_server.py). Dialogues offer those of toolbox.yaml.
 ALERTS_TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
