@@ -22,7 +22,7 @@ from twainbot.dialogues import tool_results
 from twainbot.dialogues.tool_results import DIED, TIMEOUT, TOOL_ERROR, Outcome
 from twainbot.errors import BadInput, BadUse, SourceUnavailable
 
-CONNECT_S = 60.0  # importing the SDK takes 3 s on a free core, and a busy machine is several times slower
+CONNECT_S = 120.0  # importing the SDK takes 3 s on a free core, and a busy machine is several times slower
 CALL_S = 25.0  # more than the weather server's own limit, so that its words arrive
 SLACK_S = 2.0  # after which a call that the SDK itself should have ended is left behind
 MOST_TOOLS = 32  # every offered schema is read token by token
