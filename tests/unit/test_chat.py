@@ -52,7 +52,7 @@ def session(
     speaker: ScriptedSpeaker, folder: Path, desk: Desk | None = None, **more: Any
 ) -> tuple[Session, io.StringIO]:
     out = io.StringIO()
-    console = Console(file=out, width=200, force_terminal=False, highlight=False)
+    console = Console(file=out, width=400, force_terminal=False, highlight=False)
     talk = Conversation(speaker, desk or Desk(), **more)
     cast = chat.Cast(speaker, prompts.personas(), None, "a test's model")
     home = Home(folder, "tiny")
