@@ -139,6 +139,7 @@ class _Turn:
     scratch: list[Message] = field(default_factory=list)  # said to the model once and kept nowhere
     mended: bool = False
     reworded: bool = False
+    quiet: bool = False  # no more tools are offered in this turn: the model asked again what it had been told
 
     @property
     def last(self) -> Outcome | None:
@@ -248,7 +249,7 @@ class Conversation:
         system = {"role": "system", "content": self._system(turn.persona)}
         pieces = self.speaker.stream(
             [system, *turn.messages, *turn.scratch],
-            self.schemas() or None,
+            None if turn.quiet else self.schemas() or None,
             persona=turn.persona,
             max_new_tokens=self.limits.new_tokens,
             stop=lambda: bool(draft.wrong),
@@ -303,7 +304,14 @@ class Conversation:
             why = f"The call cannot be read ({', '.join(lost) or 'no call inside the tag'})."
         if why:
             return (yield from self._mend(turn, draft, why))
-        wanted = [{"name": self._name(call), "arguments": dict(call["arguments"])} for call in calls]
+        known = [made for made, _ in turn.made]
+        wanted: list[dict[str, Any]] = []
+        for call in calls:
+            made = {"name": self._name(call), "arguments": dict(call["arguments"])}
+            if made not in known and made not in wanted:
+                wanted.append(made)
+        if not wanted:
+            return (yield from self._hush(turn, draft))
         if len(turn.made) + len(wanted) > self.limits.calls:
             yield Refusal("limit", f"More than {self.limits.calls} calls in one turn.")
             return (yield from self._own_words(turn, "too_many"))
@@ -333,18 +341,23 @@ class Conversation:
         return name if name in declared or ALIASES.get(name) not in declared else ALIASES[name]
 
     def _make(self, turn: _Turn, call: dict[str, Any]) -> _Steps:
-        """One call; the same call again in one turn is answered from its first result."""
-        known = next((outcome for made, outcome in turn.made if made == call), None)
-        if known is not None:
-            yield Refusal("call", f"{call['name']} was asked the same before in this turn.")
-            turn.made.append((call, known))
-            return known
+        """One call and its outcome."""
         yield Call(call["name"], dict(call["arguments"]))
         assert self.tools is not None  # without tools every call is refused
         outcome = self.tools.call(call["name"], call["arguments"])
         turn.made.append((call, outcome))
         yield Result(call["name"], dict(call["arguments"]), outcome)
         return outcome
+
+    def _hush(self, turn: _Turn, draft: _Draft) -> _Steps:
+        """Calls that were all made before in this turn: let the model speak without tools; then the loop does."""
+        yield Refusal("call", "The same was asked before in this turn.")
+        if draft.shown:
+            yield Withdrawn(draft.shown)
+        if turn.quiet:
+            return (yield from self._own_words(turn, "silent"))
+        turn.quiet = True
+        return None
 
     def _note(self, turn: _Turn, before: str, calls: Sequence[dict[str, Any]], outcomes: Sequence[Outcome]) -> None:
         """Calls and results as messages (calls together) and as stored turns (each result behind its call)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Screen:
     personas: Sequence[str]
     _open: bool = field(default=False)  # a reply stands on the current line
     _persona: str = ""
+    _column: int = 0  # of the open reply
 
     def show(self, event: Event) -> None:
         """One event, in order."""
@@ -82,9 +84,21 @@ class Screen:
     def _said(self, text: str) -> None:
         if not self._open:
             self.console.print(Text(f"{self._persona}  ", style=f"bold {self._colour()}"), end="")
-            self._open = True
+            self._open, self._column = True, len(self._persona) + 2
             text = text.lstrip()
-        self.console.print(Text(readable(text)), end="", soft_wrap=True)
+        self.console.print(Text(self._wrapped(readable(text))), end="", soft_wrap=True)
+
+    def _wrapped(self, text: str) -> str:
+        """More of the open reply, broken between words at the terminal's edge; a pipe has none."""
+        if not self.console.is_terminal:
+            return text
+        made = ""
+        for piece in re.findall(r"\S+|[^\S\n]+|\n", text):
+            if piece == "\n" or (not piece.isspace() and self._column + len(piece) > self.console.width):
+                made, self._column = made.rstrip(" ") + "\n", 0
+            if piece != "\n" and not (piece.isspace() and self._column == 0):
+                made, self._column = made + piece, self._column + len(piece)
+        return made
 
     def _result(self, outcome: Outcome) -> None:
         if outcome.failed:

@@ -83,6 +83,17 @@ def test_whatever_a_model_says_moves_no_cursor(tmp_path):
     assert "\x1b" not in out.getvalue()
 
 
+@pytest.mark.parametrize("width", [20, 33, 80])
+def test_a_reply_is_broken_between_words_at_a_terminals_edge_and_nothing_is_lost(width, tmp_path):
+    text = "I never owned a barometer. I never owned an umbrella either, and I have been as wet as any man who did."
+    made, _ = session(says(text), tmp_path)
+    out = io.StringIO()
+    made.screen.console = Console(file=out, width=width, force_terminal=True, color_system=None, highlight=False)
+    made.run(["Who are you?"])
+    assert max(map(len, out.getvalue().splitlines())) <= width
+    assert " ".join(out.getvalue().split()) == f"twain {text}"
+
+
 def test_markup_in_foreign_words_is_shown_as_it_is(tmp_path):
     made, out = session(says("[bold]Loud[/bold] words and [/nothing]."), tmp_path)
     made.run(["Well?"])

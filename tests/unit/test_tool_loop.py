@@ -209,10 +209,21 @@ def test_no_more_calls_are_made_in_a_turn_than_are_allowed():
     assert final(events).honest
 
 
-def test_the_same_call_twice_in_a_turn_is_made_once():
-    conversation, desk = talk(says(call(), call(), RIGHT))
+def test_the_same_call_twice_in_a_turn_is_made_once_and_then_no_tool_is_offered():
+    speaker = says(call(), call(), RIGHT)
+    conversation, desk = talk(speaker)
     assert final(run(conversation)).text == RIGHT
     assert len(desk.calls) == 1
+    assert [tools is None for _, tools, _ in speaker.seen] == [False, False, True]
+
+
+def test_a_model_that_only_ever_calls_is_spoken_for():
+    conversation, desk = talk(says(call()))
+    reply = final(run(conversation))
+    assert reply.honest
+    assert "71" in reply.text
+    assert len(desk.calls) == 1
+    assert [turn["role"] for turn in conversation.turns] == ["user", "assistant", "tool", "assistant"]
 
 
 def test_two_calls_at_once_are_one_message_and_each_result_is_stored_behind_its_call():
@@ -409,9 +420,9 @@ def test_a_hundred_turns_with_faults_over_a_real_server_that_hangs_and_dies():
     from resources.tool_client import ToolClient, own_server
 
     with ExitStack() as stack:
-        tools = stack.enter_context(ToolClient(own_server("mock"), own=True, call_s=60.0))
+        tools = stack.enter_context(ToolClient(own_server("mock"), own=True, call_s=60.0, connect_s=300.0))
         assert not tools.call("get_forecast", {"location": "Reno, NV", "datetime": "today"}).failed
-        tools.call_s = 5.0
+        tools.call_s = 8.0
         a_hundred_turns(tools)
         assert tools.starts >= 3  # once, again when it died, and once more for the next question
 
