@@ -332,10 +332,13 @@ def script_of(kind: str, town: str) -> list[str]:
 
 
 def plan() -> list[str]:
-    """A hundred kinds of turn: each fault once or more, hanging and dying only once since they cost seconds."""
-    kinds = [*FAULTS, *(kind for _ in range(6) for kind in KINDS)]
-    kinds += ["error", "html", "text", "instructions", "poisoned", "crash", "answer"]
-    return [*kinds[:99], "answer"]
+    """A hundred kinds of turn: those of the model five times, the faults of a tool once or twice; hanging costs seconds."""
+    again = [fault for fault in FAULTS if fault not in ("hang", "huge", "die")]
+    return [*FAULTS, *(kind for _ in range(5) for kind in KINDS), *again]
+
+
+def test_the_plan_is_a_hundred_turns():
+    assert len(plan()) == 100 == len(FAULTS) + 5 * len(KINDS) + 6
 
 
 class Actor:
