@@ -266,8 +266,9 @@ def run_http(backend: Backend, where: str, tell: Callable[[str], None]) -> None:
         except OSError as error:
             raise BadUse(f"{where} cannot be listened on: {error}. Choose another port.") from error
         shown = f"[{host}]" if ":" in host else host
-        tell(f"Weather tools at http://{shown}:{listening.getsockname()[1]}/mcp")
         app = server(backend).streamable_http_app(host=host)
+        listening.listen(128)  # before the URL is told: whoever reads it may connect at once, and waits
+        tell(f"Weather tools at http://{shown}:{listening.getsockname()[1]}/mcp")
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
 
 
