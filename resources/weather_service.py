@@ -152,12 +152,16 @@ class WeatherSource:
         return found if isinstance(found, dict) else {}
 
     def _at_service(self, url: str) -> str:
-        """The same path at the configured service, which may be a mirror or a test server."""
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            return self.service + "/" + quote(url)  # no address at all: the service will say so
-        return self.service + parts.path + (f"?{parts.query}" if parts.query else "")
+        return at_service(self.service, url)
+
+
+def at_service(service: str, url: str) -> str:
+    """The same path at the configured service, which may be a mirror or a test server."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return service + "/" + quote(url)  # no address at all: the service will say so
+    return service + parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def read_state(raw: bytes, url: str) -> str:

@@ -15,6 +15,8 @@ from typing_extensions import override
 
 from resources.home import PROJECT, Home, current, export
 from twainbot.errors import BadUse, TwainBotError
+from twainbot_assets.chat import chat
+from twainbot_assets.serve_weather import serve_weather
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -40,6 +42,10 @@ class Plain(click.Group):
 @click.group(cls=Plain, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def main() -> None:
     """TwainBot: public texts to a persona LoRA, as a Dagster asset graph. `make ui` shows the same graph."""
+
+
+main.add_command(chat)
+main.add_command(serve_weather)
 
 
 def prepared(profile: str | None) -> Home:

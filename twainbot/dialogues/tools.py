@@ -17,6 +17,7 @@ STORED_TO_SERVED = {
     "weather_api.get_day_parts": "get_day_parts",
     "weather_api.get_extended_forecast": "get_extended_forecast",
     "weather_station.get_current_conditions": "get_current_conditions",
+    "weather_station.get_observation": "get_observation",
     "weather_office.daily_outlook": "daily_outlook",
     "weather_office.get_alerts": "get_alerts",
 }
@@ -44,11 +45,42 @@ FORECAST_TOOL: dict[str, Any] = {
 }
 TOOLS: list[dict[str, Any]] = [FORECAST_TOOL]
 
+# The weather server's other tools (resources/weather_server.py). Dialogues offer those of toolbox.yaml.
+ALERTS_TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "get_alerts",
+        "description": "Weather alerts in force in a US state.",
+        "parameters": {
+            "type": "object",
+            "properties": {"state": {"type": "string", "description": "Two-letter code, such as MO"}},
+            "required": ["state"],
+        },
+    },
+}
+OBSERVATION_TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "get_observation",
+        "description": "What a weather station reads at this hour. No forecast.",
+        "parameters": {
+            "type": "object",
+            "properties": {"location": {"type": "string", "description": "Town, with its state"}},
+            "required": ["location"],
+        },
+    },
+}
+SERVED: list[dict[str, Any]] = [FORECAST_TOOL, ALERTS_TOOL, OBSERVATION_TOOL]
+
 # What a tool turn holds, as a JSON object. Temperatures in degrees Fahrenheit, wind in mph, chance in percent.
 FORECAST_KEYS = (
     "location", "datetime", "date", "weekday", "condition", "high_f", "low_f",
     "precipitation_chance", "wind_mph", "wind_direction", "alerts",
 )  # fmt: skip
+OBSERVATION_KEYS = (
+    "location", "station", "observed", "condition", "temperature_f", "humidity", "wind_mph", "wind_direction",
+)  # fmt: skip
+ALERTS_KEYS = ("state", "alerts")
 # ... or a failure: {"error": one of these, "message": plain words}
 ERROR_CODES = ("unknown_location", "service_unavailable", "timeout", "no_data_for_date")
 

@@ -1,0 +1,282 @@
+"""Any MCP server as a set of tools that plain code can call: a command, a URL, or a server object in this process.
+
+The SDK is asynchronous and wants each connection opened and closed by one task, so a connection lives on a thread of its own.
+A server that dies is started again once per call. What a result is worth, twainbot/dialogues/tool_results.py says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
+
+from twainbot.dialogues import tool_results
+from twainbot.dialogues.tool_results import DIED, TIMEOUT, TOOL_ERROR, Outcome
+from twainbot.errors import BadInput, BadUse, SourceUnavailable
+
+CONNECT_S = 120.0  # importing the SDK takes 3 s on a free core, and a busy machine is several times slower
+CALL_S = 25.0  # more than the weather server's own limit, so that its words arrive
+SLACK_S = 2.0  # after which a call that the SDK itself should have ended is left behind
+MOST_TOOLS = 32  # every offered schema is read token by token
+KEPT_FOR_SERVERS = ("PYTHONPATH", "TWAINBOT_HOME", "TWAINBOT_PROFILE", "TWAINBOT_LAKE", "TWAINBOT_NWS_URL",
+                    "TWAINBOT_GEOCODER_URL", "TWAINBOT_CONTACT", "VIRTUAL_ENV")  # fmt: skip
+
+
+class Tools(Protocol):
+    """What a conversation asks of tools."""
+
+    def schemas(self) -> list[dict[str, Any]]:
+        """The declared tools, in the served form: {"type": "function", "function": {name, description, parameters}}."""
+        ...
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Outcome:
+        """A call's outcome; never raises for what the tool does."""
+        ...
+
+    def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A tool as its server declares it."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    output: dict[str, Any] | None
+
+
+class ServerGone(SourceUnavailable):
+    """The server ended, or cannot be started."""
+
+
+class ToolClient:
+    """One MCP server behind `schemas` and `call`. Use as a context manager, or call `close`.
+
+    `target`: a command line, an http(s) URL of a streamable HTTP server, or an MCP server object. `own`: whether the
+    command is this project's, which may see the TWAINBOT_ settings that it reads; other servers see none.
+    """
+
+    def __init__(self, target: Any, *, own: bool = False, call_s: float = CALL_S, connect_s: float = CONNECT_S) -> None:
+        """Connect. Raises BadUse for a target that is none, ServerGone where nothing answers."""
+        self.call_s, self.connect_s = call_s, connect_s
+        self.starts = 0
+        self._target, self._own = target, own
+        self._connection: _Connection | None = None
+        self._declared: dict[str, Declared] = {}
+        self._connect()
+
+    def schemas(self) -> list[dict[str, Any]]:
+        """The declared tools in the served form, in the server's order."""
+        return [
+            {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.parameters}}
+            for t in self._declared.values()
+        ]
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Outcome:
+        """The outcome of one call: data, or the fault in words. A dead server is started again once."""
+        for attempt in (1, 2):
+            try:
+                return self._call_once(name, arguments)
+            except ServerGone as gone:
+                fault = str(gone)
+                self._drop()
+                if attempt == 2:
+                    break
+        return tool_results.failure(DIED, f"The tool's server ended, and again after a new start. {fault}")
+
+    def close(self) -> None:
+        """End the connection and the server that it started."""
+        self._drop()
+
+    def __enter__(self) -> ToolClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call_once(self, name: str, arguments: Mapping[str, Any]) -> Outcome:
+        if self._connection is None:
+            self._connect()
+        assert self._connection is not None
+        declared = self._declared.get(name)
+        try:
+            found = self._connection.call(name, dict(arguments), self.call_s)
+        except FutureTimeout:
+            self._drop()  # a server that does not even let go of a call is of no further use
+            return tool_results.failure(TIMEOUT, f"The tool did not answer within {self.call_s:g} s.")
+        except _Timeout:
+            return tool_results.failure(TIMEOUT, f"The tool did not answer within {self.call_s:g} s.")
+        except _Rejected as error:
+            return tool_results.failure(TOOL_ERROR, f"The tool's server refused the call: {str(error)[:200]}")
+        text = "\n".join(part.text for part in found.content if getattr(part, "type", "") == "text")
+        return tool_results.outcome(
+            text, found.structured_content, is_error=found.is_error, schema=declared.output if declared else None
+        )
+
+    def _connect(self) -> None:
+        self.starts += 1
+        connection = _Connection(self._target, own=self._own)
+        try:
+            listed = connection.open(self.connect_s)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        self._declared = {tool.name: tool for tool in map(_declared, listed[:MOST_TOOLS])}
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class _Timeout(BadInput):
+    """The SDK's own time limit was met."""
+
+
+class _Rejected(BadInput):
+    """An answer of the protocol that is no result."""
+
+
+class _Connection:
+    """An open client on its own thread and loop."""
+
+    def __init__(self, target: Any, *, own: bool) -> None:
+        self._transport = transport_of(target, own=own)
+        self._loop = asyncio.new_event_loop()
+        self._ready: Future[list[Any]] = Future()
+        self._stop = asyncio.Event()
+        self._client: Any = None
+        self._thread = threading.Thread(target=self._run, name="mcp-client", daemon=True)
+
+    def open(self, limit_s: float) -> list[Any]:
+        """The server's tools. Raises ServerGone where it does not come up."""
+        self._thread.start()
+        try:
+            return self._ready.result(limit_s)
+        except FutureTimeout:
+            raise ServerGone(
+                f"The tool server did not come up within {limit_s:g} s. Start it by hand to see why."
+            ) from None
+
+    def call(self, name: str, arguments: dict[str, Any], limit_s: float) -> Any:
+        """The SDK's result. Raises ServerGone, _Timeout, _Rejected, or the future's TimeoutError."""
+        if not self._thread.is_alive():
+            raise ServerGone("Its connection is closed.")
+        asked = asyncio.run_coroutine_threadsafe(self._ask(name, arguments, limit_s), self._loop)
+        try:
+            return asked.result(limit_s + SLACK_S)
+        except FutureTimeout:
+            asked.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the connection, the server with it, and the thread."""
+        if self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # the loop has just ended by itself
+                self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10.0)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:  # whatever a foreign server's transport throws is told, not thrown
+            if not self._ready.done():
+                self._ready.set_exception(ServerGone(f"The tool server cannot be used: {plainly(error)}"))
+        finally:
+            with contextlib.suppress(Exception):
+                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        from mcp import Client
+
+        async with Client(self._transport, cache=None) as client:
+            # we judge results ourselves, by the same schema, so that a bad one can be told apart and shown
+            client.session.validate_tool_result = _unchecked  # type: ignore[method-assign]
+            self._client = client
+            listed = await client.list_tools()
+            self._ready.set_result(list(listed.tools))
+            await self._stop.wait()
+
+    async def _ask(self, name: str, arguments: dict[str, Any], limit_s: float) -> Any:
+        import anyio
+        from mcp.shared.exceptions import MCPError
+        from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
+
+        try:
+            return await self._client.call_tool(name, arguments, read_timeout_seconds=limit_s)
+        except MCPError as error:
+            if error.code == REQUEST_TIMEOUT:
+                raise _Timeout(str(error)) from error
+            if error.code == CONNECTION_CLOSED:
+                raise ServerGone("Its connection closed.") from error
+            raise _Rejected(str(error)) from error
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream, OSError) as error:
+            raise ServerGone(f"Its connection broke ({type(error).__name__}).") from error
+        except Exception as error:
+            if type(error).__module__.startswith("httpx"):
+                raise ServerGone(f"It cannot be reached ({type(error).__name__}).") from error
+            raise _Rejected(plainly(error)) from error
+
+
+async def _unchecked(_name: str, _result: Any) -> None:
+    return None
+
+
+def _declared(tool: Any) -> Declared:
+    return Declared(tool.name, (tool.description or "").strip(), dict(tool.input_schema), tool.output_schema)
+
+
+def transport_of(target: Any, *, own: bool = False) -> Any:
+    """What the SDK's client connects to. Raises BadUse for an empty or unreadable command."""
+    if not isinstance(target, str):
+        return target
+    if target.startswith(("http://", "https://")):
+        return target
+    try:
+        words = shlex.split(target)
+    except ValueError as error:
+        raise BadUse(f"The tool command {target!r} cannot be read ({error}). Quote it as for a shell.") from error
+    if not words:
+        raise BadUse("The tool command is empty. Give a command line, or an http URL.")
+    return started(words, own=own)
+
+
+def started(words: Sequence[str], *, own: bool) -> Any:
+    """A transport that starts the command, its complaints kept off this terminal."""
+    from mcp import StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    kept = {name: os.environ[name] for name in KEPT_FOR_SERVERS if own and name in os.environ}
+    parameters = StdioServerParameters(command=words[0], args=list(words[1:]), env=kept or None)
+    return stdio_client(parameters, errlog=_complaints())
+
+
+def _complaints() -> TextIO:
+    """Where a server's standard error goes: nowhere, or to ours where TWAINBOT_TOOL_LOG names a file."""
+    return open(os.environ.get("TWAINBOT_TOOL_LOG") or os.devnull, "a", encoding="utf-8")  # noqa: PTH123
+
+
+def own_server(backend: str, *more: str) -> str:
+    """The command line of this project's weather server."""
+    return shlex.join([sys.executable, "-m", "resources.weather_server", "--backend", backend, *more])
+
+
+def plainly(error: BaseException) -> str:
+    """The first reason inside an exception or a group of them, as `Type: words`."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {str(error)[:200]}".rstrip(": ")
