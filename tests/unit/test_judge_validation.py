@@ -11,7 +11,7 @@ from benchmarks import judge as benchmark
 from twainbot.evals.grounding import VALIDATION, Validation, corrected
 
 
-@pytest.mark.parametrize("name", ["development", "heldout"])
+@pytest.mark.parametrize("name", ["development", "heldout", "second_heldout"])
 def test_the_sets_are_those_whose_hash_was_committed_before_they_were_scored(name: str) -> None:
     hashes = yaml.safe_load((benchmark.FOLDER / "hashes.yaml").read_text("utf-8"))
     for file in (f"{name}.jsonl", f"{name}_contexts.yaml"):
