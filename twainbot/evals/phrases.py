@@ -37,7 +37,7 @@ DEGREES = re.compile(
     re.IGNORECASE,
 )
 ZERO_SIDE = re.compile(
-    r"\s*(?:degrees?\s+)?(?:(?P<below>below(?:\s+zero)?)|above(?:\s+zero|(?=\s*(?:[,;.!]|$|(?:by|in|at)\b))))\b(?!\s+freezing)"
+    r"\s*(?:degrees?\s+)?(?:(?P<below>below(?:\s+zero)?)|above(?:\s+zero|(?=\s*(?:[,;:.!]|$|(?:by|in|at|on|under|with|and|to|tomorrow|today|tonight|this)\b))))\b(?!\s+freezing)"
     r"(?:\s+(?:degrees?\s+)?(?P<unit>fahrenheit|celsius|centigrade|[FC])\b)?",
     re.IGNORECASE,
 )
@@ -59,6 +59,37 @@ MOVES_BY = re.compile(
 PUT_ON = re.compile(
     r"\b(?:(?:puts?|putting) on|(?:takes?|took|taken) off|adds?|added|gains?|gained|loses?|lost|sheds?)\s+"
     r"(?:about\s+|some\s+)?$",
+    re.IGNORECASE,
+)
+OF_A_DIFFERENCE = re.compile(
+    r"\b(?:between|apart|differ\w*|make up|making up|than|more|less|from|of difference|distance|gap|climb\w*|drop\w*|falls?|"
+    r"gains?|loses?|sheds?|rises?|comes? (?:up|down)|goes (?:up|down)|points?|ris(?:e|ing)|better|worse|beats?)\b",
+    re.IGNORECASE,
+)
+OF_THE_REST = re.compile(
+    r"\b(?:remain\w*|rest|other|others|against|dry|drier|miss\w*|spare[sd]?|escap\w*|not|n['’]t|without|hold(?:s|ing)? off|nothing|"
+    r"clear|fair|none|pass(?:es)? (?:you|us|by)|leaves?|left|better of it)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+# "100 percent characteristic", "ninety percent of the conversation"
+PERCENT_OF_MANNERS = re.compile(
+    r"\s+(?!chance|likel|humid|odds|probab|certain|sure|for\b|of (?:rain|snow|a |being|getting|it|that|precip|storm|shower))"
+    r"(?:of (?:the|his|her|its|their|my|your|our)\b|[a-z]{4,})",
+    re.IGNORECASE,
+)
+DAMP = re.compile(r"\b(?:humid\w*|damp\w*|moist\w*|sticky|muggy|the air|close)\b", re.IGNORECASE)
+# "it isn't rain, it's fog": no forecast of dryness, but a contrast
+DENIED_FOR_CONTRAST = re.compile(
+    r"(?:\b(?:it|this|that|they|there)(?:['’]s| is| was)? not|\b(?:it|this|that) (?:is|was|ai|wo)n['’]t|['’]?t(?:ai|is)n['’]?t|"
+    r"\b(?:isn|ain)['’]t|\bnot(?: the| all| only)?|\bno longer|\b(?:don|doesn|won|can)['’]t(?: be| call it| say| amount to)?)"
+    r"(?: a| the| any| so much as| all| just)?\s+$",
+    re.IGNORECASE,
+)
+LEFT_OUT = re.compile(
+    r"\b(?:asked|ask|inquired|blank|silent|silence|left (?:it |them |that |those )?out|leaves? out|omit\w*|(?:not|n['’]t) (?:given|"
+    r"said|say|stated|state|told|tell|mentioned|mention|reported|included|listed)|no (?:word|figure|number|answer|mention|news|report|"
+    r"wind|alert|low|high|odds|chance) (?:is |was |of |about |for |on |came|given|at all)|says? nothing|said nothing|nothing (?:is )?(?:said|"
+    r"told|given)|never (?:said|told|mentioned|a word)|not a word|mum)\b",
     re.IGNORECASE,
 )
 KILOMETERS = re.compile(r"\s*-?kilomet(?:er|re)s?\b", re.IGNORECASE)
@@ -89,7 +120,7 @@ OTHER_QUANTITY = re.compile(
     + any_of(
         "hours?", "minutes?", "seconds?", "days?", "nights?", "weeks?", "months?", "years?", "inch(?:es)?", "feet", "foot",
         "miles?", "dollars?", "cents?", "times?", "men", "people", "souls", "dogs", "cats", "cows", "mules", "hats",
-        "steamboats", "towns", "reasons", "ways", "things",
+        "steamboats", "towns", "reasons", "ways", "things", "points?", "percentage points?",
     )
     + r"\b)",
     re.IGNORECASE,
@@ -103,7 +134,10 @@ DECADE_PART = re.compile(
 DECADE_PARTS = {"low": (0, 3), "lower": (0, 3), "mid": (3, 7), "middle": (3, 7), "upper": (6, 9), "high": (6, 9)}
 NO_DECADE_LEFT = re.compile(r"(?:\b(?:his|her|their|my|your)|eighteen|nineteen)\s+(?:\w+\s+)?$", re.IGNORECASE)
 HALF_AND_HALF = words("fifty-fifty", "50[-/ ]50", "even (?:chance|odds)", "flip of a coin", "coin[- ]toss")
-IN_SO_MANY = re.compile(r"\s*(?:chances?\s+)?(?:in|out of)\s+(?:(?:every|the|any)\s+)?$", re.IGNORECASE)
+IN_SO_MANY = re.compile(
+    r"[-\s]*(?:(?:chances?|parts?|odds)\s+)?(?:in|out of)[-\s]+(?:(?:every|the|any)\s+)?(?:an?\s+(?=$))?$",
+    re.IGNORECASE,
+)
 IN_OR_TO_ONE = re.compile(  # "one in four", "thirty to seventy": a number beside the rain, whatever it is a chance of
     r"\b(?:[a-z]+|\d+) (?:chances? )?(?:in|out of) (?:an? |the |every )?(?:two|three|four|five|six|seven|eight|nine|ten|twenty|"
     r"hundred|\d+)\b|\b(?:two|three|four|five|six|seven|eight|nine|ten|[a-z]+ty|\d+) to (?:one|two|three|[a-z]+ty|\d+)\b",
@@ -150,8 +184,22 @@ VERB_ANCHOR = re.compile(
     r"(?:\s+(?:about|around|near|nearly|only|just|roughly))?\s+$",
     re.IGNORECASE,
 )
+# what may stand before a number that is a reading and says not of what: "Saturday: sixty-nine", "no higher than sixty-six"
+STANDS_ALONE = re.compile(
+    r"(?:^|[.,;:!?—–(]|--|\b(?:at|to|of|be|is|was|are|about|around|near|nearly|only|just|than|and|or|has|have|get|gets|got|a|"
+    r"reach(?:es)?|hits?|touch(?:es)?|makes?|sees?|shows?|says?|past|over|under|merely|barely|comes? to|"
+    r"(?:mild|cool|warm|hot|cold|chilly|pleasant|balmy|bitter|raw|modest|fine|bare|scant|full)))\s*[\"“']?$",
+    re.IGNORECASE,
+)
+OF_THE_CLOCK = re.compile(
+    r"\b(?:page|chapter|verse|volume|number|aged?|since|until|in (?:the )?(?:year )?|" + any_of(*MONTHS) + r")\s+$", re.IGNORECASE
+)
 PART_OF_A_NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")  # "in Ten Sleep"
-COUNTS_NOTHING = re.compile(r"\s*(?:[.,;!]|$|(?:in|on|at|by|and|with|under|tomorrow|today|tonight)\b)", re.IGNORECASE)
+COUNTS_NOTHING = re.compile(
+    r"\s*[\"”']?(?:[.,;:!?—)]|--|$|(?:in|on|at|by|and|or|with|under|over|for|from|when|before|after|without|below|above|tomorrow|"
+    r"today|tonight|this|that|overnight|again|already|though|but|if|as)\b)",
+    re.IGNORECASE,
+)
 HUMIDITY = words("humidity")
 LIKELIHOOD = words("chances?", "odds", "probability", "likelihood")
 
@@ -162,10 +210,11 @@ _NO_MEANS_YES = any_of(
 )
 NEGATOR = re.compile(
     rf"\b(?:no(?!\s+{_NO_MEANS_YES})|(?<!than )(?<!as )(?<!or )(?<!if )"
-    r"not(?! (?:only|just|merely|with|when|while|until|till|unless))|never(?! mind)|nary|without|nor|"
+    r"not(?! (?:only|just|merely|all|entirely|altogether|always|with|when|while|until|till|unless))|never(?! mind)|nary|without|nor|"
     r"neither|hardly|scarcely|none|nobody|no one|nothing|free of|devoid of|lack of|"
     r"(?<!below )(?<!above )(?<!under )zero(?! (?:celsius|fahrenheit|degrees)))\b|"
-    r"n['’]t\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret))",
+    r"(?:n['’]t|cannot)\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret|decide|settle|choose|agree|(?:be )?all|be both|make up)\b)|"
+    r"\bt(?:ai|wo)n['’]?t\b",
     re.IGNORECASE,
 )
 NEGATED_AFTER = re.compile(
@@ -203,7 +252,8 @@ ALERT = re.compile(
 )
 WIND = words("winds?", "breezes?", "gusts?", "blow(?:s|ing)?", "zephyr")
 DIRECTION = re.compile(
-    r"\b(?:(?P<word>[Nn]orth(?:[- ]?(?:east|west))?|[Ss]outh(?:[- ]?(?:east|west))?|[Ee]ast|[Ww]est)(?:erly)?|"
+    r"\b(?:(?P<word>(?:[Nn]orth|[Nn]or['’]?(?=[- ]?(?:east|west)))(?:[- ]?(?:east|west))?|"
+    r"(?:[Ss]outh|[Ss]ou['’]?(?=[- ]?(?:east|west)))(?:[- ]?(?:east|west))?|[Ee]ast|[Ww]est)(?:erly)?|"
     r"(?P<code>[NSEW]{1,3}))\b"
 )
 
