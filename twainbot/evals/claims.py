@@ -34,7 +34,7 @@ class Assertion:
     unit: str | None = None
     role: str | None = None  # high | low, for temperatures
     negated: bool = False
-    hedge: str | None = None  # possible ("may", "a chance of") | unlikely ("little chance of"), for conditions
+    hedge: str | None = None  # for conditions: possible ("may") | unlikely ("little chance of") | certain
     numbered: bool = False  # a chance stands in the same sentence: "rain, at twenty percent"
     loose_unit: bool = False  # no unit written, and the sentence speaks of a second scale
     bare: bool = False  # a number with no unit written beside it: its kind is read off the words around
@@ -254,6 +254,8 @@ def _joins(join: str, left: str) -> bool:
 def _joined(sentence: _Sentence, first: Numeral, second: Numeral, unit_end: int | None) -> Assertion | None:
     """A range: both ends take the unit written after either."""
     low, high = sorted([_stretch(sentence.text, first), _stretch(sentence.text, second)])
+    if unit_end is not None and first.value > second.value:
+        return None  # "sixteen miles an hour to eight" compares
     tail = _meaning(sentence, second, first.start)
     if tail is None and unit_end is not None:
         tail = _meaning(sentence, first, first.start)
@@ -395,7 +397,8 @@ def _role(text: str, start: int, end: int) -> tuple[str | None, bool]:
     match = before or after or (nearest[-1] if nearest else None)
     if match is None or (match not in (before, after) and _taken(match, text[match.end() : start])):
         return None, True
-    firm = match in (before, after) or not phrases.SEPARATOR.search(text[match.end() : start])
+    named = bool(phrases.ROLE_NOUN.fullmatch(match[0]))
+    firm = match in (before, after) or (named and not phrases.SEPARATOR.search(text[match.end() : start]))
     return ("high" if match["high"] else "low"), firm
 
 
@@ -480,6 +483,8 @@ def _hedge(sentence: _Sentence, span: Span) -> str | None:
     clause = sentence.clause(*span)
     if phrases.UNLIKELY.search(clause):
         return "unlikely"
+    if phrases.CERTAIN.search(sentence.text):
+        return "certain"
     labelled = phrases.LABELLED_PERCENT.match(sentence.text[span[1] :])
     return "possible" if labelled or phrases.POSSIBLE.search(clause) else None
 

@@ -165,7 +165,7 @@ def to_fahrenheit(value: float, unit: str | None) -> float:
 
 
 def figures(sheet: Sheet) -> list[float]:
-    """Every number that the sheet states, in both scales and both units of speed, with the chance of staying dry."""
+    """Every number that the sheet states, in both scales and both units of speed."""
     warmth = [*sheet.highs, *sheet.lows, *sheet.temperatures]
     speeds = [end for wind in sheet.winds for end in wind]
     return [
@@ -174,7 +174,6 @@ def figures(sheet: Sheet) -> list[float]:
         *speeds,
         *(speed * 1.609344 for speed in speeds),
         *sheet.chances,
-        *(100 - chance for chance in sheet.chances),
         *sheet.humidities,
     ]
 

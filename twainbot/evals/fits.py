@@ -21,6 +21,7 @@ _COMPASS_POINT = 22.5  # one step of the 16-point rose
 _NARROW_RANGE = 10.0  # degrees F; a wider range around one value says too little to be called supported
 _RAIN_LIKELY = 50.0  # percent from which "it will rain" without a hedge is no overstatement
 _RAIN_UNLIKELY = 20.0  # percent up to which "dry" is fair
+_CERTAIN = 85.0  # percent from which words of certainty are fair, less the slack of every chance
 _LITTLE_CHANCE = 35.0
 _SNOW_COLD = 36.0  # degrees F; above it an unnamed precipitation is no snow
 _WINDY, _BREEZY, _CALM = 15.0, 8.0, 7.0  # mph
@@ -109,6 +110,8 @@ def _condition_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
 
 def _cover_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
     stretches = covers(sheet.conditions)
+    if not stretches and "fog" in sheet.conditions and a.negated and a.value in ("sun", "sunshine", "clear"):
+        return SUPPORTED, _said(sheet)
     if not stretches:
         return UNSUPPORTED, "the tool says nothing of the sky"
     fits = any(overlap(COVER[str(a.value)], stretch) for stretch in stretches)
@@ -153,6 +156,8 @@ def _wetness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
         return _found((chance is None or chance <= least) and (not stated or chance is not None), reason)
     if a.hedge == "unlikely":
         return _found(chance <= _LITTLE_CHANCE if chance is not None else not stated, reason)
+    if a.hedge == "certain" and not a.numbered and chance is not None and chance < _CERTAIN:
+        return CONTRADICTED, reason
     other = a.value in ("snow", "sleet", "hail") or (a.value == "rain" and "snow" in sheet.conditions)
     if stated:
         return SUPPORTED, reason

@@ -68,7 +68,7 @@ OF_A_DIFFERENCE = re.compile(
 )
 OF_THE_REST = re.compile(
     r"\b(?:remain\w*|rest|other|others|against|dry|drier|miss\w*|spare[sd]?|escap\w*|not|n['’]t|without|hold(?:s|ing)? off|nothing|"
-    r"clear|fair|none|pass(?:es)? (?:you|us|by)|leaves?|left|better of it)\b|n['’]t\b",
+    r"clear|fair|none|pass(?:es)? (?:you|us|by)|better of it)\b|n['’]t\b",
     re.IGNORECASE,
 )
 # "100 percent characteristic", "ninety percent of the conversation"
@@ -144,7 +144,7 @@ IN_OR_TO_ONE = re.compile(  # "one in four", "thirty to seventy": a number besid
     re.IGNORECASE,
 )
 NO_CHANCE = re.compile(
-    r"\b(?:chances?|odds)(?: of (?:it|that|rain|snow|a shower))? (?:is|are|stands? at) (?:nil|nothing|none|naught|nought)\b|"
+    r"\b(?:chances?|odds)(?: of (?:it|that|rain|snow|a shower))? (?:is|are|stands? at) (?:nil|nothing|none|naught|nought|zero)\b|"
     r"\bno (?:chance|possibility)(?: at all| what(?:so)?ever)?(?=\s*(?:$|[,;.!]))",
     re.IGNORECASE,
 )
@@ -160,6 +160,7 @@ _LOW = any_of(
     "overnight", "by night", "at night", "nightfall", "after dark", "cool(?:s|ing)?(?: off| down)? to", "before dawn",
     "by dawn",
 )  # fmt: skip
+ROLE_NOUN = words("highs?", "lows?", "max(?:imum)?", "min(?:imum)?", "tops?", "bottom", "peak")
 ROLE = re.compile(rf"\b(?:(?P<high>{_HIGH})|(?P<low>{_LOW}))\b", re.IGNORECASE)
 ROLE_BEFORE = re.compile(
     rf"\b(?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?:\s+(?:of|near|at|around|about|is|to|a|just|only))*\s*$", re.IGNORECASE
@@ -206,14 +207,15 @@ LIKELIHOOD = words("chances?", "odds", "probability", "likelihood")
 # --- conditions ------------------------------------------------------------------------------------------------------------
 
 _NO_MEANS_YES = any_of(
-    "doubt", "question", r"mistak\w*", "denying", "wonder", "less", "more than", "end", "fewer", "sooner", "longer"
+    "worse", "better", "doubt", "question", r"mistak\w*", "denying", "wonder", "less", "more than", "end", "fewer", "sooner", "longer"
 )
 NEGATOR = re.compile(
     rf"\b(?:no(?!\s+{_NO_MEANS_YES})|(?<!than )(?<!as )(?<!or )(?<!if )"
     r"not(?! (?:only|just|merely|all|entirely|altogether|always|with|when|while|until|till|unless))|never(?! mind)|nary|without|nor|"
-    r"neither|hardly|scarcely|none|nobody|no one|nothing|free of|devoid of|lack of|"
+    r"neither|hardly|scarcely|none|nobody|no one|nothing(?! (?:but|worse|more|less|better|short))|free of|devoid of|lack of|"
     r"(?<!below )(?<!above )(?<!under )zero(?! (?:celsius|fahrenheit|degrees)))\b|"
-    r"(?:n['’]t|cannot)\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret|decide|settle|choose|agree|(?:be )?all|be both|make up)\b)|"
+    r"(?:n['’]t|cannot)\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret|decide|settle|choose|agree|(?:be )?all|be both|make up|"
+    r"(?:be )?(?:nothing|anything|no) (?:but|worse|more|less|better))\b)|"
     r"\bt(?:ai|wo)n['’]?t\b",
     re.IGNORECASE,
 )
@@ -224,9 +226,15 @@ NEGATED_AFTER = re.compile(
     r"^\s+(?:(?:will|shall|is|are|has|have|['’]s) )+(?:be |been |all )*(?:gone|over|done with|past|passed|"
     r"moved (?:on|off|out|away)|ended|stopped|"
     r"quit|stop|end|pass|cleared|clear (?:off|out)|blown (?:off|out|over))\b|"
-    r"^\s+(?:is|was|are|were|will be|remains?|stays?) (?:\w+ly )?(?:absent|unavailable|missing|hidden|away|elsewhere)\b",
+    r"^\s+(?:is|was|are|were|will be|remains?|stays?) (?:\w+ly )?(?:absent|unavailable|missing|hidden|away|elsewhere)\b|"
+    r"^\s+(?:(?:is|was|are|were|being|has been|having) )?(?:excused|dismissed|resigned|retired|declin\w+|denied|deposed|banished|"
+    r"abolished|forbidden|indisposed|postponed|cancell?ed|absent|on (?:leave|holiday|strike)|off duty|hiding|nowhere)\b",
     re.IGNORECASE,
 )
+DEPARTS = re.compile(
+    r"\s+(?:goes|go|leaves?|quits?|departs?|ends?|stops?|passes|moves? (?:on|off|out)|clears? (?:off|out)|lets? up)\b", re.IGNORECASE
+)
+UNTIL = re.compile(r"\s+(?:[a-z]+ )?(?:until|till|before|unless)\b", re.IGNORECASE)
 OF_STAYING_DRY = re.compile(
     r"^[^,;.!?]*?\b(?:stay\w*|remain\w*|keep\w*|being|of) (?:it )?dry\b|^[^,;.!?]*?\b(?:no|without) rain\b",
     re.IGNORECASE,
@@ -246,9 +254,17 @@ _HAZARD = any_of(
     "flash flood", "coastal flood", "flood", "excessive heat", "heat", "high wind", "wind chill", "wind", "blizzard", "frost",
     "hard freeze", "freeze", "red flag", "fire weather", "dense fog", "fog", "hurricane", "gale", "snow",
 )  # fmt: skip
+CERTAIN = re.compile(
+    r"(?<!not )(?<!n['’]t )(?<!n['’]t a )(?<!not a )(?<!no )(?<!nothing )(?<!hardly )(?<!never )(?<!to be )(?<!less than )(?<!for )\b"
+    r"(?:certain(?:ly|ty)?|sure(?: thing)?|surely|guaranteed|inevitabl\w+|bound to|beyond (?:any |all |a )?(?:doubt|question)|"
+    r"without (?:a )?(?:fail|doubt|question)|(?:no|not a) (?:doubt|question)\b(?! but)|as gospel|depend (?:up)?on it|"
+    r"never was surer|count on)\b|\bfor (?:certain|sure)\b",
+    re.IGNORECASE,
+)
 LABELLED_PERCENT = re.compile(r"^\s*[:(–-]*\s*\d+\s*(?:%|per\s?cent)", re.IGNORECASE)  # "Rain: 30%"
 ALERT = re.compile(
-    rf"\b(?:(?P<hazard>{_HAZARD})\s+)?(?P<type>warnings?|watch(?:es)?|advisor(?:y|ies)|alerts?)\b", re.IGNORECASE
+    rf"\b(?:(?P<hazard>{_HAZARD}|(?-i:(?!(?:A|An|The|No|Another|This|That|Any|And|Or)\b)[A-Z][a-z]+(?: [A-Z][a-z]+){{0,2}}))\s+)?"
+    r"(?P<type>warnings?|watch(?:es)?|advisor(?:y|ies)|alerts?)\b", re.IGNORECASE
 )
 WIND = words("winds?", "breezes?", "gusts?", "blow(?:s|ing)?", "zephyr")
 DIRECTION = re.compile(
@@ -327,8 +343,9 @@ FORECAST = re.compile(
 PARTS = re.compile(r"[,;:—]|--|\b(?:and|but|while|whereas|then)\b", re.IGNORECASE)
 # "a preacher's Monday", "any Tuesday": no day of the calendar
 ANY_DAY = re.compile(r"(?:['’]s|s['’]|\b(?:an?|any|every|last|another|some|like))\s+$", re.IGNORECASE)
-COMPARED_DAY = re.compile(r"\b(?:than|unlike|like|from|since|after|as|not)\s+(?:on\s+)?$", re.IGNORECASE)
+COMPARED_DAY = re.compile(r"\b(?:than|unlike|like|from|since|after|following|as|not)\s+(?:on\s+)?$", re.IGNORECASE)
 NO_PROMISE = re.compile(
+    r"\bno [a-z]+ to (?:promise|offer|sell|report|hint|announce)\b|"
     r"\bmay\b[^.;:!?]*\bmay not\b|\b(?:nobody|no one|none|not|n['’]t|never)\s+(?:\w+\s+)?"
     r"(?:promis|guarante|swear|vouch|warrant)\w*|"
     r"\b(?:nobody|no one|none)\s+(?:\w+\s+)?(?:know|measur|report|say|said|saw|ask)\w*",
@@ -337,13 +354,13 @@ NO_PROMISE = re.compile(
 FOR_ALL_THE = re.compile(r"\b(?:see|find|tell|make out|know)\b[^,;.]*\bfor (?:the |all the )?$", re.IGNORECASE)
 _ARTICLE = "(?:a|an|the|any|my|your|his|her)"
 SIMILE = re.compile(
-    rf"\b(?!dry as (?:a bone|dust))"
+    rf"\b(?!dry as (?:a bone|dust)|(?:as |so )?(?:much|soon|well|far|long|many|good|likely) as )"
     rf"(?:like (?:old|{_ARTICLE})|(?:as )?[a-z]+ as (?:if|{_ARTICLE})|[a-z]+er than {_ARTICLE}|as (?:though|if))\b[^,;.!?]*",
     re.IGNORECASE,
 )
 HYPOTHESIS = re.compile(
     r"\b(?:if|unless|suppos(?:e|ing)|imagine|were it|should it|in case|lest|whether|would|wish|ought to have|"
-    r"could (?:have|tell|say|invent|give|sell|make|write|claim|promise|swear))\b|"
+    r"too [a-z]+ for|could (?:have|tell|say|invent|give|sell|make|write|claim|promise|swear))\b|"
     r"['’]d (?:be|have|of|rather|like)\b",
     re.IGNORECASE,
 )

@@ -21,6 +21,8 @@ from twainbot.evals.sky import COVER, WET
 
 _FIGURES = ("temperature", "chance", "wind", "humidity", "figure")
 _SOFT = ("sun", "clouds", "wet", "dry", "clear", "calm", "breezy")  # words that also say other things than the sky's state
+_ROW_GAP = 12  # characters: ", and then "
+_VAGUE = ("sun", "clouds")  # fit nearly every sky, so that they vouch for nothing
 _SAME = 1.0  # of any unit: a figure told a second way is told exactly, or rounded
 
 
@@ -47,6 +49,11 @@ class Reply:
         """The sentence that holds the statement."""
         low, high = next(((lo, hi) for lo, hi in self.sentences if lo <= a.start < hi), (0, len(self.text)))
         return self.text[low:high]
+
+    def up_to(self, a: Assertion) -> str:
+        """The sentence that holds the statement and the one before it."""
+        index = next((i for i, (lo, hi) in enumerate(self.sentences) if lo <= a.start < hi), 0)
+        return self.text[self.sentences[max(0, index - 1)][0] : self.sentences[index][1]]
 
     def supported(self, kinds: Iterable[str], sheets: Sequence[Sheet]) -> list[Reading]:
         """Statements of these kinds about the same sheets that stand and are not negated."""
@@ -99,7 +106,7 @@ def _difference(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
     a = one.assertion
     if a.kind not in ("temperature", "figure", "chance", "wind") or (a.role and a.firm_role) or isinstance(a.value, tuple):
         return None
-    if not phrases.OF_A_DIFFERENCE.search(reply.sentence(a)):
+    if a.value < 1 or not phrases.OF_A_DIFFERENCE.search(reply.sentence(a)):
         return None
     for readings in (
         [t for s in reply.sheets for t in (*s.highs, *s.lows, *s.temperatures)],
@@ -118,7 +125,7 @@ def _is(value: float, difference: float, unit: str) -> bool:
 def _the_rest_of_the_odds(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
     """`the other thirty percent`, `forty chances that it misses you`: the odds of the opposite."""
     a = one.assertion
-    if a.kind != "chance" or isinstance(a.value, tuple) or not phrases.OF_THE_REST.search(reply.sentence(a)):
+    if a.kind != "chance" or isinstance(a.value, tuple) or not phrases.OF_THE_REST.search(reply.up_to(a)):
         return None
     if any(abs(100 - a.value - chance) <= _SAME for sheet in one.sheets for chance in sheet.chances):
         return SUPPORTED, "the odds of the opposite"
@@ -156,16 +163,17 @@ def _other_day_or_place(one: Reading, reply: Reply) -> tuple[Verdict, str] | Non
 
 
 def _beside(sheet: Sheet, a: Assertion, reply: Reply) -> bool:
-    """Whether the day or town of the sheet owns the statement (`Friday's rain`) or bounds it (`no rain till Friday`)."""
-    names = [*sheet.days, *([sheet.place.split(",")[0]] if sheet.place else [])]
+    """Whether the day or town of the sheet owns the statement (`Friday's rain`, `the rain is Friday's`)."""
+    towns = {other.place.split(",")[0] for other in reply.sheets if other.place}
+    names = [*sheet.days, *([sheet.place.split(",")[0]] if sheet.place and len(towns) > 1 else [])]
     named = "|".join(re.escape(name) for name in names if name[:1].isalpha())
     if not named:
         return False
     before = reply.text[max(0, a.start - 40) : a.start]
     after = reply.text[a.end : a.end + 60]
     owned = re.search(rf"\b(?:{named})['’]s (?:\w+ )?$", before, re.IGNORECASE)
-    bounded = re.match(rf"[^.;!?]*?\b(?:until|till|before|(?:is|was|belongs to)) [^.;!?]*?\b(?:{named})\b", after, re.IGNORECASE)
-    return bool(owned or bounded)
+    belongs = re.match(rf"\s+(?:\w+ )?(?:(?:is|are|was|were) (?:{named})['’]s|belongs? to (?:{named}))\b", after, re.IGNORECASE)
+    return bool(owned or belongs)
 
 
 def _told_rightly(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
@@ -174,9 +182,33 @@ def _told_rightly(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
     if a.kind != "condition" or not (a.negated or a.value in _SOFT) or _plainly_denied(a, reply):
         return None
     family = _family(str(a.value))
-    right = [r for r in reply.supported(("condition",), one.sheets) if r.assertion.hedge is None or a.value not in WET]
-    if any(_family(str(r.assertion.value)) == family or a.value in _SOFT or a.negated for r in right):
+    told = [str(r.assertion.value) for r in reply.supported(("condition",), one.sheets)]
+    if any(name not in _VAGUE and (_family(name) == family or a.value in _SOFT or a.negated) for name in told):
         return SKIPPED, "the reply tells the sky rightly elsewhere"
+    return None
+
+
+def _bounded(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
+    """`no thunder till Miami`, `the thunder goes with it`: an end or a beginning, where the tool has that weather somewhere."""
+    a = one.assertion
+    if a.kind != "condition":
+        return None
+    after = reply.text[a.end : a.end + 40]
+    if not (phrases.DEPARTS.match(after) or (a.negated and phrases.UNTIL.match(after))):
+        return None
+    said = Assertion(a.kind, a.text, a.start, a.end, a.value, hedge="possible")
+    return (SKIPPED, "said of its end") if any(fit(said, sheet)[0] == SUPPORTED for sheet in reply.sheets) else None
+
+
+def _in_a_series(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
+    """`Fifty-six, sixty, sixty-nine`: figures in a row are told of the days or towns in turn."""
+    a = one.assertion
+    if a.kind not in ("figure", "temperature") or not a.bare or a.role or isinstance(a.value, tuple) or len(reply.sheets) < 2:
+        return None
+    row = [other.assertion for other in reply.readings if other.assertion.kind in ("figure", "temperature", "chance")]
+    beside = any(0 <= max(a.start - b.end, b.start - a.end) <= _ROW_GAP for b in row if b != a)
+    if beside and any(fit(a, sheet)[0] == SUPPORTED for sheet in reply.sheets):
+        return SUPPORTED, "one of a row of figures"
     return None
 
 
@@ -210,6 +242,8 @@ _RULES: tuple[Callable[[Reading, Reply], tuple[Verdict, str] | None], ...] = (
     _percent_of_something_else,
     _humidity,
     _other_day_or_place,
+    _bounded,
+    _in_a_series,
     _told_rightly,
     _asked_about,
 )

@@ -42,10 +42,12 @@ _BOUNDED = [
     ("clear", r"sunny|cloudless|blue sk(?:y|ies)|bright sun(?:shine)?"),
     ("clear", r"fair(?=\s+(?:weather|sk(?:y|ies)|day|and\b)|\s*(?:[.,;!]|$))"),
     ("sunshine", "(?<!some )(?<!little )(?<!bit of )sunshine"),
+    ("sunshine", r"sun (?:shines?|shining|will (?:shine|be out)|is (?:out|up and)|beats? down|blaz\w+)|full sun|sun full on"),
     ("sun", "sun(?:shine|light)?"),
     ("clouds", "clouds?"),
     ("windy", "windy|blustery|gusty|gale[- ]force|gales?"),
     ("breezy", "breezy"),
+    ("calm", "dead calm"),
     ("calm", r"calm(?=\s+(?:wind|air|day)s?|\s*(?:[.,;!]|$))|windless"),
     ("dry", "dry as (?:a bone|dust)|bone[- ]dry|dry"),
     ("wet", "wet|soggy|soaking"),
@@ -62,7 +64,8 @@ IDIOMS = re.compile(
     r"storm(?:s|ed|ing)? (?:of|off|out|in a)\b|storm (?:drains?|cellars?|doors?|windows?)|"
     r"in a fog|snow job|make (?:it )?clear|clear (?:that|enough|to me|of|out|up)\b|"
     r"fair (?:enough|game|warning|price|deal|share|play)|(?:is|was|only|seems) fair\b|silver lining|"
-    r"dry (?:wit|humou?r|remark|goods|land|eye|throat|county|clothes|socks)|wet (?:blanket|your|my|his|behind)|"
+    r"dry (?:wit|humou?r|remark|goods|land|eye|throat|county|clothes|socks)|wet (?:blanket|your|my|his|behind|you|him|us|them|a)\b|"
+    r"(?:socks?|feet|foot|boots?|shoes?|shirt|hat|coat|hair|neck|skin|powder) (?:wet|dry)|dry (?:cellar|cow|town|voice|sermon|dock)|"
     r"calm (?:down|yourself|as)|thunder and damnation|steal(?:s|ing)? (?:my|his|her|the|your) thunder|"
     r"weather (?:the|a|this) storm|perfect storm|brainstorm\w*|"
     r"cloud (?:my|his|your|the) (?:judg\w+|mind)|keep (?:you )?dry|stay dry",
