@@ -346,7 +346,9 @@ def _unanchored(text: str, number: Numeral, left_end: int) -> tuple[str, str | N
         return None
     if phrases.VERB_ANCHOR.search(text[:left_end]):
         return "temperature", None, number.end
-    lone = _LEAST_FIGURE <= abs(number.value) <= _LARGEST_FIGURE and text[number.start : number.end].lower() not in _ROUND
+    lone = (
+        _LEAST_FIGURE <= abs(number.value) <= _LARGEST_FIGURE and text[number.start : number.end].lower() not in _ROUND
+    )
     if lone and phrases.STANDS_ALONE.search(text[:left_end]) and not phrases.OF_THE_CLOCK.search(text[:left_end]):
         return "figure", None, number.end
     return None

@@ -52,7 +52,8 @@ _FUSED = re.compile(
 )  # weatherapi.com's `maxtemp_c`
 _FLAGS = {"will", "icon", "code", "type"}  # `daily_will_it_rain: 1` is no chance of 1 %
 _NAMED_FIRST = re.compile(
-    r"\s*(?P<place>(?:(?:St|Mt|Ft)\. )?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*){0,3}(?:, ?(?:(?:[A-Z]\.)+|[A-Z]\w*(?: [A-Z]\w*)?))?)[.:] "
+    r"\s*(?P<place>(?:(?:St|Mt|Ft)\. )?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*){0,3}"
+    r"(?:, ?(?:(?:[A-Z]\.)+|[A-Z]\w*(?: [A-Z]\w*)?))?)[.:] "
 )
 
 

@@ -21,7 +21,7 @@ _COMPASS_POINT = 22.5  # one step of the 16-point rose
 _NARROW_RANGE = 10.0  # degrees F; a wider range around one value says too little to be called supported
 _RAIN_LIKELY = 50.0  # percent from which "it will rain" without a hedge is no overstatement
 _RAIN_UNLIKELY = 20.0  # percent up to which "dry" is fair
-_CERTAIN = 85.0  # percent from which words of certainty are fair, less the slack of every chance
+_CERTAIN = 80.0  # percent from which words of certainty ("no doubt") are let pass
 _LITTLE_CHANCE = 35.0
 _SNOW_COLD = 36.0  # degrees F; above it an unnamed precipitation is no snow
 _WINDY, _BREEZY, _CALM = 15.0, 8.0, 7.0  # mph
@@ -171,7 +171,9 @@ def _figure_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
     given = figures(sheet)
     if not given:
         return UNSUPPORTED, "the tool gives no figure"
-    return _found(any(abs(end - figure) <= _DEGREE for figure in given for end in _ends(a.value)), _shown(given, "in all"))
+    return _found(
+        any(abs(end - figure) <= _DEGREE for figure in given for end in _ends(a.value)), _shown(given, "in all")
+    )
 
 
 _JUDGES = {

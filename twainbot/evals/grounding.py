@@ -119,7 +119,11 @@ def judge(
     arguments = [call.get("arguments") or {} for call in calls]
     if len(arguments) == len(facts):
         facts = [with_call(fact, args) for fact, args in zip(facts, arguments, strict=True)]
-    failed = [str(place) for fact, args in zip(facts, arguments, strict=False) if not fact.sheets and (place := called_place(args))]
+    failed = [
+        str(place)
+        for fact, args in zip(facts, arguments, strict=False)
+        if not fact.sheets and (place := called_place(args))
+    ]
     towns = {read_place(s.place).town for fact in facts for s in fact.sheets if s.place}
     towns |= {s.place.split(",")[0].strip() for fact in facts for s in fact.sheets if s.place}
     towns |= {place.split(",")[0].strip() for place in failed}
@@ -225,7 +229,9 @@ class _Scopes:
         asserted = [
             a for a in found if a.skip not in ("anecdote", "simile")
         ]  # "Friday you would have drowned" still leads
-        self._places = [a for a in (*asserted, *mentioned) if a.kind == "place" and (self.at(a.text) or self.failed(a.text))]
+        self._places = [
+            a for a in (*asserted, *mentioned) if a.kind == "place" and (self.at(a.text) or self.failed(a.text))
+        ]
         self._places.sort(key=lambda a: a.start)
         self._days = [a for a in asserted if a.kind == "day" and not COMPARED_DAY.search(reply[: a.start])]
         self._cuts = [m.start() for m in PARTS.finditer(reply)]

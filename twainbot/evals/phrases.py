@@ -193,7 +193,8 @@ STANDS_ALONE = re.compile(
     re.IGNORECASE,
 )
 OF_THE_CLOCK = re.compile(
-    r"\b(?:page|chapter|verse|volume|number|aged?|since|until|in (?:the )?(?:year )?|" + any_of(*MONTHS) + r")\s+$", re.IGNORECASE
+    r"\b(?:page|chapter|verse|volume|number|aged?|since|until|in (?:the )?(?:year )?|" + any_of(*MONTHS) + r")\s+$",
+    re.IGNORECASE,
 )
 PART_OF_A_NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")  # "in Ten Sleep"
 COUNTS_NOTHING = re.compile(
@@ -207,14 +208,27 @@ LIKELIHOOD = words("chances?", "odds", "probability", "likelihood")
 # --- conditions ------------------------------------------------------------------------------------------------------------
 
 _NO_MEANS_YES = any_of(
-    "worse", "better", "doubt", "question", r"mistak\w*", "denying", "wonder", "less", "more than", "end", "fewer", "sooner", "longer"
+    "worse",
+    "better",
+    "doubt",
+    "question",
+    r"mistak\w*",
+    "denying",
+    "wonder",
+    "less",
+    "more than",
+    "end",
+    "fewer",
+    "sooner",
+    "longer",
 )
 NEGATOR = re.compile(
     rf"\b(?:no(?!\s+{_NO_MEANS_YES})|(?<!than )(?<!as )(?<!or )(?<!if )"
-    r"not(?! (?:only|just|merely|all|entirely|altogether|always|with|when|while|until|till|unless))|never(?! mind)|nary|without|nor|"
-    r"neither|hardly|scarcely|none|nobody|no one|nothing(?! (?:but|worse|more|less|better|short))|free of|devoid of|lack of|"
+    r"not(?! (?:only|just|merely|all|entirely|altogether|always|with|when|while|until|till|unless))|"
+    r"never(?! mind)|nary|without|nor|neither|hardly|scarcely|none|nobody|no one|nothing(?! (?:but|worse|more|less|better|short))|free of|devoid of|lack of|"
     r"(?<!below )(?<!above )(?<!under )zero(?! (?:celsius|fahrenheit|degrees)))\b|"
-    r"(?:n['’]t|cannot)\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret|decide|settle|choose|agree|(?:be )?all|be both|make up|"
+    r"(?:n['’]t|cannot)\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret|"
+    r"decide|settle|choose|agree|(?:be )?all|be both|make up|"
     r"(?:be )?(?:nothing|anything|no) (?:but|worse|more|less|better))\b)|"
     r"\bt(?:ai|wo)n['’]?t\b",
     re.IGNORECASE,
@@ -232,7 +246,8 @@ NEGATED_AFTER = re.compile(
     re.IGNORECASE,
 )
 DEPARTS = re.compile(
-    r"\s+(?:goes|go|leaves?|quits?|departs?|ends?|stops?|passes|moves? (?:on|off|out)|clears? (?:off|out)|lets? up)\b", re.IGNORECASE
+    r"\s+(?:goes|go|leaves?|quits?|departs?|ends?|stops?|passes|moves? (?:on|off|out)|clears? (?:off|out)|lets? up)\b",
+    re.IGNORECASE,
 )
 UNTIL = re.compile(r"\s+(?:[a-z]+ )?(?:until|till|before|unless)\b", re.IGNORECASE)
 OF_STAYING_DRY = re.compile(
@@ -264,7 +279,8 @@ CERTAIN = re.compile(
 LABELLED_PERCENT = re.compile(r"^\s*[:(–-]*\s*\d+\s*(?:%|per\s?cent)", re.IGNORECASE)  # "Rain: 30%"
 ALERT = re.compile(
     rf"\b(?:(?P<hazard>{_HAZARD}|(?-i:(?!(?:A|An|The|No|Another|This|That|Any|And|Or)\b)[A-Z][a-z]+(?: [A-Z][a-z]+){{0,2}}))\s+)?"
-    r"(?P<type>warnings?|watch(?:es)?|advisor(?:y|ies)|alerts?)\b", re.IGNORECASE
+    r"(?P<type>warnings?|watch(?:es)?|advisor(?:y|ies)|alerts?)\b",
+    re.IGNORECASE,
 )
 WIND = words("winds?", "breezes?", "gusts?", "blow(?:s|ing)?", "zephyr")
 DIRECTION = re.compile(
@@ -346,7 +362,7 @@ ANY_DAY = re.compile(r"(?:['’]s|s['’]|\b(?:an?|any|every|last|another|some|l
 COMPARED_DAY = re.compile(r"\b(?:than|unlike|like|from|since|after|following|as|not)\s+(?:on\s+)?$", re.IGNORECASE)
 NO_PROMISE = re.compile(
     r"\bno [a-z]+ to (?:promise|offer|sell|report|hint|announce)\b|"
-    r"\bmay\b[^.;:!?]*\bmay not\b|\b(?:nobody|no one|none|not|n['’]t|never)\s+(?:\w+\s+)?"
+    r"\bmay\b[^.;:!?]*\bmay not\b|(?:\b(?:nobody|no one|none|not|never)|n['’]t|\bcannot)\s+(?:\w+\s+)?"
     r"(?:promis|guarante|swear|vouch|warrant)\w*|"
     r"\b(?:nobody|no one|none)\s+(?:\w+\s+)?(?:know|measur|report|say|said|saw|ask)\w*",
     re.IGNORECASE,

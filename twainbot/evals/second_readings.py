@@ -20,7 +20,15 @@ from twainbot.evals.fits import ERRORS, SKIPPED, SUPPORTED, Verdict, fit
 from twainbot.evals.sky import COVER, WET
 
 _FIGURES = ("temperature", "chance", "wind", "humidity", "figure")
-_SOFT = ("sun", "clouds", "wet", "dry", "clear", "calm", "breezy")  # words that also say other things than the sky's state
+_SOFT = (
+    "sun",
+    "clouds",
+    "wet",
+    "dry",
+    "clear",
+    "calm",
+    "breezy",
+)  # words that also say other things than the sky's state
 _ROW_GAP = 12  # characters: ", and then "
 _VAGUE = ("sun", "clouds")  # fit nearly every sky, so that they vouch for nothing
 _SAME = 1.0  # of any unit: a figure told a second way is told exactly, or rounded
@@ -104,7 +112,11 @@ def _other_role(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
 def _difference(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
     """`eight degrees to make up its mind in`: what lies between two readings of the tool's."""
     a = one.assertion
-    if a.kind not in ("temperature", "figure", "chance", "wind") or (a.role and a.firm_role) or isinstance(a.value, tuple):
+    if (
+        a.kind not in ("temperature", "figure", "chance", "wind")
+        or (a.role and a.firm_role)
+        or isinstance(a.value, tuple)
+    ):
         return None
     if a.value < 1 or not phrases.OF_A_DIFFERENCE.search(reply.sentence(a)):
         return None
@@ -172,7 +184,9 @@ def _beside(sheet: Sheet, a: Assertion, reply: Reply) -> bool:
     before = reply.text[max(0, a.start - 40) : a.start]
     after = reply.text[a.end : a.end + 60]
     owned = re.search(rf"\b(?:{named})['’]s (?:\w+ )?$", before, re.IGNORECASE)
-    belongs = re.match(rf"\s+(?:\w+ )?(?:(?:is|are|was|were) (?:{named})['’]s|belongs? to (?:{named}))\b", after, re.IGNORECASE)
+    belongs = re.match(
+        rf"\s+(?:\w+ )?(?:(?:is|are|was|were) (?:{named})['’]s|belongs? to (?:{named}))\b", after, re.IGNORECASE
+    )
     return bool(owned or belongs)
 
 
@@ -194,7 +208,7 @@ def _bounded(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
     if a.kind != "condition":
         return None
     after = reply.text[a.end : a.end + 40]
-    if not (phrases.DEPARTS.match(after) or (a.negated and phrases.UNTIL.match(after))):
+    if not (phrases.DEPARTS.match(after) or phrases.UNTIL.match(after)):
         return None
     said = Assertion(a.kind, a.text, a.start, a.end, a.value, hedge="possible")
     return (SKIPPED, "said of its end") if any(fit(said, sheet)[0] == SUPPORTED for sheet in reply.sheets) else None
@@ -203,7 +217,13 @@ def _bounded(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
 def _in_a_series(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
     """`Fifty-six, sixty, sixty-nine`: figures in a row are told of the days or towns in turn."""
     a = one.assertion
-    if a.kind not in ("figure", "temperature") or not a.bare or a.role or isinstance(a.value, tuple) or len(reply.sheets) < 2:
+    if (
+        a.kind not in ("figure", "temperature")
+        or not a.bare
+        or a.role
+        or isinstance(a.value, tuple)
+        or len(reply.sheets) < 2
+    ):
         return None
     row = [other.assertion for other in reply.readings if other.assertion.kind in ("figure", "temperature", "chance")]
     beside = any(0 <= max(a.start - b.end, b.start - a.end) <= _ROW_GAP for b in row if b != a)
@@ -247,4 +267,3 @@ _RULES: tuple[Callable[[Reading, Reply], tuple[Verdict, str] | None], ...] = (
     _told_rightly,
     _asked_about,
 )
-

@@ -38,11 +38,18 @@ _BOUNDED = [
     ("mostly_clear", "(?:mostly|mainly) (?:sunny|clear|fair)"),
     ("mostly_cloudy", "(?:mostly|mainly) (?:cloudy|overcast)|considerable cloud(?:iness)?"),
     ("cloudy", "cloudy|overcast|gr[ae]y sk(?:y|ies)|leaden sk(?:y|ies)|(?:a )?lid of cloud"),
-    ("clear", r"clear(?:ing)?(?=\s+(?:sk(?:y|ies)|day|night|weather|conditions|and\b|as\b|all\b)|\s*(?:[.,;!]|$))"),
+    (
+        "clear",
+        r"clear(?:ing)?(?=\s+(?:sk(?:y|ies)|day|night|weather|conditions|and\b|as\b|all\b|at\b|in\b|on\b|over\b|with\b|"
+        r"today|tonight|tomorrow)|\s*(?:[.,;!]|$))",
+    ),
     ("clear", r"sunny|cloudless|blue sk(?:y|ies)|bright sun(?:shine)?"),
     ("clear", r"fair(?=\s+(?:weather|sk(?:y|ies)|day|and\b)|\s*(?:[.,;!]|$))"),
     ("sunshine", "(?<!some )(?<!little )(?<!bit of )sunshine"),
-    ("sunshine", r"sun (?:shines?|shining|will (?:shine|be out)|is (?:out|up and)|beats? down|blaz\w+)|full sun|sun full on"),
+    (
+        "sunshine",
+        r"sun (?:shines?|shining|will (?:shine|be out)|is (?:out|up and)|beats? down|blaz\w+)|full sun|sun full on",
+    ),
     ("sun", "sun(?:shine|light)?"),
     ("clouds", "clouds?"),
     ("windy", "windy|blustery|gusty|gale[- ]force|gales?"),
