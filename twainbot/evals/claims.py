@@ -26,7 +26,8 @@ class Assertion:
     value: a number, a (low, high) range, or a word; unit: F, C, %, mph, kph, kn, m/s or None where none is written.
     """
 
-    kind: str  # temperature | figure (a number of unknown meaning) | chance | wind | wind_direction | humidity | condition | alert | day | place
+    # temperature | chance | wind | wind_direction | humidity | figure (of unknown meaning) | condition | alert | day | place
+    kind: str
     text: str
     start: int
     end: int
@@ -511,6 +512,8 @@ def _places(sentence: _Sentence, towns: Sequence[str], weather: Sequence[int]) -
         group = m.lastgroup or "after"
         start, end = m.span(group)
         if m[group].split()[0].rstrip(".,'") in phrases.NO_PLACE or _inside(start, known) or _counts(m[group]):
+            continue
+        if group == "after" and phrases.SAID_ELSEWHERE.search(sentence.text[: m.start()]):
             continue
         if group == "after" and (known or not _weather_beside(sentence.text, m.span(), weather)):
             continue  # beside the tool's own town, or apart from the weather: "will arrive in Nebraska"

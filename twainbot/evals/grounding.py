@@ -309,7 +309,8 @@ def _verdict(a: Assertion, scopes: _Scopes, today: date | None) -> tuple[Verdict
 
 
 def _place_verdict(a: Assertion, scopes: _Scopes) -> tuple[Verdict, str]:
-    if scopes.at(a.text) or scopes.failed(a.text):
+    in_a_row = a.text.split(",")  # "for Frankfort, Ashland and Berea"
+    if scopes.failed(a.text) or scopes.at(a.text) or all(scopes.at(town.strip()) for town in in_a_row):
         return SUPPORTED, "the tool was asked about it"
     places = [s.place for s in scopes.sheets if s.place]
     if not places:

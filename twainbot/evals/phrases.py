@@ -37,7 +37,8 @@ DEGREES = re.compile(
     re.IGNORECASE,
 )
 ZERO_SIDE = re.compile(
-    r"\s*(?:degrees?\s+)?(?:(?P<below>below(?:\s+zero)?)|above(?:\s+zero|(?=\s*(?:[,;:.!]|$|(?:by|in|at|on|under|with|and|to|tomorrow|today|tonight|this)\b))))\b(?!\s+freezing)"
+    r"\s*(?:degrees?\s+)?(?:(?P<below>below(?:\s+zero)?)|above(?:\s+zero|(?=\s*(?:[,;:.!]|$|(?:by|in|at|"
+    r"on|under|with|and|to|tomorrow|today|tonight|this)\b))))\b(?!\s+freezing)"
     r"(?:\s+(?:degrees?\s+)?(?P<unit>fahrenheit|celsius|centigrade|[FC])\b)?",
     re.IGNORECASE,
 )
@@ -67,7 +68,8 @@ OF_A_DIFFERENCE = re.compile(
     re.IGNORECASE,
 )
 OF_THE_REST = re.compile(
-    r"\b(?:remain\w*|rest|other|others|against|dry|drier|miss\w*|spare[sd]?|escap\w*|not|n['’]t|without|hold(?:s|ing)? off|nothing|"
+    r"\b(?:remain\w*|rest|other|others|against|dry|drier|miss\w*|spare[sd]?|escap\w*|not|n['’]t|without|"
+    r"hold(?:s|ing)? off|nothing|"
     r"clear|fair|none|pass(?:es)? (?:you|us|by)|better of it)\b|n['’]t\b",
     re.IGNORECASE,
 )
@@ -86,10 +88,43 @@ DENIED_FOR_CONTRAST = re.compile(
     re.IGNORECASE,
 )
 LEFT_OUT = re.compile(
-    r"\b(?:asked|ask|inquired|blank|silent|silence|left (?:it |them |that |those )?out|leaves? out|omit\w*|(?:not|n['’]t) (?:given|"
-    r"said|say|stated|state|told|tell|mentioned|mention|reported|included|listed)|no (?:word|figure|number|answer|mention|news|report|"
-    r"wind|alert|low|high|odds|chance) (?:is |was |of |about |for |on |came|given|at all)|says? nothing|said nothing|nothing (?:is )?(?:said|"
+    r"\b(?:asked|ask|inquired|blank|silent|silence|left (?:it |them |that |those )?out|leaves? out|"
+    r"omit\w*|(?:not|n['’]t) (?:given|"
+    r"said|say|stated|state|told|tell|mentioned|mention|reported|included|listed)|no (?:word|figure|"
+    r"number|answer|mention|news|report|"
+    r"wind|alert|low|high|odds|chance) (?:is |was |of |about |for |on |came|given|at all)|says? nothing|"
+    r"said nothing|nothing (?:is )?(?:said|"
     r"told|given)|never (?:said|told|mentioned|a word)|not a word|mum)\b",
+    re.IGNORECASE,
+)
+# what a place in a preposition's care may be named for besides its weather: "ten, as they say in Paris"
+SAID_ELSEWHERE = re.compile(
+    r"\b(?:say|says|said|call|calls|called|call it|reckon|speak|known|heard|lived|been|like|as|than|even|"
+    r"back|folks|people|those|"
+    r"one|days?|born|married|bury|buried|printed|published)\s+$",
+    re.IGNORECASE,
+)
+OF_A_DEGREE = re.compile(
+    r"\b(?:enough|much|many|a lot of|a great deal of|a deal of|more|any great|all that much)\s+(?:of a |of )?$",
+    re.IGNORECASE,
+)
+LEFT_BEHIND = re.compile(
+    r"\b(?:los(?:e|es|ing)|lost|sheds?|rid of|done with|through with|behind|past|out of|escapes?|miss|leaves?|spared|swaps?|"
+    r"trades?|exchanges?|instead of|rather than|after)\b[^.;!?]{0,60}$",
+    re.IGNORECASE,
+)
+TAKEN_FOR = re.compile(
+    r"\b(?:think(?:ing|s)?|thought|tak(?:e|es|ing)|took|mistak\w+|mistook|call(?:s|ed|ing)?)\s+"
+    r"(?:it|them|that|this|him|her)\s+(?:for |to be |a )?$|\bpass(?:es)? for\s+(?:a )?$",
+    re.IGNORECASE,
+)
+# "there is", "you'll have", "look for": what makes a sentence a forecast
+ANCHORED = re.compile(
+    r"\b(?:will|shall|won['’]t|it is|it['’]s|there(?:['’]s| is| are)|going to|gonna|fixing to|due|"
+    r"expect\w*|look (?:for|out)|forecast\w*|"
+    r"predict\w*|promis\w*|call(?:s|ing)? for|chances?|odds|warnings?|watch|advisory|now|just now|this|here|there will|"
+    r"morning|noon|afternoon|evening|night|midnight|bring|brings|gets?|has|have|comes?|see|sees)\b|"
+    r"['’]ll\b|['’]s a-|a-[a-z]+in",
     re.IGNORECASE,
 )
 KILOMETERS = re.compile(r"\s*-?kilomet(?:er|re)s?\b", re.IGNORECASE)
@@ -144,7 +179,8 @@ IN_OR_TO_ONE = re.compile(  # "one in four", "thirty to seventy": a number besid
     re.IGNORECASE,
 )
 NO_CHANCE = re.compile(
-    r"\b(?:chances?|odds)(?: of (?:it|that|rain|snow|a shower))? (?:is|are|stands? at) (?:nil|nothing|none|naught|nought|zero)\b|"
+    r"\b(?:chances?|odds)(?: of (?:it|that|rain|snow|a shower))? (?:is|are|stands? at) (?:nil|nothing|"
+    r"none|naught|nought|zero)\b|"
     r"\bno (?:chance|possibility)(?: at all| what(?:so)?ever)?(?=\s*(?:$|[,;.!]))",
     re.IGNORECASE,
 )
@@ -198,7 +234,8 @@ OF_THE_CLOCK = re.compile(
 )
 PART_OF_A_NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")  # "in Ten Sleep"
 COUNTS_NOTHING = re.compile(
-    r"\s*[\"”']?(?:[.,;:!?—)]|--|$|(?:in|on|at|by|and|or|with|under|over|for|from|when|before|after|without|below|above|tomorrow|"
+    r"\s*[\"”']?(?:[.,;:!?—)]|--|$|(?:in|on|at|by|and|or|with|under|over|for|from|when|before|after|"
+    r"without|below|above|tomorrow|"
     r"today|tonight|this|that|overnight|again|already|though|but|if|as)\b)",
     re.IGNORECASE,
 )
@@ -225,7 +262,8 @@ _NO_MEANS_YES = any_of(
 NEGATOR = re.compile(
     rf"\b(?:no(?!\s+{_NO_MEANS_YES})|(?<!than )(?<!as )(?<!or )(?<!if )"
     r"not(?! (?:only|just|merely|all|entirely|altogether|always|with|when|while|until|till|unless))|"
-    r"never(?! mind)|nary|without|nor|neither|hardly|scarcely|none|nobody|no one|nothing(?! (?:but|worse|more|less|better|short))|free of|devoid of|lack of|"
+    r"never(?! mind)|nary|without|nor|neither|hardly|scarcely|none|nobody|no one|nothing(?! (?:but|worse|"
+    r"more|less|better|short))|free of|devoid of|lack of|"
     r"(?<!below )(?<!above )(?<!under )zero(?! (?:celsius|fahrenheit|degrees)))\b|"
     r"(?:n['’]t|cannot)\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret|"
     r"decide|settle|choose|agree|(?:be )?all|be both|make up|"
@@ -241,7 +279,8 @@ NEGATED_AFTER = re.compile(
     r"moved (?:on|off|out|away)|ended|stopped|"
     r"quit|stop|end|pass|cleared|clear (?:off|out)|blown (?:off|out|over))\b|"
     r"^\s+(?:is|was|are|were|will be|remains?|stays?) (?:\w+ly )?(?:absent|unavailable|missing|hidden|away|elsewhere)\b|"
-    r"^\s+(?:(?:is|was|are|were|being|has been|having) )?(?:excused|dismissed|resigned|retired|declin\w+|denied|deposed|banished|"
+    r"^\s+(?:(?:is|was|are|were|being|has been|having) )?(?:excused|dismissed|resigned|retired|declin\w+|"
+    r"denied|deposed|banished|"
     r"abolished|forbidden|indisposed|postponed|cancell?ed|absent|on (?:leave|holiday|strike)|off duty|hiding|nowhere)\b",
     re.IGNORECASE,
 )
@@ -270,7 +309,8 @@ _HAZARD = any_of(
     "hard freeze", "freeze", "red flag", "fire weather", "dense fog", "fog", "hurricane", "gale", "snow",
 )  # fmt: skip
 CERTAIN = re.compile(
-    r"(?<!not )(?<!n['’]t )(?<!n['’]t a )(?<!not a )(?<!no )(?<!nothing )(?<!hardly )(?<!never )(?<!to be )(?<!less than )(?<!for )\b"
+    r"(?<!not )(?<!n['’]t )(?<!n['’]t a )(?<!not a )(?<!no )(?<!nothing )(?<!hardly )(?<!never )(?<!to be )(?<!than )"
+    r"(?<!for )\b"
     r"(?:certain(?:ly|ty)?|sure(?: thing)?|surely|guaranteed|inevitabl\w+|bound to|beyond (?:any |all |a )?(?:doubt|question)|"
     r"without (?:a )?(?:fail|doubt|question)|(?:no|not a) (?:doubt|question)\b(?! but)|as gospel|depend (?:up)?on it|"
     r"never was surer|count on)\b|\bfor (?:certain|sure)\b",
@@ -278,7 +318,8 @@ CERTAIN = re.compile(
 )
 LABELLED_PERCENT = re.compile(r"^\s*[:(–-]*\s*\d+\s*(?:%|per\s?cent)", re.IGNORECASE)  # "Rain: 30%"
 ALERT = re.compile(
-    rf"\b(?:(?P<hazard>{_HAZARD}|(?-i:(?!(?:A|An|The|No|Another|This|That|Any|And|Or)\b)[A-Z][a-z]+(?: [A-Z][a-z]+){{0,2}}))\s+)?"
+    rf"\b(?:(?P<hazard>{_HAZARD}|(?-i:(?!(?:A|An|The|No|Another|This|That|Any|And|"
+    rf"Or)\b)[A-Z][a-z]+(?: [A-Z][a-z]+){{0,2}}))\s+)?"
     r"(?P<type>warnings?|watch(?:es)?|advisor(?:y|ies)|alerts?)\b",
     re.IGNORECASE,
 )

@@ -29,6 +29,7 @@ _SOFT = (
     "calm",
     "breezy",
 )  # words that also say other things than the sky's state
+_SAYING = 5  # words; fewer are a headline: "Heavy snow, and soon."
 _ROW_GAP = 12  # characters: ", and then "
 _VAGUE = ("sun", "clouds")  # fit nearly every sky, so that they vouch for nothing
 _SAME = 1.0  # of any unit: a figure told a second way is told exactly, or rounded
@@ -63,6 +64,11 @@ class Reply:
         index = next((i for i, (lo, hi) in enumerate(self.sentences) if lo <= a.start < hi), 0)
         return self.text[self.sentences[max(0, index - 1)][0] : self.sentences[index][1]]
 
+    def before(self, a: Assertion) -> str:
+        """What stands in its sentence before the statement."""
+        low = next((lo for lo, hi in self.sentences if lo <= a.start < hi), 0)
+        return self.text[low : a.start]
+
     def supported(self, kinds: Iterable[str], sheets: Sequence[Sheet]) -> list[Reading]:
         """Statements of these kinds about the same sheets that stand and are not negated."""
         named = set(kinds)
@@ -90,7 +96,7 @@ def _second(one: Reading, reply: Reply) -> Reading:
     return one
 
 
-def _another_figure(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
+def _another_figure(one: Reading, _: Reply) -> tuple[Verdict, str] | None:
     """A number without a unit, whose meaning was read off its surroundings, is some other figure of the tool's."""
     a = one.assertion
     if a.kind not in _FIGURES or not a.bare or (a.role and a.firm_role) or isinstance(a.value, tuple):
@@ -100,7 +106,7 @@ def _another_figure(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
     return None
 
 
-def _other_role(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
+def _other_role(one: Reading, _: Reply) -> tuple[Verdict, str] | None:
     """`Six above at noon; eleven below when it goes out`: a role from another clause binds no number."""
     a = one.assertion
     if a.kind != "temperature" or a.role is None or a.firm_role or isinstance(a.value, tuple):
@@ -208,10 +214,38 @@ def _bounded(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
     if a.kind != "condition":
         return None
     after = reply.text[a.end : a.end + 40]
-    if not (phrases.DEPARTS.match(after) or phrases.UNTIL.match(after)):
+    left = not a.negated and len(reply.sheets) > 1 and phrases.LEFT_BEHIND.search(reply.before(a))
+    if not (phrases.DEPARTS.match(after) or phrases.UNTIL.match(after) or left):
         return None
     said = Assertion(a.kind, a.text, a.start, a.end, a.value, hedge="possible")
     return (SKIPPED, "said of its end") if any(fit(said, sheet)[0] == SUPPORTED for sheet in reply.sheets) else None
+
+
+def _no_denial(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
+    """`not enough snow to bury anybody`, `taking it for snow`: neither says that there is none, nor that there is some."""
+    a = one.assertion
+    if a.kind != "condition":
+        return None
+    before = reply.before(a)
+    if a.negated and phrases.OF_A_DEGREE.search(before):
+        return SKIPPED, "denied by degree"
+    return (SKIPPED, "a comparison") if not a.negated and phrases.TAKEN_FOR.search(before) else None
+
+
+def _a_saying(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
+    """`Fair weather makes no sailors.` Nothing in the sentence is of this day or town, and another tells the forecast."""
+    a = one.assertion
+    low, high = next(((lo, hi) for lo, hi in reply.sentences if lo <= a.start < hi), (0, len(reply.text)))
+    beside = [r.assertion for r in reply.readings if low <= r.assertion.start < high and r.assertion != a]
+    if a.kind != "condition" or any(b.kind != "condition" for b in beside):
+        return None
+    text = reply.sentence(a)
+    if len(text.split()) < _SAYING or phrases.ANCHORED.search(text) or phrases.DAY.search(text):
+        return None
+    told = [
+        r for r in reply.readings if not low <= r.assertion.start < high and r.assertion.kind not in ("place", "day")
+    ]
+    return (SKIPPED, "a saying") if any(r.verdict == SUPPORTED and not r.assertion.skip for r in told) else None
 
 
 def _in_a_series(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
@@ -263,6 +297,8 @@ _RULES: tuple[Callable[[Reading, Reply], tuple[Verdict, str] | None], ...] = (
     _humidity,
     _other_day_or_place,
     _bounded,
+    _no_denial,
+    _a_saying,
     _in_a_series,
     _told_rightly,
     _asked_about,
