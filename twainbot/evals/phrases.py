@@ -101,7 +101,7 @@ LEFT_OUT = re.compile(
 SAID_ELSEWHERE = re.compile(
     r"\b(?:say|says|said|call|calls|called|call it|reckon|speak|known|heard|lived|been|like|as|than|even|"
     r"back|folks|people|those|"
-    r"one|days?|born|married|bury|buried|printed|published)\s+$",
+    r"one|days?|born|married|bury|buried|printed|published|as (?:they|you|we|folks|people|the \w+) \w+(?: it)?)\s+$",
     re.IGNORECASE,
 )
 OF_A_DEGREE = re.compile(
