@@ -7,7 +7,7 @@ import pytest
 from twainbot.evals.facts import read_result
 from twainbot.evals.grounding import ERRORS, judge
 
-ONE = {
+ONE: dict[str, object] = {
     "location": "Ely, MN", "datetime": "tomorrow", "condition": "thunderstorms", "high_f": 81, "low_f": 60,
     "precipitation_chance": 70, "humidity": 55, "wind_mph": 14, "wind_direction": "NW", "alerts": [],
 }  # fmt: skip
@@ -76,7 +76,10 @@ def test_the_fault_beside_it_is_found(case: tuple[object, ...]) -> None:
 
 def test_a_town_that_was_asked_about_in_vain_may_be_named_but_not_forecast() -> None:
     results = (ONE, {"error": "timeout", "message": "No answer."})
-    calls = ({"name": "w", "arguments": {"location": "Ely, MN"}}, {"name": "w", "arguments": {"location": "Orr, MN"}})
+    calls: tuple[dict[str, object], ...] = (
+        {"name": "w", "arguments": {"location": "Ely, MN"}},
+        {"name": "w", "arguments": {"location": "Orr, MN"}},
+    )
     assert errors("Ely has thunderstorms tomorrow, and Orr is a mystery.", *results, calls=calls) == []
     assert errors("Ely and Orr both have thunderstorms tomorrow.", *results, calls=calls)
 

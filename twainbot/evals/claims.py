@@ -72,6 +72,7 @@ _SMALLEST_BARE_WORD = 10  # "the low one" is no temperature; "a low of ten" is
 _LARGEST_BARE = 150
 _LEAST_FIGURE, _LARGEST_FIGURE = 13, 130  # up to twelve it may be of the clock
 _ROUND = ("hundred", "a hundred", "thousand", "a thousand")
+_CERTAINTY_REACH = 100  # characters
 _WORDS_REACH = 240  # characters
 
 
@@ -90,7 +91,7 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
         if weather:
             weather += [*_days(sentence), *_places(sentence, towns, [a.start - sentence.start for a in weather])]
         if all(a.kind == "figure" for a in weather) and not _speaks_of_weather(sentence, towns):
-            weather = []
+            weather.clear()
         numbered = any(a.kind == "chance" for a in weather) or bool(phrases.IN_OR_TO_ONE.search(sentence.text))
         found += _scoped([replace(a, numbered=numbered) for a in weather], sentence)
     return sorted(found, key=lambda a: (a.start, a.end, a.kind))
@@ -486,7 +487,7 @@ def _hedge(sentence: _Sentence, span: Span) -> str | None:
     clause = sentence.clause(*span)
     if phrases.UNLIKELY.search(clause):
         return "unlikely"
-    if phrases.CERTAIN.search(sentence.text):
+    if phrases.CERTAIN.search(sentence.text[max(0, span[0] - _CERTAINTY_REACH) : span[1] + _CERTAINTY_REACH]):
         return "certain"
     labelled = phrases.LABELLED_PERCENT.match(sentence.text[span[1] :])
     return "possible" if labelled or phrases.POSSIBLE.search(clause) else None

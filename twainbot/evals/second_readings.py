@@ -29,8 +29,10 @@ _SOFT = (
     "calm",
     "breezy",
 )  # words that also say other things than the sky's state
+_MANY = 200  # statements; a longer text is no reply, and each rule looks at all of it for every one
 _SAYING = 5  # words; fewer are a headline: "Heavy snow, and soon."
 _ROW_GAP = 12  # characters: ", and then "
+_ELSEWHERE = ("sun", "clouds", "wet", "dry")  # of these, the ones that any flat word for the sky explains
 _VAGUE = ("sun", "clouds")  # fit nearly every sky, so that they vouch for nothing
 _SAME = 1.0  # of any unit: a figure told a second way is told exactly, or rounded
 
@@ -85,6 +87,8 @@ class Reply:
 
 def reconsidered(reply: Reply) -> list[Reading]:
     """The readings, where an error that a rule explains takes the verdict and reason of that rule."""
+    if len(reply.readings) > _MANY:
+        return list(reply.readings)
     return [_second(one, reply) if one.verdict in ERRORS and one.sheets else one for one in reply.readings]
 
 
@@ -202,8 +206,10 @@ def _told_rightly(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
     if a.kind != "condition" or not (a.negated or a.value in _SOFT) or _plainly_denied(a, reply):
         return None
     family = _family(str(a.value))
-    told = [str(r.assertion.value) for r in reply.supported(("condition",), one.sheets)]
-    if any(name not in _VAGUE and (_family(name) == family or a.value in _SOFT or a.negated) for name in told):
+    told = [r.assertion for r in reply.supported(("condition",), one.sheets) if r.assertion.value not in _VAGUE]
+    alike = any(_family(str(b.value)) == family for b in told)
+    flatly = (a.negated or a.value in _ELSEWHERE) and any(b.hedge is None for b in told)
+    if alike or flatly:
         return SKIPPED, "the reply tells the sky rightly elsewhere"
     return None
 
