@@ -83,8 +83,8 @@ class Validation:
         return self.caught / self.faulty
 
 
-# samples/evals/judge/heldout.jsonl, scored once. The bar of 2 % false positives was missed by far
-VALIDATION = Validation(false_positives=32, faithful=302, caught=183, faulty=192)
+# samples/evals/judge/second_heldout.jsonl, scored once. The bar of 2 % false positives was missed
+VALIDATION = Validation(false_positives=25, faithful=334, caught=171, faulty=182)
 
 
 def corrected(errors: int, replies: int, validation: Validation = VALIDATION) -> tuple[float, Interval] | None:
