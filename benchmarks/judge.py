@@ -24,7 +24,12 @@ from twainbot.evals.grounding import ERRORS, Claim, judge
 from twainbot.evals.statistics import clopper_pearson, rogan_gladen, upper_bound
 
 FOLDER = Path(__file__).resolve().parent.parent / "samples" / "evals" / "judge"
-SETS = {"development": ("development", "development_more"), "heldout": ("heldout",)}  # the files of each set
+SETS = {  # the files of each set
+    "development": ("development", "development_more"),
+    "heldout": ("heldout",),
+    "development_third": ("development_third",),
+    "second_heldout": ("second_heldout",),
+}
 CALL = "weather_api.get_forecast"
 
 

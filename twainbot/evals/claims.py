@@ -26,7 +26,8 @@ class Assertion:
     value: a number, a (low, high) range, or a word; unit: F, C, %, mph, kph, kn, m/s or None where none is written.
     """
 
-    kind: str  # temperature | chance | wind | wind_direction | humidity | condition | alert | day | place
+    # temperature | chance | wind | wind_direction | humidity | figure (of unknown meaning) | condition | alert | day | place
+    kind: str
     text: str
     start: int
     end: int
@@ -34,9 +35,11 @@ class Assertion:
     unit: str | None = None
     role: str | None = None  # high | low, for temperatures
     negated: bool = False
-    hedge: str | None = None  # possible ("may", "a chance of") | unlikely ("little chance of"), for conditions
+    hedge: str | None = None  # for conditions: possible ("may") | unlikely ("little chance of") | certain
     numbered: bool = False  # a chance stands in the same sentence: "rain, at twenty percent"
     loose_unit: bool = False  # no unit written, and the sentence speaks of a second scale
+    bare: bool = False  # a number with no unit written beside it: its kind is read off the words around
+    firm_role: bool = True  # the role stands in the number's own clause
     skip: str | None = None  # question | anecdote | simile | hypothetical | admission
 
 
@@ -67,6 +70,9 @@ _COMPASS = {
 }  # fmt: skip
 _SMALLEST_BARE_WORD = 10  # "the low one" is no temperature; "a low of ten" is
 _LARGEST_BARE = 150
+_LEAST_FIGURE, _LARGEST_FIGURE = 13, 130  # up to twelve it may be of the clock
+_ROUND = ("hundred", "a hundred", "thousand", "a thousand")
+_CERTAINTY_REACH = 100  # characters
 _WORDS_REACH = 240  # characters
 
 
@@ -84,9 +90,16 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
         weather += _conditions(sentence, [*taken, *_town_spans(sentence, towns)])  # Thunder Bay states no thunder
         if weather:
             weather += [*_days(sentence), *_places(sentence, towns, [a.start - sentence.start for a in weather])]
+        if all(a.kind == "figure" for a in weather) and not _speaks_of_weather(sentence, towns):
+            weather.clear()
         numbered = any(a.kind == "chance" for a in weather) or bool(phrases.IN_OR_TO_ONE.search(sentence.text))
         found += _scoped([replace(a, numbered=numbered) for a in weather], sentence)
     return sorted(found, key=lambda a: (a.start, a.end, a.kind))
+
+
+def _speaks_of_weather(sentence: _Sentence, towns: Sequence[str]) -> bool:
+    """Whether a lone number may be of the weather: a day or a town of the tool's stands in its sentence."""
+    return bool(phrases.DAY.search(sentence.text) or _town_spans(sentence, towns))
 
 
 def sentence_spans(reply: str) -> list[Span]:
@@ -96,7 +109,8 @@ def sentence_spans(reply: str) -> list[Span]:
 
 def compass_degrees(direction: str) -> float | None:
     """Degrees clockwise from north for `SW`, `southwest` or `south-westerly`; None for anything else."""
-    words = re.sub(r"erly$", "", direction.strip().lower())
+    words = re.sub(r"erly$", "", re.sub(r"['’]", "", direction.strip().lower()))
+    words = re.sub(r"^(nor|sou)(?!th)", r"\1th", words)
     code = re.sub(r"north|south|east|west", lambda m: m[0][0], words)
     return _COMPASS.get(re.sub(r"[- ]", "", code))
 
@@ -186,7 +200,7 @@ def _measures(sentence: _Sentence) -> list[Assertion]:
     found += [_assertion(sentence, *m.span(), "chance", 0.0, unit="%") for m in phrases.NO_CHANCE.finditer(text)]
     for m in phrases.FREEZING.finditer(text):
         value = (32.0, 150.0) if m["side"].lower() == "above" else (-100.0, 32.0)
-        found.append(_assertion(sentence, *m.span(), "temperature", value, unit="F", role=_role(text, *m.span())))
+        found.append(_assertion(sentence, *m.span(), "temperature", value, unit="F", role=_role(text, *m.span())[0]))
     taken = [(a.start - sentence.start, a.end - sentence.start) for a in found]
     zeros = [m.span() for n in numerals(text) if (m := phrases.ZERO_SIDE.match(text, n.end))]
     numbers = [n for n in numerals(text) if not _inside(n.start, [*taken, *zeros])]
@@ -242,6 +256,8 @@ def _joins(join: str, left: str) -> bool:
 def _joined(sentence: _Sentence, first: Numeral, second: Numeral, unit_end: int | None) -> Assertion | None:
     """A range: both ends take the unit written after either."""
     low, high = sorted([_stretch(sentence.text, first), _stretch(sentence.text, second)])
+    if unit_end is not None and first.value > second.value:
+        return None  # "sixteen miles an hour to eight" compares
     tail = _meaning(sentence, second, first.start)
     if tail is None and unit_end is not None:
         tail = _meaning(sentence, first, first.start)
@@ -250,7 +266,7 @@ def _joined(sentence: _Sentence, first: Numeral, second: Numeral, unit_end: int 
     kind, unit, end = tail
     ends = (min(low[0], high[0]), max(low[1], high[1]))
     role = (
-        _role(sentence.text, first.start, end)
+        _role(sentence.text, first.start, end)[0]
         if kind == "temperature" and not phrases.BETWEEN.search(sentence.text[: first.start])
         else None
     )
@@ -269,8 +285,10 @@ def _single(sentence: _Sentence, number: Numeral) -> Assertion | None:
     if kind == "chance" and phrases.OF_STAYING_DRY.match(sentence.text[end:]):
         low, high = 100 - high, 100 - low  # "a 70 percent chance of staying dry" is a chance of rain of 30
     start = _decade_start(sentence.text, number)
-    role = _role(sentence.text, start, end) if kind == "temperature" else None
-    return _assertion(sentence, start, end, kind, low if low == high else (low, high), unit=unit, role=role)
+    role, firm = _role(sentence.text, start, end) if kind == "temperature" else (None, True)
+    value = low if low == high else (low, high)
+    bare = end == number.end
+    return _assertion(sentence, start, end, kind, value, unit=unit, role=role, bare=bare, firm_role=firm)
 
 
 def _meaning(sentence: _Sentence, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
@@ -313,16 +331,29 @@ def _bare_meaning(text: str, number: Numeral, left_end: int) -> tuple[str, str |
         return None
     if abs(number.value) > _LARGEST_BARE or text[max(0, left_end - 1) : left_end] in ("$", "#"):
         return None
-    anchor = phrases.ANCHOR.search(text[:left_end])
-    if anchor is None and phrases.AT_THE_TOP.match(text, number.end):
+    if phrases.AT_THE_TOP.match(text, number.end):
         return "temperature", None, number.end
+    anchor = phrases.ANCHOR.search(text[:left_end])
     if anchor is None:
-        after_verb = phrases.VERB_ANCHOR.search(text[:left_end]) and phrases.COUNTS_NOTHING.match(text, number.end)
-        return ("temperature", None, number.end) if after_verb else None
+        return _unanchored(text, number, left_end)
     kind = anchor.lastgroup or "temperature"
     if kind == "wind" and (m := phrases.KILOMETERS.match(text, number.end)):
         return kind, "kph", m.end()
     return kind, "%" if kind in ("chance", "humidity") else None, number.end
+
+
+def _unanchored(text: str, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
+    """A number that counts nothing: a temperature after `it will be`, a figure of unknown meaning where it stands alone."""
+    if not phrases.COUNTS_NOTHING.match(text, number.end):
+        return None
+    if phrases.VERB_ANCHOR.search(text[:left_end]):
+        return "temperature", None, number.end
+    lone = (
+        _LEAST_FIGURE <= abs(number.value) <= _LARGEST_FIGURE and text[number.start : number.end].lower() not in _ROUND
+    )
+    if lone and phrases.STANDS_ALONE.search(text[:left_end]) and not phrases.OF_THE_CLOCK.search(text[:left_end]):
+        return "figure", None, number.end
+    return None
 
 
 def _about_humidity(sentence: _Sentence, number: Numeral) -> bool:
@@ -358,16 +389,21 @@ def _decade_is_weather(text: str, number: Numeral) -> bool:
     return not phrases.NO_DECADE_LEFT.search(text[: number.start])
 
 
-def _role(text: str, start: int, end: int) -> str | None:
-    """high or low: the keyword that touches the number, else the nearest before it that no other number has taken."""
+def _role(text: str, start: int, end: int) -> tuple[str | None, bool]:
+    """(high or low, whether it is firm): the keyword that touches the number, else the nearest before it that is free.
+
+    A keyword of another clause is not firm: `six at noon; eleven below when it goes out`.
+    """
     text, start, end = _nearby(text, start, end)
     before = phrases.ROLE_BEFORE.search(text[:start])
     after = phrases.ROLE_AFTER.match(text[end:])
     nearest = list(phrases.ROLE.finditer(text[:start]))
     match = before or after or (nearest[-1] if nearest else None)
     if match is None or (match not in (before, after) and _taken(match, text[match.end() : start])):
-        return None
-    return "high" if match["high"] else "low"
+        return None, True
+    named = bool(phrases.ROLE_NOUN.fullmatch(match[0]))
+    firm = match in (before, after) or (named and not phrases.SEPARATOR.search(text[match.end() : start]))
+    return ("high" if match["high"] else "low"), firm
 
 
 def _nearby(text: str, start: int, end: int) -> tuple[str, int, int]:
@@ -451,6 +487,8 @@ def _hedge(sentence: _Sentence, span: Span) -> str | None:
     clause = sentence.clause(*span)
     if phrases.UNLIKELY.search(clause):
         return "unlikely"
+    if phrases.CERTAIN.search(sentence.text[max(0, span[0] - _CERTAINTY_REACH) : span[1] + _CERTAINTY_REACH]):
+        return "certain"
     labelled = phrases.LABELLED_PERCENT.match(sentence.text[span[1] :])
     return "possible" if labelled or phrases.POSSIBLE.search(clause) else None
 
@@ -474,14 +512,32 @@ def _places(sentence: _Sentence, towns: Sequence[str], weather: Sequence[int]) -
     for m in phrases.PLACE.finditer(sentence.text):
         group = m.lastgroup or "after"
         start, end = m.span(group)
-        if m[group].split()[0].rstrip(".,'") in phrases.NO_PLACE or _inside(start, known):
+        if m[group].split()[0].rstrip(".,'") in phrases.NO_PLACE or _inside(start, known) or _counts(m[group]):
             continue
+        if group == "after" and phrases.SAID_ELSEWHERE.search(sentence.text[: m.start()]):
+            continue
+        if group == "after" and (known or not _weather_beside(sentence.text, m.span(), weather)):
+            continue  # beside the tool's own town, or apart from the weather: "will arrive in Nebraska"
         if group == "subject" and phrases.WITH_ARTICLE.search(sentence.text[:start]):
             continue  # "the Methodists will", "the Winter Storm Warning has"
         if phrases.DEMONYM.match(m[group]) and re.match(r"\s+[a-z]", sentence.text[end:]):
             continue  # "in American money"
         found.append(_assertion(sentence, start, end, "place", m[group]))
     return found or _lone_opening(sentence, weather)
+
+
+def _counts(name: str) -> bool:
+    """`Twelve Celsius` begins with a number and is no town."""
+    first = next(numerals(name), None)
+    return first is not None and first.start == 0
+
+
+def _weather_beside(text: str, span: Span, weather: Sequence[int]) -> bool:
+    """Whether weather stands in the same part of the sentence, between colons, semicolons and dashes."""
+    cuts = [m.start() for m in phrases.ANECDOTE_ENDS.finditer(text)] + [m.start() for m in re.finditer(r":\s", text)]
+    low = max((cut for cut in cuts if cut <= span[0]), default=0)
+    high = min((cut for cut in cuts if cut >= span[1]), default=len(text))
+    return any(low <= start < high for start in weather)
 
 
 def _lone_opening(sentence: _Sentence, weather: Sequence[int]) -> list[Assertion]:

@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any
 
 from twainbot.evals.claims import Assertion, assertions, compass_degrees
+from twainbot.evals.phrases import NO_PLACE
 from twainbot.evals.places_dates import STATES, WEEKDAYS
 
 Range = tuple[float, float]
@@ -31,18 +32,29 @@ _COLUMN_UNITS = {"°C": "_c", "°F": "_f", "km/h": "_kmh", "mp/h": "_mph", "m/s"
 _SUBJECTS = {"location", "city", "place", "town", "address", "area"}
 _REGIONS = {"state", "region"}
 _DAY_WORDS = {"date", "day", "weekday", "datetime", "start", "period", "when", "time"}
-_PROSE = {
-    "condition",
-    "conditions",
-    "forecast",
-    "weather",
-    "sky",
-    "summary",
-    "description",
-    "detailed",
-    "text",
-    "headline",
+_BESIDE_THE_NAME = {
+    "country",
+    "lat",
+    "lon",
+    "latitude",
+    "longitude",
+    "tz",
+    "timezone",
+    "id",
+    "region",
+    "state",
+    "localtime",
 }
+_SKY_WORDS = {"condition", "conditions", "sky", "summary", "description", "detailed", "text", "headline"}
+_PROSE = _SKY_WORDS | {"forecast", "weather"}
+_FUSED = re.compile(
+    r"(?<![a-z])(max|min|avg|total)(?=(?:temp|wind|humidity|precip|vis)[a-z]*)"
+)  # weatherapi.com's `maxtemp_c`
+_FLAGS = {"will", "icon", "code", "type"}  # `daily_will_it_rain: 1` is no chance of 1 %
+_NAMED_FIRST = re.compile(
+    r"\s*(?P<place>(?:(?:St|Mt|Ft)\. )?[A-Z][\w’'-]*(?: [A-Z][\w’'-]*){0,3}"
+    r"(?:, ?(?:(?:[A-Z]\.)+|[A-Z]\w*(?: [A-Z]\w*)?))?)[.:] "
+)
 
 
 @dataclass(frozen=True)
@@ -129,13 +141,18 @@ def read_result(result: Mapping[str, Any] | Sequence[Any] | str) -> ToolFacts:
 
 def with_call(facts: ToolFacts, arguments: Mapping[str, Any]) -> ToolFacts:
     """The same facts, where place and day are completed by what the call asked for."""
-    place = next((str(v) for k, v in arguments.items() if v and _tokens(k) & _SUBJECTS), None)
+    place = called_place(arguments)
     days = {str(v) for k, v in arguments.items() if v and _tokens(k) & _DAY_WORDS}
     sheets = tuple(
         replace(s, place=s.place or place, days=s.days | days if len(facts.sheets) == 1 else s.days)
         for s in facts.sheets
     )
     return replace(facts, sheets=sheets)
+
+
+def called_place(arguments: Mapping[str, Any]) -> str | None:
+    """The place that a call asked about, whatever its parameter is named."""
+    return next((str(v) for k, v in arguments.items() if v and _tokens(k) & _SUBJECTS), None)
 
 
 def to_mph(value: float, unit: str | None) -> float:
@@ -146,6 +163,20 @@ def to_mph(value: float, unit: str | None) -> float:
 def to_fahrenheit(value: float, unit: str | None) -> float:
     """A temperature in Fahrenheit; a number without a unit is taken as Fahrenheit."""
     return value * 9 / 5 + 32 if unit == "C" else value
+
+
+def figures(sheet: Sheet) -> list[float]:
+    """Every number that the sheet states, in both scales and both units of speed."""
+    warmth = [*sheet.highs, *sheet.lows, *sheet.temperatures]
+    speeds = [end for wind in sheet.winds for end in wind]
+    return [
+        *warmth,
+        *((t - 32) * 5 / 9 for t in warmth),
+        *speeds,
+        *(speed * 1.609344 for speed in speeds),
+        *sheet.chances,
+        *sheet.humidities,
+    ]
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -166,10 +197,17 @@ def _sheets(result: Mapping[str, Any] | Sequence[Any], parent: Sheet) -> Iterato
         _read_field(draft, key, value, flat)
     own = draft.sheet()
     yield own
+    for nested in _lists_within(result):
+        yield from _sheets(nested, own)
+
+
+def _lists_within(result: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """Lists of objects at any depth that no other list holds: weather.gov's periods, `forecast: {forecastday: [...]}`."""
     for value in result.values():
-        nested = value.get("periods") if isinstance(value, Mapping) else value
-        if isinstance(nested, list) and any(isinstance(item, Mapping) for item in nested):
-            yield from _sheets(nested, own)
+        if isinstance(value, Mapping):
+            yield from _lists_within(value)
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            yield value
 
 
 def _rows_of_columns(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -226,7 +264,7 @@ def _read_field(draft: _Draft, key: str, value: Any, flat: Mapping[str, Any]) ->
         _read_wind(draft, tokens, value)
     elif tokens & {"humidity"}:
         _add_number(draft, "humidities", value)
-    elif tokens & {"precip", "precipitation", "pop", "chance", "probability", "rain"} and "type" not in tokens:
+    elif tokens & {"precip", "precipitation", "pop", "chance", "probability", "rain"} and not tokens & _FLAGS:
         _add_chance(draft, tokens, value)
     elif (
         tokens & ({"temp", "temperature", "temps", "dewpoint", "feels"} | _HIGH_WORDS | _LOW_WORDS)
@@ -239,10 +277,11 @@ def _read_field(draft: _Draft, key: str, value: Any, flat: Mapping[str, Any]) ->
 
 def _read_words(draft: _Draft, tokens: set[str], value: str) -> None:
     if tokens & _SUBJECTS:
-        draft.place = value
+        if not tokens & _BESIDE_THE_NAME:
+            draft.place = value
     elif tokens & _REGIONS:
         draft.region = STATES.get(value.lower(), value).title()
-    elif tokens & _DAY_WORDS or tokens == {"name"}:
+    elif (tokens & _DAY_WORDS and not tokens & _SKY_WORDS) or tokens == {"name"}:
         draft.days |= _day_names(value)
     elif tokens & _PROSE:
         _merge(draft, assertions(value))
@@ -331,7 +370,8 @@ def _day_names(value: str) -> set[str]:
 def _tokens(key: str) -> set[str]:
     """`probabilityOfPrecipitation` and `high_f` as sets of lower-case words."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key)
-    return {token for token in re.split(r"[^a-z]+", spaced.lower()) if token}
+    parted = _FUSED.sub(r"\1_", spaced.lower())
+    return {token for token in re.split(r"[^a-z]+", parted) if token}
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -343,10 +383,16 @@ def _from_text(text: str) -> ToolFacts:
     draft = _Draft()
     found = assertions(text)
     _merge(draft, found)
-    draft.place = next((a.text for a in found if a.kind == "place"), None)
+    draft.place = next((a.text for a in found if a.kind == "place"), None) or _place_named_first(text)
     draft.days = {a.value for a in found if a.kind == "day"}
     sheet = draft.sheet()
     return ToolFacts((sheet,), None) if sheet.states_weather() else ToolFacts((), text.strip())
+
+
+def _place_named_first(text: str) -> str | None:
+    """`Kisumu, Kenya. Wednesday: ...` is about Kisumu; `Tonight: ...` is about no place."""
+    named = _NAMED_FIRST.match(text)
+    return named["place"] if named and named["place"].split()[0].rstrip(".,") not in NO_PLACE else None
 
 
 def _merge(draft: _Draft, found: Sequence[Assertion]) -> None:

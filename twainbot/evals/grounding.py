@@ -12,32 +12,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, TypeAlias
+from typing import Any
 
 from twainbot.evals.claims import Assertion, assertions, sentence_spans
-from twainbot.evals.facts import Range, Sheet, ToolFacts, read_result, to_fahrenheit, to_mph, with_call
+from twainbot.evals.facts import Sheet, ToolFacts, called_place, read_result, with_call
+from twainbot.evals.fits import CONTRADICTED, ERRORS, SKIPPED, SUPPORTED, UNSUPPORTED, Verdict, fit
 from twainbot.evals.phrases import COMPARED_DAY, PARTS
 from twainbot.evals.places_dates import STATES, plain, read_place, same_day, same_place
-from twainbot.evals.sky import COVER, WET, covers, overlap
+from twainbot.evals.second_readings import Reading, Reply, reconsidered
+from twainbot.evals.sky import WET
 from twainbot.evals.statistics import Interval, clopper_pearson, rogan_gladen, upper_bound
 
-Verdict: TypeAlias = str  # supported | contradicted | unsupported | skipped
-SUPPORTED, CONTRADICTED, UNSUPPORTED, SKIPPED = "supported", "contradicted", "unsupported", "skipped"
-ERRORS = (CONTRADICTED, UNSUPPORTED)
-
-_DEGREE = 1.0  # "about seventy" for 71
-_DEGREE_ACROSS_UNITS = 1.6  # 71 F is 21.7 C: rounding to a whole degree C moves up to 0.9 F, and the 1.0 partly adds
-_PERCENT = 5.0
-_MPH = 1.9  # 3 km/h
-_COMPASS_POINT = 22.5  # one step of the 16-point rose
-_NARROW_RANGE = 10.0  # degrees F; a wider range around one value says too little to be called supported
-_RAIN_LIKELY = 50.0  # percent from which "it will rain" without a hedge is no overstatement
-_RAIN_UNLIKELY = 20.0  # percent up to which "dry" is fair
-_LITTLE_CHANCE = 35.0
-_SNOW_COLD = 36.0  # degrees F; above it an unnamed precipitation is no snow
 _OF_A_CHANCE = 26  # characters: " chance of measurable ", " at a "
 _A_THIRD_OF_THE_RISK = 1 - 0.05 / 3
-_WINDY, _BREEZY, _CALM = 15.0, 8.0, 7.0  # mph
 
 
 @dataclass(frozen=True)
@@ -96,8 +83,8 @@ class Validation:
         return self.caught / self.faulty
 
 
-# samples/evals/judge/heldout.jsonl, scored once. The bar of 2 % false positives was missed by far
-VALIDATION = Validation(false_positives=32, faithful=302, caught=183, faulty=192)
+# samples/evals/judge/second_heldout.jsonl, scored once. The bar of 2 % false positives was missed
+VALIDATION = Validation(false_positives=25, faithful=334, caught=171, faulty=182)
 
 
 def corrected(errors: int, replies: int, validation: Validation = VALIDATION) -> tuple[float, Interval] | None:
@@ -132,11 +119,19 @@ def judge(
     arguments = [call.get("arguments") or {} for call in calls]
     if len(arguments) == len(facts):
         facts = [with_call(fact, args) for fact, args in zip(facts, arguments, strict=True)]
+    failed = [
+        str(place)
+        for fact, args in zip(facts, arguments, strict=False)
+        if not fact.sheets and (place := called_place(args))
+    ]
     towns = {read_place(s.place).town for fact in facts for s in fact.sheets if s.place}
     towns |= {s.place.split(",")[0].strip() for fact in facts for s in fact.sheets if s.place}
+    towns |= {place.split(",")[0].strip() for place in failed}
     found = assertions(reply, sorted(towns))
-    scopes = _Scopes(reply, found, _mentioned(reply, found, sorted(towns)), facts, today)
-    return _chances_told_once([_claim(a, *_verdict(a, scopes, today)) for a in found])
+    scopes = _Scopes(reply, found, _mentioned(reply, found, sorted(towns)), facts, failed, today)
+    first = [Reading(a, *_verdict(a, scopes, today), tuple(scopes.held_to(a))) for a in found]
+    second = reconsidered(Reply(reply, sentence_spans(reply), first, scopes.sheets))
+    return _chances_told_once([_claim(one, two) for one, two in zip(first, second, strict=True)])
 
 
 def _mentioned(reply: str, found: Sequence[Assertion], towns: Sequence[str]) -> list[Assertion]:
@@ -185,9 +180,12 @@ def uses_result(claims: Sequence[Claim]) -> bool:
     return any(c.verdict == SUPPORTED and c.kind not in ("place", "day") for c in claims)
 
 
-def _claim(a: Assertion, verdict: Verdict, reason: str) -> Claim:
-    shown, why = (SKIPPED, f"{a.skip}: asserts nothing") if a.skip else (verdict, reason)
-    return Claim(a.kind, a.text, a.value, a.unit, a.start, a.end, shown, why, verdict)
+def _claim(first: Reading, second: Reading) -> Claim:
+    """The claim as judged at second reading; skipped, its strict verdict is the one without any scope rule."""
+    a = second.assertion
+    shown, why = (SKIPPED, f"{a.skip}: asserts nothing") if a.skip else (second.verdict, second.reason)
+    strict = first.verdict if second.verdict == SKIPPED else second.verdict
+    return Claim(a.kind, a.text, a.value, a.unit, a.start, a.end, shown, why, strict)
 
 
 def _chances_told_once(claims: Sequence[Claim]) -> list[Claim]:
@@ -217,8 +215,10 @@ class _Scopes:
         found: Sequence[Assertion],
         mentioned: Sequence[Assertion],
         facts: Sequence[ToolFacts],
+        failed: Sequence[str],
         today: date | None,
     ) -> None:
+        self._failed = failed
         self.sheets = [sheet for fact in facts for sheet in fact.sheets]
         self.called = bool(facts)
         newest = facts[-1].sheets if facts else ()
@@ -229,7 +229,9 @@ class _Scopes:
         asserted = [
             a for a in found if a.skip not in ("anecdote", "simile")
         ]  # "Friday you would have drowned" still leads
-        self._places = [a for a in (*asserted, *mentioned) if a.kind == "place" and self.at(a.text)]
+        self._places = [
+            a for a in (*asserted, *mentioned) if a.kind == "place" and (self.at(a.text) or self.failed(a.text))
+        ]
         self._places.sort(key=lambda a: a.start)
         self._days = [a for a in asserted if a.kind == "day" and not COMPARED_DAY.search(reply[: a.start])]
         self._cuts = [m.start() for m in PARTS.finditer(reply)]
@@ -238,6 +240,14 @@ class _Scopes:
     def at(self, place: str) -> list[Sheet]:
         """Sheets of the named place."""
         return [s for s in self.sheets if s.place and same_place(place, s.place)]
+
+    def failed(self, place: str) -> bool:
+        """Whether the named place was asked about in vain."""
+        return any(same_place(place, one) for one in self._failed)
+
+    def held_to(self, a: Assertion) -> list[Sheet]:
+        """The sheets that a statement about the weather is held to; none for a place or a day."""
+        return [] if a.kind in ("place", "day") else self.candidates(a)
 
     def candidates(self, a: Assertion) -> list[Sheet]:
         """Sheets for the place and day that govern the statement; where its day is unknown, all of its place."""
@@ -294,12 +304,13 @@ def _verdict(a: Assertion, scopes: _Scopes, today: date | None) -> tuple[Verdict
     sheets = scopes.candidates(a)
     if not sheets:
         return UNSUPPORTED, "the newest tool result holds no forecast"
-    judged = [_JUDGES[a.kind](a, sheet) for sheet in sheets]
+    judged = [fit(a, sheet) for sheet in sheets]
     return next((j for v in (SUPPORTED, CONTRADICTED, UNSUPPORTED) for j in judged if j[0] == v), judged[0])
 
 
 def _place_verdict(a: Assertion, scopes: _Scopes) -> tuple[Verdict, str]:
-    if scopes.at(a.text):
+    in_a_row = a.text.split(",")  # "for Frankfort, Ashland and Berea"
+    if scopes.failed(a.text) or scopes.at(a.text) or all(scopes.at(town.strip()) for town in in_a_row):
         return SUPPORTED, "the tool was asked about it"
     places = [s.place for s in scopes.sheets if s.place]
     if not places:
@@ -319,164 +330,3 @@ def _day_verdict(a: Assertion, scopes: _Scopes, today: date | None) -> tuple[Ver
     return (
         (CONTRADICTED, f"the forecast is for {', '.join(known)}") if known else (UNSUPPORTED, "the tool names no day")
     )
-
-
-def _temperature_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    readings = {"high": sheet.highs, "low": sheet.lows}.get(
-        a.role or "", (*sheet.highs, *sheet.lows)
-    ) or sheet.temperatures
-    if a.role is None:
-        readings = (*readings, *sheet.temperatures)
-    if not readings:
-        return UNSUPPORTED, f"the tool gives no {a.role or 'temperature'}"
-    units = ("F", "C") if a.loose_unit else (a.unit or sheet.unit,)
-    found = [_reading_verdict(a, unit, sheet, readings) for unit in units]
-    return next((one for one in found if one[0] == SUPPORTED), found[0])
-
-
-def _reading_verdict(a: Assertion, unit: str, sheet: Sheet, readings: Sequence[float]) -> tuple[Verdict, str]:
-    slack = _DEGREE if unit == sheet.unit == "F" else _DEGREE * 1.8 if unit == sheet.unit else _DEGREE_ACROSS_UNITS
-    given = _shown(readings, "F")
-    if not isinstance(a.value, tuple):
-        value = to_fahrenheit(a.value, unit)
-        return _found(any(abs(value - r) <= slack for r in readings), given)
-    low, high = (to_fahrenheit(end, unit) for end in a.value)
-    ends_met = all(any(abs(end - r) <= slack for r in readings) for end in (low, high))
-    open_ended = abs(low) >= 100 or high >= 150  # "below freezing"
-    inside = any(low - slack <= r <= high + slack for r in readings) and (high - low <= _NARROW_RANGE or open_ended)
-    return _found(ends_met or inside, given)
-
-
-def _chance_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    if not sheet.chances:
-        return UNSUPPORTED, "the tool gives no chance of rain"
-    return _found(_near(_ends(a.value), sheet.chances, _PERCENT), _shown(sheet.chances, "%"))
-
-
-def _humidity_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    if not sheet.humidities:
-        return UNSUPPORTED, "the tool gives no humidity"
-    return _found(_near(_ends(a.value), sheet.humidities, _PERCENT), _shown(sheet.humidities, "%"))
-
-
-def _wind_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    if not sheet.winds:
-        return UNSUPPORTED, "the tool gives no wind"
-    low, high = (to_mph(end, a.unit) for end in _ends(a.value))
-    fits = any(low >= wind[0] - _MPH and high <= wind[1] + _MPH for wind in sheet.winds)
-    return _found(fits, _shown([end for wind in sheet.winds for end in wind], "mph"))
-
-
-def _direction_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    if not sheet.directions:
-        return UNSUPPORTED, "the tool gives no wind direction"
-    apart = [abs((a.value - d + 180) % 360 - 180) for d in sheet.directions]
-    return _found(min(apart) <= _COMPASS_POINT, _shown(sheet.directions, "degrees"))
-
-
-def _alert_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    if sheet.alerts is None:
-        return UNSUPPORTED, "the tool says nothing of alerts"
-    if not sheet.alerts:
-        return (SUPPORTED if a.negated else CONTRADICTED), "the tool lists no alert"
-    issued = " | ".join(alert.lower() for alert in sheet.alerts)
-    named = all(word in issued for word in str(a.value).split() if word != "alert")
-    return _found(named != a.negated, "; ".join(sheet.alerts))
-
-
-def _condition_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    name = str(a.value)
-    if name in COVER:
-        return _cover_verdict(a, sheet)
-    if name in ("windy", "breezy", "calm"):
-        return _windiness_verdict(a, sheet)
-    if name == "fog":
-        if not sheet.conditions:
-            return UNSUPPORTED, "the tool gives no condition"
-        return _found(("fog" in sheet.conditions) != a.negated, _said(sheet))
-    return _wetness_verdict(a, sheet)
-
-
-def _cover_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    stretches = covers(sheet.conditions)
-    if not stretches:
-        return UNSUPPORTED, "the tool says nothing of the sky"
-    fits = any(overlap(COVER[str(a.value)], stretch) for stretch in stretches)
-    if a.negated and a.value in ("clouds", "cloudy"):
-        return _found(any(overlap(COVER["clear"], stretch) for stretch in stretches), _said(sheet))
-    if a.negated and a.value in ("sun", "sunshine"):
-        return _found(any(overlap(COVER["cloudy"], stretch) for stretch in stretches), _said(sheet))
-    return _found(fits != a.negated, _said(sheet))
-
-
-def _windiness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    if a.value in sheet.conditions and not a.negated:
-        return SUPPORTED, _said(sheet)
-    if not sheet.winds:
-        return UNSUPPORTED, "the tool gives no wind"
-    strongest = max(high for _, high in sheet.winds)
-    fits = {"windy": strongest >= _WINDY, "breezy": strongest >= _BREEZY, "calm": strongest <= _CALM}[str(a.value)]
-    return _found(fits != a.negated, _shown([strongest], "mph"))
-
-
-def _wetness_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
-    """Rain, snow and the rest against both the condition's words and the chance; `dry` is the negation of all of them."""
-    any_kind = "precipitation" in a.text.lower()  # snow is precipitation too
-    kinds = WET if any_kind else {"rain": ("rain", "storm"), "wet": WET, "dry": WET}.get(str(a.value), (str(a.value),))
-    stated = bool(sheet.conditions.intersection(kinds))
-    chance = max(sheet.chances) if sheet.chances else None
-    if chance is None and not sheet.conditions:
-        return UNSUPPORTED, "the tool gives neither condition nor chance"
-    reason = f"{_said(sheet)}, chance {'unknown' if chance is None else f'{chance:g} %'}"
-    if a.negated and a.value in ("snow", "sleet", "hail", "storm"):
-        cold = min((*sheet.lows, *sheet.temperatures), default=_SNOW_COLD) <= _SNOW_COLD
-        return _found(
-            not stated and (a.value in ("hail", "storm") or not cold or (chance or 0) <= _RAIN_UNLIKELY), reason
-        )
-    frozen = sheet.conditions.intersection(("snow", "sleet")) and not sheet.conditions.intersection(("rain", "storm"))
-    if a.negated and a.value == "rain" and frozen and not any_kind:
-        return SUPPORTED, reason  # "it isn't going to rain, it is going to snow"
-    if a.value == "dry" and a.hedge == "possible" and chance is not None:
-        return _found(chance < 100 - _RAIN_UNLIKELY, reason)
-    if a.negated != (a.value == "dry"):
-        least = _LITTLE_CHANCE if a.numbered else _RAIN_UNLIKELY
-        return _found((chance is None or chance <= least) and (not stated or chance is not None), reason)
-    if a.hedge == "unlikely":
-        return _found(chance <= _LITTLE_CHANCE if chance is not None else not stated, reason)
-    other = a.value in ("snow", "sleet", "hail") or (a.value == "rain" and "snow" in sheet.conditions)
-    if stated:
-        return SUPPORTED, reason
-    if chance is None or other:
-        return CONTRADICTED, reason
-    return _found(chance > 0 if a.hedge or a.numbered else chance >= _RAIN_LIKELY and a.value != "storm", reason)
-
-
-_JUDGES = {
-    "temperature": _temperature_verdict,
-    "chance": _chance_verdict,
-    "humidity": _humidity_verdict,
-    "wind": _wind_verdict,
-    "wind_direction": _direction_verdict,
-    "alert": _alert_verdict,
-    "condition": _condition_verdict,
-}
-
-
-def _found(fits: bool, given: str) -> tuple[Verdict, str]:
-    return (SUPPORTED if fits else CONTRADICTED), f"tool: {given}"
-
-
-def _ends(value: float | Range) -> Range:
-    return value if isinstance(value, tuple) else (value, value)
-
-
-def _near(ends: Range, readings: Sequence[float], slack: float) -> bool:
-    return all(any(abs(end - reading) <= slack for reading in readings) for end in ends)
-
-
-def _shown(readings: Sequence[float], unit: str) -> str:
-    return f"{', '.join(f'{round(r, 1):g}' for r in readings)} {unit}"
-
-
-def _said(sheet: Sheet) -> str:
-    return ", ".join(sorted(sheet.conditions)) or "no condition"

@@ -37,7 +37,8 @@ DEGREES = re.compile(
     re.IGNORECASE,
 )
 ZERO_SIDE = re.compile(
-    r"\s*(?:degrees?\s+)?(?:(?P<below>below(?:\s+zero)?)|above(?:\s+zero|(?=\s*(?:[,;.!]|$|(?:by|in|at)\b))))\b(?!\s+freezing)"
+    r"\s*(?:degrees?\s+)?(?:(?P<below>below(?:\s+zero)?)|above(?:\s+zero|(?=\s*(?:[,;:.!]|$|(?:by|in|at|"
+    r"on|under|with|and|to|tomorrow|today|tonight|this)\b))))\b(?!\s+freezing)"
     r"(?:\s+(?:degrees?\s+)?(?P<unit>fahrenheit|celsius|centigrade|[FC])\b)?",
     re.IGNORECASE,
 )
@@ -59,6 +60,71 @@ MOVES_BY = re.compile(
 PUT_ON = re.compile(
     r"\b(?:(?:puts?|putting) on|(?:takes?|took|taken) off|adds?|added|gains?|gained|loses?|lost|sheds?)\s+"
     r"(?:about\s+|some\s+)?$",
+    re.IGNORECASE,
+)
+OF_A_DIFFERENCE = re.compile(
+    r"\b(?:between|apart|differ\w*|make up|making up|than|more|less|from|of difference|distance|gap|climb\w*|drop\w*|falls?|"
+    r"gains?|loses?|sheds?|rises?|comes? (?:up|down)|goes (?:up|down)|points?|ris(?:e|ing)|better|worse|beats?)\b",
+    re.IGNORECASE,
+)
+OF_THE_REST = re.compile(
+    r"\b(?:remain\w*|rest|other|others|against|dry|drier|miss\w*|spare[sd]?|escap\w*|not|n['’]t|without|"
+    r"hold(?:s|ing)? off|nothing|"
+    r"clear|fair|none|pass(?:es)? (?:you|us|by)|better of it)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+# "100 percent characteristic", "ninety percent of the conversation"
+PERCENT_OF_MANNERS = re.compile(
+    r"\s+(?!chance|likel|humid|odds|probab|certain|sure|for\b|of (?:rain|snow|a |being|getting|it|that|precip|storm|shower))"
+    r"(?:of (?:the|his|her|its|their|my|your|our)\b|[a-z]{4,})",
+    re.IGNORECASE,
+)
+DAMP = re.compile(r"\b(?:humid\w*|damp\w*|moist\w*|sticky|muggy|the air|close)\b", re.IGNORECASE)
+# "it isn't rain, it's fog": no forecast of dryness, but a contrast
+DENIED_FOR_CONTRAST = re.compile(
+    r"(?:\b(?:it|this|that|they|there)(?:['’]s| is| was)? not|\b(?:it|this|that) (?:is|was|ai|wo)n['’]t|['’]?t(?:ai|is)n['’]?t|"
+    r"\b(?:isn|ain)['’]t|\bnot(?: the| all| only)?|\bno longer|\b(?:don|doesn|won|can)['’]t(?: be| call it| say| amount to)?)"
+    r"(?: a| the| any| so much as| all| just)?\s+$",
+    re.IGNORECASE,
+)
+LEFT_OUT = re.compile(
+    r"\b(?:asked|ask|inquired|blank|silent|silence|left (?:it |them |that |those )?out|leaves? out|"
+    r"omit\w*|(?:not|n['’]t) (?:given|"
+    r"said|say|stated|state|told|tell|mentioned|mention|reported|included|listed)|no (?:word|figure|"
+    r"number|answer|mention|news|report|"
+    r"wind|alert|low|high|odds|chance) (?:is |was |of |about |for |on |came|given|at all)|says? nothing|"
+    r"said nothing|nothing (?:is )?(?:said|"
+    r"told|given)|never (?:said|told|mentioned|a word)|not a word|mum)\b",
+    re.IGNORECASE,
+)
+# what a place in a preposition's care may be named for besides its weather: "ten, as they say in Paris"
+SAID_ELSEWHERE = re.compile(
+    r"\b(?:say|says|said|call|calls|called|call it|reckon|speak|known|heard|lived|been|like|as|than|even|"
+    r"back|folks|people|those|"
+    r"one|days?|born|married|bury|buried|printed|published|as (?:they|you|we|folks|people|the \w+) \w+(?: it)?)\s+$",
+    re.IGNORECASE,
+)
+OF_A_DEGREE = re.compile(
+    r"\b(?:enough|much|many|a lot of|a great deal of|a deal of|more|any great|all that much)\s+(?:of a |of )?$",
+    re.IGNORECASE,
+)
+LEFT_BEHIND = re.compile(
+    r"\b(?:los(?:e|es|ing)|lost|sheds?|rid of|done with|through with|behind|past|out of|escapes?|miss|leaves?|spared|swaps?|"
+    r"trades?|exchanges?|instead of|rather than|after)\b[^.;!?]{0,60}$",
+    re.IGNORECASE,
+)
+TAKEN_FOR = re.compile(
+    r"\b(?:think(?:ing|s)?|thought|tak(?:e|es|ing)|took|mistak\w+|mistook|call(?:s|ed|ing)?)\s+"
+    r"(?:it|them|that|this|him|her)\s+(?:for |to be |a )?$|\bpass(?:es)? for\s+(?:a )?$",
+    re.IGNORECASE,
+)
+# "there is", "you'll have", "look for": what makes a sentence a forecast
+ANCHORED = re.compile(
+    r"\b(?:will|shall|won['’]t|it is|it['’]s|there(?:['’]s| is| are)|going to|gonna|fixing to|due|"
+    r"expect\w*|look (?:for|out)|forecast\w*|"
+    r"predict\w*|promis\w*|call(?:s|ing)? for|chances?|odds|warnings?|watch|advisory|now|just now|this|here|there will|"
+    r"morning|noon|afternoon|evening|night|midnight|bring|brings|gets?|has|have|comes?|see|sees)\b|"
+    r"['’]ll\b|['’]s a-|a-[a-z]+in",
     re.IGNORECASE,
 )
 KILOMETERS = re.compile(r"\s*-?kilomet(?:er|re)s?\b", re.IGNORECASE)
@@ -89,7 +155,7 @@ OTHER_QUANTITY = re.compile(
     + any_of(
         "hours?", "minutes?", "seconds?", "days?", "nights?", "weeks?", "months?", "years?", "inch(?:es)?", "feet", "foot",
         "miles?", "dollars?", "cents?", "times?", "men", "people", "souls", "dogs", "cats", "cows", "mules", "hats",
-        "steamboats", "towns", "reasons", "ways", "things",
+        "steamboats", "towns", "reasons", "ways", "things", "points?", "percentage points?",
     )
     + r"\b)",
     re.IGNORECASE,
@@ -103,14 +169,18 @@ DECADE_PART = re.compile(
 DECADE_PARTS = {"low": (0, 3), "lower": (0, 3), "mid": (3, 7), "middle": (3, 7), "upper": (6, 9), "high": (6, 9)}
 NO_DECADE_LEFT = re.compile(r"(?:\b(?:his|her|their|my|your)|eighteen|nineteen)\s+(?:\w+\s+)?$", re.IGNORECASE)
 HALF_AND_HALF = words("fifty-fifty", "50[-/ ]50", "even (?:chance|odds)", "flip of a coin", "coin[- ]toss")
-IN_SO_MANY = re.compile(r"\s*(?:chances?\s+)?(?:in|out of)\s+(?:(?:every|the|any)\s+)?$", re.IGNORECASE)
+IN_SO_MANY = re.compile(
+    r"[-\s]*(?:(?:chances?|parts?|odds)\s+)?(?:in|out of)[-\s]+(?:(?:every|the|any)\s+)?(?:an?\s+(?=$))?$",
+    re.IGNORECASE,
+)
 IN_OR_TO_ONE = re.compile(  # "one in four", "thirty to seventy": a number beside the rain, whatever it is a chance of
     r"\b(?:[a-z]+|\d+) (?:chances? )?(?:in|out of) (?:an? |the |every )?(?:two|three|four|five|six|seven|eight|nine|ten|twenty|"
     r"hundred|\d+)\b|\b(?:two|three|four|five|six|seven|eight|nine|ten|[a-z]+ty|\d+) to (?:one|two|three|[a-z]+ty|\d+)\b",
     re.IGNORECASE,
 )
 NO_CHANCE = re.compile(
-    r"\b(?:chances?|odds)(?: of (?:it|that|rain|snow|a shower))? (?:is|are|stands? at) (?:nil|nothing|none|naught|nought)\b|"
+    r"\b(?:chances?|odds)(?: of (?:it|that|rain|snow|a shower))? (?:is|are|stands? at) (?:nil|nothing|"
+    r"none|naught|nought|zero)\b|"
     r"\bno (?:chance|possibility)(?: at all| what(?:so)?ever)?(?=\s*(?:$|[,;.!]))",
     re.IGNORECASE,
 )
@@ -126,6 +196,7 @@ _LOW = any_of(
     "overnight", "by night", "at night", "nightfall", "after dark", "cool(?:s|ing)?(?: off| down)? to", "before dawn",
     "by dawn",
 )  # fmt: skip
+ROLE_NOUN = words("highs?", "lows?", "max(?:imum)?", "min(?:imum)?", "tops?", "bottom", "peak")
 ROLE = re.compile(rf"\b(?:(?P<high>{_HIGH})|(?P<low>{_LOW}))\b", re.IGNORECASE)
 ROLE_BEFORE = re.compile(
     rf"\b(?:(?P<high>{_HIGH})|(?P<low>{_LOW}))(?:\s+(?:of|near|at|around|about|is|to|a|just|only))*\s*$", re.IGNORECASE
@@ -150,22 +221,54 @@ VERB_ANCHOR = re.compile(
     r"(?:\s+(?:about|around|near|nearly|only|just|roughly))?\s+$",
     re.IGNORECASE,
 )
+# what may stand before a number that is a reading and says not of what: "Saturday: sixty-nine", "no higher than sixty-six"
+STANDS_ALONE = re.compile(
+    r"(?:^|[.,;:!?—–(]|--|\b(?:at|to|of|be|is|was|are|about|around|near|nearly|only|just|than|and|or|has|have|get|gets|got|a|"
+    r"reach(?:es)?|hits?|touch(?:es)?|makes?|sees?|shows?|says?|past|over|under|merely|barely|comes? to|"
+    r"(?:mild|cool|warm|hot|cold|chilly|pleasant|balmy|bitter|raw|modest|fine|bare|scant|full)))\s*[\"“']?$",
+    re.IGNORECASE,
+)
+OF_THE_CLOCK = re.compile(
+    r"\b(?:page|chapter|verse|volume|number|aged?|since|until|in (?:the )?(?:year )?|" + any_of(*MONTHS) + r")\s+$",
+    re.IGNORECASE,
+)
 PART_OF_A_NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")  # "in Ten Sleep"
-COUNTS_NOTHING = re.compile(r"\s*(?:[.,;!]|$|(?:in|on|at|by|and|with|under|tomorrow|today|tonight)\b)", re.IGNORECASE)
+COUNTS_NOTHING = re.compile(
+    r"\s*[\"”']?(?:[.,;:!?—)]|--|$|(?:in|on|at|by|and|or|with|under|over|for|from|when|before|after|"
+    r"without|below|above|tomorrow|"
+    r"today|tonight|this|that|overnight|again|already|though|but|if|as)\b)",
+    re.IGNORECASE,
+)
 HUMIDITY = words("humidity")
 LIKELIHOOD = words("chances?", "odds", "probability", "likelihood")
 
 # --- conditions ------------------------------------------------------------------------------------------------------------
 
 _NO_MEANS_YES = any_of(
-    "doubt", "question", r"mistak\w*", "denying", "wonder", "less", "more than", "end", "fewer", "sooner", "longer"
+    "worse",
+    "better",
+    "doubt",
+    "question",
+    r"mistak\w*",
+    "denying",
+    "wonder",
+    "less",
+    "more than",
+    "end",
+    "fewer",
+    "sooner",
+    "longer",
 )
 NEGATOR = re.compile(
     rf"\b(?:no(?!\s+{_NO_MEANS_YES})|(?<!than )(?<!as )(?<!or )(?<!if )"
-    r"not(?! (?:only|just|merely|with|when|while|until|till|unless))|never(?! mind)|nary|without|nor|"
-    r"neither|hardly|scarcely|none|nobody|no one|nothing|free of|devoid of|lack of|"
+    r"not(?! (?:only|just|merely|all|entirely|altogether|always|with|when|while|until|till|unless))|"
+    r"never(?! mind)|nary|without|nor|neither|hardly|scarcely|none|nobody|no one|nothing(?! (?:but|worse|"
+    r"more|less|better|short))|free of|devoid of|lack of|"
     r"(?<!below )(?<!above )(?<!under )zero(?! (?:celsius|fahrenheit|degrees)))\b|"
-    r"n['’]t\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret))",
+    r"(?:n['’]t|cannot)\b(?! (?:forget|let|be surprised|wonder|mind|worry|fret|"
+    r"decide|settle|choose|agree|(?:be )?all|be both|make up|"
+    r"(?:be )?(?:nothing|anything|no) (?:but|worse|more|less|better))\b)|"
+    r"\bt(?:ai|wo)n['’]?t\b",
     re.IGNORECASE,
 )
 NEGATED_AFTER = re.compile(
@@ -175,9 +278,17 @@ NEGATED_AFTER = re.compile(
     r"^\s+(?:(?:will|shall|is|are|has|have|['’]s) )+(?:be |been |all )*(?:gone|over|done with|past|passed|"
     r"moved (?:on|off|out|away)|ended|stopped|"
     r"quit|stop|end|pass|cleared|clear (?:off|out)|blown (?:off|out|over))\b|"
-    r"^\s+(?:is|was|are|were|will be|remains?|stays?) (?:\w+ly )?(?:absent|unavailable|missing|hidden|away|elsewhere)\b",
+    r"^\s+(?:is|was|are|were|will be|remains?|stays?) (?:\w+ly )?(?:absent|unavailable|missing|hidden|away|elsewhere)\b|"
+    r"^\s+(?:(?:is|was|are|were|being|has been|having) )?(?:excused|dismissed|resigned|retired|declin\w+|"
+    r"denied|deposed|banished|"
+    r"abolished|forbidden|indisposed|postponed|cancell?ed|absent|on (?:leave|holiday|strike)|off duty|hiding|nowhere)\b",
     re.IGNORECASE,
 )
+DEPARTS = re.compile(
+    r"\s+(?:goes|go|leaves?|quits?|departs?|ends?|stops?|passes|moves? (?:on|off|out)|clears? (?:off|out)|lets? up)\b",
+    re.IGNORECASE,
+)
+UNTIL = re.compile(r"\s+(?:[a-z]+ )?(?:until|till|before|unless)\b", re.IGNORECASE)
 OF_STAYING_DRY = re.compile(
     r"^[^,;.!?]*?\b(?:stay\w*|remain\w*|keep\w*|being|of) (?:it )?dry\b|^[^,;.!?]*?\b(?:no|without) rain\b",
     re.IGNORECASE,
@@ -197,13 +308,25 @@ _HAZARD = any_of(
     "flash flood", "coastal flood", "flood", "excessive heat", "heat", "high wind", "wind chill", "wind", "blizzard", "frost",
     "hard freeze", "freeze", "red flag", "fire weather", "dense fog", "fog", "hurricane", "gale", "snow",
 )  # fmt: skip
+CERTAIN = re.compile(
+    r"(?<!not )(?<!n['’]t )(?<!n['’]t a )(?<!not a )(?<!no )(?<!nothing )(?<!hardly )(?<!never )(?<!to be )(?<!than )"
+    r"(?<!for )\b"
+    r"(?:certain(?:ly|ty)?|sure(?: thing)?|surely|guaranteed|inevitabl\w+|bound to|beyond (?:any |all |a )?(?:doubt|question)|"
+    r"without (?:a )?(?:fail|doubt|question)|(?:no|not a) (?:doubt|question)\b(?! but)|as gospel|depend (?:up)?on it|"
+    r"never was surer|count on)\b|\bfor (?:certain|sure)\b",
+    re.IGNORECASE,
+)
 LABELLED_PERCENT = re.compile(r"^\s*[:(–-]*\s*\d+\s*(?:%|per\s?cent)", re.IGNORECASE)  # "Rain: 30%"
 ALERT = re.compile(
-    rf"\b(?:(?P<hazard>{_HAZARD})\s+)?(?P<type>warnings?|watch(?:es)?|advisor(?:y|ies)|alerts?)\b", re.IGNORECASE
+    rf"\b(?:(?P<hazard>{_HAZARD}|(?-i:(?!(?:A|An|The|No|Another|This|That|Any|And|"
+    rf"Or)\b)[A-Z][a-z]+(?: [A-Z][a-z]+){{0,2}}))\s+)?"
+    r"(?P<type>warnings?|watch(?:es)?|advisor(?:y|ies)|alerts?)\b",
+    re.IGNORECASE,
 )
 WIND = words("winds?", "breezes?", "gusts?", "blow(?:s|ing)?", "zephyr")
 DIRECTION = re.compile(
-    r"\b(?:(?P<word>[Nn]orth(?:[- ]?(?:east|west))?|[Ss]outh(?:[- ]?(?:east|west))?|[Ee]ast|[Ww]est)(?:erly)?|"
+    r"\b(?:(?P<word>(?:[Nn]orth|[Nn]or['’]?(?=[- ]?(?:east|west)))(?:[- ]?(?:east|west))?|"
+    r"(?:[Ss]outh|[Ss]ou['’]?(?=[- ]?(?:east|west)))(?:[- ]?(?:east|west))?|[Ee]ast|[Ww]est)(?:erly)?|"
     r"(?P<code>[NSEW]{1,3}))\b"
 )
 
@@ -277,9 +400,10 @@ FORECAST = re.compile(
 PARTS = re.compile(r"[,;:—]|--|\b(?:and|but|while|whereas|then)\b", re.IGNORECASE)
 # "a preacher's Monday", "any Tuesday": no day of the calendar
 ANY_DAY = re.compile(r"(?:['’]s|s['’]|\b(?:an?|any|every|last|another|some|like))\s+$", re.IGNORECASE)
-COMPARED_DAY = re.compile(r"\b(?:than|unlike|like|from|since|after|as|not)\s+(?:on\s+)?$", re.IGNORECASE)
+COMPARED_DAY = re.compile(r"\b(?:than|unlike|like|from|since|after|following|as|not)\s+(?:on\s+)?$", re.IGNORECASE)
 NO_PROMISE = re.compile(
-    r"\bmay\b[^.;:!?]*\bmay not\b|\b(?:nobody|no one|none|not|n['’]t|never)\s+(?:\w+\s+)?"
+    r"\bno [a-z]+ to (?:promise|offer|sell|report|hint|announce)\b|"
+    r"\bmay\b[^.;:!?]*\bmay not\b|(?:\b(?:nobody|no one|none|not|never)|n['’]t|\bcannot)\s+(?:\w+\s+)?"
     r"(?:promis|guarante|swear|vouch|warrant)\w*|"
     r"\b(?:nobody|no one|none)\s+(?:\w+\s+)?(?:know|measur|report|say|said|saw|ask)\w*",
     re.IGNORECASE,
@@ -287,13 +411,13 @@ NO_PROMISE = re.compile(
 FOR_ALL_THE = re.compile(r"\b(?:see|find|tell|make out|know)\b[^,;.]*\bfor (?:the |all the )?$", re.IGNORECASE)
 _ARTICLE = "(?:a|an|the|any|my|your|his|her)"
 SIMILE = re.compile(
-    rf"\b(?!dry as (?:a bone|dust))"
+    rf"\b(?!dry as (?:a bone|dust)|(?:as |so )?(?:much|soon|well|far|long|many|good|likely) as )"
     rf"(?:like (?:old|{_ARTICLE})|(?:as )?[a-z]+ as (?:if|{_ARTICLE})|[a-z]+er than {_ARTICLE}|as (?:though|if))\b[^,;.!?]*",
     re.IGNORECASE,
 )
 HYPOTHESIS = re.compile(
     r"\b(?:if|unless|suppos(?:e|ing)|imagine|were it|should it|in case|lest|whether|would|wish|ought to have|"
-    r"could (?:have|tell|say|invent|give|sell|make|write|claim|promise|swear))\b|"
+    r"too [a-z]+ for|could (?:have|tell|say|invent|give|sell|make|write|claim|promise|swear))\b|"
     r"['’]d (?:be|have|of|rather|like)\b",
     re.IGNORECASE,
 )

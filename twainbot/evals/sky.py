@@ -21,6 +21,7 @@ COVER = {
 }
 WET = ("rain", "storm", "snow", "sleet", "hail")
 _SUN_AND_CLOUDS = "(?:sun|clouds?)(?:shine)? and (?:sun|clouds?)(?:shine)?"
+_AFTER_CLEAR = r"sk(?:y|ies)|day|night|weather|conditions|(?:and|as|all|at|in|on|over|with)\b|today|tonight|tomorrow"
 _BOUNDED = [
     # order matters: the first pattern to claim a stretch of text keeps it
     ("storm", "thunder[- ]?(?:storms?|showers?|clouds?)|thunder(?:ing|y)?|lightning|storm(?:s|y)?"),
@@ -38,14 +39,19 @@ _BOUNDED = [
     ("mostly_clear", "(?:mostly|mainly) (?:sunny|clear|fair)"),
     ("mostly_cloudy", "(?:mostly|mainly) (?:cloudy|overcast)|considerable cloud(?:iness)?"),
     ("cloudy", "cloudy|overcast|gr[ae]y sk(?:y|ies)|leaden sk(?:y|ies)|(?:a )?lid of cloud"),
-    ("clear", r"clear(?:ing)?(?=\s+(?:sk(?:y|ies)|day|night|weather|conditions|and\b|as\b|all\b)|\s*(?:[.,;!]|$))"),
+    ("clear", rf"clear(?:ing)?(?=\s+(?:{_AFTER_CLEAR})|\s*(?:[.,;!]|$))"),
     ("clear", r"sunny|cloudless|blue sk(?:y|ies)|bright sun(?:shine)?"),
     ("clear", r"fair(?=\s+(?:weather|sk(?:y|ies)|day|and\b)|\s*(?:[.,;!]|$))"),
     ("sunshine", "(?<!some )(?<!little )(?<!bit of )sunshine"),
+    (
+        "sunshine",
+        r"sun (?:shines?|shining|will (?:shine|be out)|is (?:out|up and)|beats? down|blaz\w+)|full sun|sun full on",
+    ),
     ("sun", "sun(?:shine|light)?"),
     ("clouds", "clouds?"),
     ("windy", "windy|blustery|gusty|gale[- ]force|gales?"),
     ("breezy", "breezy"),
+    ("calm", "dead calm"),
     ("calm", r"calm(?=\s+(?:wind|air|day)s?|\s*(?:[.,;!]|$))|windless"),
     ("dry", "dry as (?:a bone|dust)|bone[- ]dry|dry"),
     ("wet", "wet|soggy|soaking"),
@@ -62,7 +68,10 @@ IDIOMS = re.compile(
     r"storm(?:s|ed|ing)? (?:of|off|out|in a)\b|storm (?:drains?|cellars?|doors?|windows?)|"
     r"in a fog|snow job|make (?:it )?clear|clear (?:that|enough|to me|of|out|up)\b|"
     r"fair (?:enough|game|warning|price|deal|share|play)|(?:is|was|only|seems) fair\b|silver lining|"
-    r"dry (?:wit|humou?r|remark|goods|land|eye|throat|county|clothes|socks)|wet (?:blanket|your|my|his|behind)|"
+    r"dry (?:wit|humou?r|remark|goods|land|eye|throat|county|clothes|socks)|wet (?:blanket|your|my|his|"
+    r"behind|you|him|us|them|a)\b|"
+    r"(?:socks?|feet|foot|boots?|shoes?|shirt|hat|coat|hair|neck|skin|powder) (?:wet|dry)|dry (?:cellar|"
+    r"cow|town|voice|sermon|dock)|"
     r"calm (?:down|yourself|as)|thunder and damnation|steal(?:s|ing)? (?:my|his|her|the|your) thunder|"
     r"weather (?:the|a|this) storm|perfect storm|brainstorm\w*|"
     r"cloud (?:my|his|your|the) (?:judg\w+|mind)|keep (?:you )?dry|stay dry",
