@@ -1,68 +1,20 @@
 """What a reply asserts about the weather: values, conditions, days and places with their spans. Judging is grounding.py's.
 
-Scope rules live here too: questions, anecdotes, similes, hypotheses and admissions of not knowing assert nothing. They
-are marked with the reason, not dropped, so that a strict reading can still count them.
+Which sentences assert nothing is scope.py's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from twainbot.evals import phrases
 from twainbot.evals.numerals import Numeral, numerals
 from twainbot.evals.places_dates import STATE_NAMES
+from twainbot.evals.scope import Assertion, Sentence, Span, scoped, sentences
 from twainbot.evals.sky import IDIOMS, LEXICON
-
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Assertion:
-    """One checkable statement. `start`, `end`: characters of the reply, half-open.
-
-    value: a number, a (low, high) range, or a word; unit: F, C, %, mph, kph, kn, m/s or None where none is written.
-    """
-
-    # temperature | chance | wind | wind_direction | humidity | figure (of unknown meaning) | condition | alert | day | place
-    kind: str
-    text: str
-    start: int
-    end: int
-    value: Any
-    unit: str | None = None
-    role: str | None = None  # high | low, for temperatures
-    negated: bool = False
-    hedge: str | None = None  # for conditions: possible ("may") | unlikely ("little chance of") | certain
-    numbered: bool = False  # a chance stands in the same sentence: "rain, at twenty percent"
-    loose_unit: bool = False  # no unit written, and the sentence speaks of a second scale
-    bare: bool = False  # a number with no unit written beside it: its kind is read off the words around
-    firm_role: bool = True  # the role stands in the number's own clause
-    skip: str | None = None  # question | anecdote | simile | hypothetical | admission
-
-
-@dataclass(frozen=True)
-class _Sentence:
-    text: str
-    start: int
-    after_anecdote: bool = False
-
-    def clause(self, start: int, end: int) -> str:
-        """The stretch between separators that holds the span, both relative to the sentence."""
-        low, high = self.clause_span(start, end)
-        return self.text[low:high]
-
-    def clause_span(self, start: int, end: int) -> Span:
-        low, high = 0, len(self.text)
-        for cut in phrases.SEPARATOR.finditer(self.text):
-            if cut.end() <= start:
-                low = cut.end()
-            elif cut.start() >= end:
-                return low, cut.start()
-        return low, high
-
 
 _COMPASS = {
     "n": 0.0, "nne": 22.5, "ne": 45.0, "ene": 67.5, "e": 90.0, "ese": 112.5, "se": 135.0, "sse": 157.5,
@@ -83,7 +35,7 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
     """
     towns = [place for place in known_places if place]
     found: list[Assertion] = []
-    for sentence in _sentences(reply):
+    for sentence in sentences(reply):
         weather = [*_alerts(sentence), *_measures(sentence)]
         weather += _directions(sentence)
         taken = [(a.start - sentence.start, a.end - sentence.start) for a in weather]
@@ -93,18 +45,18 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
         if all(a.kind == "figure" for a in weather) and not _speaks_of_weather(sentence, towns):
             weather.clear()
         numbered = any(a.kind == "chance" for a in weather) or bool(phrases.IN_OR_TO_ONE.search(sentence.text))
-        found += _scoped([replace(a, numbered=numbered) for a in weather], sentence)
+        found += scoped([replace(a, numbered=numbered) for a in weather], sentence)
     return sorted(found, key=lambda a: (a.start, a.end, a.kind))
 
 
-def _speaks_of_weather(sentence: _Sentence, towns: Sequence[str]) -> bool:
+def _speaks_of_weather(sentence: Sentence, towns: Sequence[str]) -> bool:
     """Whether a lone number may be of the weather: a day or a town of the tool's stands in its sentence."""
     return bool(phrases.DAY.search(sentence.text) or _town_spans(sentence, towns))
 
 
 def sentence_spans(reply: str) -> list[Span]:
     """Spans of the sentences, in order."""
-    return [(s.start, s.start + len(s.text)) for s in _sentences(reply)]
+    return [(s.start, s.start + len(s.text)) for s in sentences(reply)]
 
 
 def compass_degrees(direction: str) -> float | None:
@@ -115,85 +67,14 @@ def compass_degrees(direction: str) -> float | None:
     return _COMPASS.get(re.sub(r"[- ]", "", code))
 
 
-# --- sentences and scope ----------------------------------------------------------------------------------------------------
-
-
-def _sentences(reply: str) -> Iterator[_Sentence]:
-    start, after_anecdote = 0, False
-    ends = [m.end() for m in phrases.SENTENCE_END.finditer(reply) if not phrases.ABBREVIATION.search(reply[: m.end()])]
-    for end in [*ends, len(reply)]:
-        text = reply[start:end]
-        if text.strip():
-            sentence = _Sentence(text, start, after_anecdote)
-            yield sentence
-            after_anecdote = bool(_anecdotal(sentence))
-        start = end
-
-
-def _anecdotal(sentence: _Sentence, position: int | None = None) -> bool:
-    """Whether the sentence tells a tale, or with a position, whether the tale has begun by the end of that part of it."""
-    cut = phrases.ANECDOTE_ENDS.search(sentence.text, position) if position is not None else None
-    if phrases.ANECDOTE.search(sentence.text[: cut.start() if cut else None]):
-        return True
-    return (
-        sentence.after_anecdote
-        and bool(phrases.PAST.search(sentence.text))
-        and not phrases.FORECAST.search(sentence.text)
-    )
-
-
-def _scoped(found: Sequence[Assertion], sentence: _Sentence) -> list[Assertion]:
-    """The same assertions with their reason to be skipped, if any."""
-    similes = [m.span() for m in phrases.SIMILE.finditer(sentence.text)]
-    scoped = [replace(a, skip=_skip_reason(a, sentence, similes)) for a in found]
-    weather = [a.skip for a in scoped if a.kind not in ("day", "place")]
-    if weather and all(weather):  # a day and a place beside weather that is not asserted are not asserted either
-        return [replace(a, skip=a.skip or weather[0]) for a in scoped]
-    return scoped
-
-
-def _skip_reason(a: Assertion, sentence: _Sentence, similes: Sequence[Span]) -> str | None:
-    start, end = a.start - sentence.start, a.end - sentence.start
-    clause = sentence.clause(start, end)
-    if sentence.text.rstrip(' "”’)\n').endswith("?"):
-        return "question"
-    if a.kind not in ("day", "place") and any(low <= start and end <= high for low, high in similes):
-        return "simile"
-    if _anecdotal(sentence, end) and not phrases.FORECAST.search(clause):
-        return "anecdote"
-    if a.kind == "condition" and phrases.NO_PROMISE.search(clause):
-        return "admission"
-    if phrases.ADMISSION.search(sentence.text[: _next_but(sentence.text, start)]) and not _reaches_over_but(
-        sentence.text, start
-    ):
-        return "admission"
-    return "hypothetical" if phrases.HYPOTHESIS.search(clause) else None
-
-
-def _next_but(text: str, start: int) -> int:
-    cut = re.compile(r"\bbut\b|[;—]|\bstill\b", re.IGNORECASE).search(text, start)
-    return cut.start() if cut else len(text)
-
-
-def _reaches_over_but(text: str, start: int) -> bool:
-    """Whether a `but`, semicolon or full `and it will` parts the admission from the claim."""
-    admission = phrases.ADMISSION.search(text)
-    if admission is None:
-        return True
-    between = text[min(admission.end(), start) : max(admission.end(), start)]
-    return bool(
-        re.search(r"\bbut\b|\bhowever\b|\byet\b|[;:—]|\b(?:it|there|you)(?:['’]ll| will)\b", between, re.IGNORECASE)
-    )
-
-
-def _assertion(sentence: _Sentence, start: int, end: int, kind: str, value: Any, **more: Any) -> Assertion:
+def _assertion(sentence: Sentence, start: int, end: int, kind: str, value: Any, **more: Any) -> Assertion:
     return Assertion(kind, sentence.text[start:end], sentence.start + start, sentence.start + end, value, **more)
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------------
 
 
-def _measures(sentence: _Sentence) -> list[Assertion]:
+def _measures(sentence: Sentence) -> list[Assertion]:
     """Temperatures, chances, winds and humidities: what a number means is read off the words around it."""
     text = sentence.text
     found = [_assertion(sentence, *m.span(), "chance", 50.0, unit="%") for m in phrases.HALF_AND_HALF.finditer(text)]
@@ -224,7 +105,7 @@ def _units_carried(found: Sequence[Assertion], text: str) -> list[Assertion]:
     return carried
 
 
-def _measure(sentence: _Sentence, numbers: Sequence[Numeral], i: int) -> tuple[Assertion | None, int]:
+def _measure(sentence: Sentence, numbers: Sequence[Numeral], i: int) -> tuple[Assertion | None, int]:
     """(the assertion made by number i and perhaps its successor, how many numbers it used)."""
     text, first = sentence.text, numbers[i]
     second = numbers[i + 1] if i + 1 < len(numbers) else None
@@ -253,7 +134,7 @@ def _joins(join: str, left: str) -> bool:
     return join.strip().lower() not in ("and", "or") or bool(phrases.BETWEEN.search(left))
 
 
-def _joined(sentence: _Sentence, first: Numeral, second: Numeral, unit_end: int | None) -> Assertion | None:
+def _joined(sentence: Sentence, first: Numeral, second: Numeral, unit_end: int | None) -> Assertion | None:
     """A range: both ends take the unit written after either."""
     low, high = sorted([_stretch(sentence.text, first), _stretch(sentence.text, second)])
     if unit_end is not None and first.value > second.value:
@@ -273,7 +154,7 @@ def _joined(sentence: _Sentence, first: Numeral, second: Numeral, unit_end: int 
     return _assertion(sentence, first.start, max(end, second.end), kind, ends, unit=unit, role=role)
 
 
-def _single(sentence: _Sentence, number: Numeral) -> Assertion | None:
+def _single(sentence: Sentence, number: Numeral) -> Assertion | None:
     meaning = _meaning(sentence, number, number.start)
     if meaning is None:
         return None
@@ -291,7 +172,7 @@ def _single(sentence: _Sentence, number: Numeral) -> Assertion | None:
     return _assertion(sentence, start, end, kind, value, unit=unit, role=role, bare=bare, firm_role=firm)
 
 
-def _meaning(sentence: _Sentence, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
+def _meaning(sentence: Sentence, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
     """(kind, unit, end of the unit) of a number, or None where it counts something else."""
     text = sentence.text
     if _is_difference(text, number.end, left_end):
@@ -356,7 +237,7 @@ def _unanchored(text: str, number: Numeral, left_end: int) -> tuple[str, str | N
     return None
 
 
-def _about_humidity(sentence: _Sentence, number: Numeral) -> bool:
+def _about_humidity(sentence: Sentence, number: Numeral) -> bool:
     """Whether a percentage is of humidity: the nearer of `humidity` and `chance` in its clause decides."""
     low, high = sentence.clause_span(number.start, number.end)
     humid = [abs(m.start() + low - number.start) for m in phrases.HUMIDITY.finditer(sentence.text[low:high])]
@@ -425,7 +306,7 @@ def _taken(role: re.Match[str], between: str) -> bool:
 # --- words ------------------------------------------------------------------------------------------------------------------
 
 
-def _alerts(sentence: _Sentence) -> list[Assertion]:
+def _alerts(sentence: Sentence) -> list[Assertion]:
     found = []
     for m in phrases.ALERT.finditer(sentence.text):
         hazard, negated = (m["hazard"] or "").lower(), _negated(sentence, *m.span())
@@ -435,7 +316,7 @@ def _alerts(sentence: _Sentence) -> list[Assertion]:
     return found
 
 
-def _directions(sentence: _Sentence) -> list[Assertion]:
+def _directions(sentence: Sentence) -> list[Assertion]:
     found = []
     for m in phrases.DIRECTION.finditer(sentence.text):
         degrees = compass_degrees(m["word"] or m["code"])
@@ -449,7 +330,7 @@ def _directions(sentence: _Sentence) -> list[Assertion]:
     return found
 
 
-def _conditions(sentence: _Sentence, taken: Sequence[Span]) -> list[Assertion]:
+def _conditions(sentence: Sentence, taken: Sequence[Span]) -> list[Assertion]:
     used = [*taken, *(m.span() for m in IDIOMS.finditer(sentence.text))]
     found = []
     for name, pattern in LEXICON:
@@ -464,12 +345,12 @@ def _conditions(sentence: _Sentence, taken: Sequence[Span]) -> list[Assertion]:
     return found
 
 
-def _town_spans(sentence: _Sentence, towns: Sequence[str]) -> list[Span]:
+def _town_spans(sentence: Sentence, towns: Sequence[str]) -> list[Span]:
     """Where known towns are named as such: `Thunder Bay`, and not the thunder over a bay."""
     return [m.span() for town in towns for m in re.finditer(rf"\b{re.escape(town)}\b", sentence.text)]
 
 
-def _negated(sentence: _Sentence, start: int, end: int) -> bool:
+def _negated(sentence: Sentence, start: int, end: int) -> bool:
     """Negation inside the clause, or carried over a comma by a list: `no rain, snow or wind`."""
     low, high = sentence.clause_span(start, end)
     if phrases.FOR_ALL_THE.search(sentence.text[low:start]):
@@ -483,7 +364,7 @@ def _negated(sentence: _Sentence, start: int, end: int) -> bool:
     return len(earlier.split()) > 1 and bool(phrases.NEGATOR.search(earlier))  # a lone "No," only answers the question
 
 
-def _hedge(sentence: _Sentence, span: Span) -> str | None:
+def _hedge(sentence: Sentence, span: Span) -> str | None:
     clause = sentence.clause(*span)
     if phrases.UNLIKELY.search(clause):
         return "unlikely"
@@ -493,7 +374,7 @@ def _hedge(sentence: _Sentence, span: Span) -> str | None:
     return "possible" if labelled or phrases.POSSIBLE.search(clause) else None
 
 
-def _days(sentence: _Sentence) -> list[Assertion]:
+def _days(sentence: Sentence) -> list[Assertion]:
     return [
         _assertion(sentence, *m.span(), "day", m[0].lower())
         for m in phrases.DAY.finditer(sentence.text)
@@ -501,7 +382,7 @@ def _days(sentence: _Sentence) -> list[Assertion]:
     ]
 
 
-def _places(sentence: _Sentence, towns: Sequence[str], weather: Sequence[int]) -> list[Assertion]:
+def _places(sentence: Sentence, towns: Sequence[str], weather: Sequence[int]) -> list[Assertion]:
     found: list[Assertion] = []
     for town in sorted(set(towns), key=lambda name: (-len(name), name)):
         pattern = re.compile(rf"\b(?i:{re.escape(town)})\b{phrases.REGION}?")
@@ -540,7 +421,7 @@ def _weather_beside(text: str, span: Span, weather: Sequence[int]) -> bool:
     return any(low <= start < high for start in weather)
 
 
-def _lone_opening(sentence: _Sentence, weather: Sequence[int]) -> list[Assertion]:
+def _lone_opening(sentence: Sentence, weather: Sequence[int]) -> list[Assertion]:
     """`Helena gets thunderstorms`: one capitalised word that opens the sentence, where weather follows its verb."""
     m = phrases.LONE_OPENING.match(sentence.text)
     if m is None or m["town"] in phrases.NO_PLACE:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from twainbot.evals.claims import Assertion, assertions, compass_degrees
+from twainbot.evals.claims import assertions, compass_degrees
 from twainbot.evals.phrases import NO_PLACE
 from twainbot.evals.places_dates import STATES, WEEKDAYS
+from twainbot.evals.scope import Assertion
 
 Range = tuple[float, float]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from twainbot.evals.claims import Assertion
 from twainbot.evals.facts import Range, Sheet, figures, to_fahrenheit, to_mph
+from twainbot.evals.scope import Assertion
 from twainbot.evals.sky import COVER, WET, covers, overlap
 
 Verdict: TypeAlias = str  # supported | contradicted | unsupported | skipped

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from twainbot.evals.claims import Assertion, assertions, sentence_spans
+from twainbot.evals.claims import assertions, sentence_spans
 from twainbot.evals.facts import Sheet, ToolFacts, called_place, read_result, with_call
 from twainbot.evals.fits import CONTRADICTED, ERRORS, SKIPPED, SUPPORTED, UNSUPPORTED, Verdict, fit
 from twainbot.evals.phrases import COMPARED_DAY, PARTS
 from twainbot.evals.places_dates import STATES, plain, read_place, same_day, same_place
+from twainbot.evals.scope import Assertion
 from twainbot.evals.second_readings import Reading, Reply, reconsidered
 from twainbot.evals.sky import WET
 from twainbot.evals.statistics import Interval, clopper_pearson, rogan_gladen, upper_bound

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from twainbot.evals import phrases
-from twainbot.evals.claims import Assertion
 from twainbot.evals.facts import Sheet, figures
 from twainbot.evals.fits import ERRORS, SKIPPED, SUPPORTED, Verdict, fit
+from twainbot.evals.scope import Assertion
 from twainbot.evals.sky import COVER, WET
 
 _FIGURES = ("temperature", "chance", "wind", "humidity", "figure")

@@ -1,0 +1,132 @@
+"""Sentences of a reply, and whether what one says is asserted: questions, tales, similes, hypotheses and admissions are not.
+
+Such statements are marked with the reason, not dropped, so that a strict reading can still count them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twainbot.evals import phrases
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """One checkable statement. `start`, `end`: characters of the reply, half-open.
+
+    value: a number, a (low, high) range, or a word; unit: F, C, %, mph, kph, kn, m/s or None where none is written.
+    """
+
+    # temperature | chance | wind | wind_direction | humidity | figure (of unknown meaning) | condition | alert | day | place
+    kind: str
+    text: str
+    start: int
+    end: int
+    value: Any
+    unit: str | None = None
+    role: str | None = None  # high | low, for temperatures
+    negated: bool = False
+    hedge: str | None = None  # for conditions: possible ("may") | unlikely ("little chance of") | certain
+    numbered: bool = False  # a chance stands in the same sentence: "rain, at twenty percent"
+    loose_unit: bool = False  # no unit written, and the sentence speaks of a second scale
+    bare: bool = False  # a number with no unit written beside it: its kind is read off the words around
+    firm_role: bool = True  # the role stands in the number's own clause
+    skip: str | None = None  # question | anecdote | simile | hypothetical | admission
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence, the character it starts at, and whether the one before it told a tale."""
+
+    text: str
+    start: int
+    after_anecdote: bool = False
+
+    def clause(self, start: int, end: int) -> str:
+        """The stretch between separators that holds the span, both relative to the sentence."""
+        low, high = self.clause_span(start, end)
+        return self.text[low:high]
+
+    def clause_span(self, start: int, end: int) -> Span:
+        """Its characters in the sentence."""
+        low, high = 0, len(self.text)
+        for cut in phrases.SEPARATOR.finditer(self.text):
+            if cut.end() <= start:
+                low = cut.end()
+            elif cut.start() >= end:
+                return low, cut.start()
+        return low, high
+
+
+def sentences(reply: str) -> Iterator[Sentence]:
+    """The sentences of a reply, in order."""
+    start, after_anecdote = 0, False
+    ends = [m.end() for m in phrases.SENTENCE_END.finditer(reply) if not phrases.ABBREVIATION.search(reply[: m.end()])]
+    for end in [*ends, len(reply)]:
+        text = reply[start:end]
+        if text.strip():
+            sentence = Sentence(text, start, after_anecdote)
+            yield sentence
+            after_anecdote = bool(_anecdotal(sentence))
+        start = end
+
+
+def _anecdotal(sentence: Sentence, position: int | None = None) -> bool:
+    """Whether the sentence tells a tale, or with a position, whether the tale has begun by the end of that part of it."""
+    cut = phrases.ANECDOTE_ENDS.search(sentence.text, position) if position is not None else None
+    if phrases.ANECDOTE.search(sentence.text[: cut.start() if cut else None]):
+        return True
+    return (
+        sentence.after_anecdote
+        and bool(phrases.PAST.search(sentence.text))
+        and not phrases.FORECAST.search(sentence.text)
+    )
+
+
+def scoped(found: Sequence[Assertion], sentence: Sentence) -> list[Assertion]:
+    """The same assertions with their reason to be skipped, if any."""
+    similes = [m.span() for m in phrases.SIMILE.finditer(sentence.text)]
+    scoped = [replace(a, skip=_skip_reason(a, sentence, similes)) for a in found]
+    weather = [a.skip for a in scoped if a.kind not in ("day", "place")]
+    if weather and all(weather):  # a day and a place beside weather that is not asserted are not asserted either
+        return [replace(a, skip=a.skip or weather[0]) for a in scoped]
+    return scoped
+
+
+def _skip_reason(a: Assertion, sentence: Sentence, similes: Sequence[Span]) -> str | None:
+    start, end = a.start - sentence.start, a.end - sentence.start
+    clause = sentence.clause(start, end)
+    if sentence.text.rstrip(' "”’)\n').endswith("?"):
+        return "question"
+    if a.kind not in ("day", "place") and any(low <= start and end <= high for low, high in similes):
+        return "simile"
+    if _anecdotal(sentence, end) and not phrases.FORECAST.search(clause):
+        return "anecdote"
+    if a.kind == "condition" and phrases.NO_PROMISE.search(clause):
+        return "admission"
+    if phrases.ADMISSION.search(sentence.text[: _next_but(sentence.text, start)]) and not _reaches_over_but(
+        sentence.text, start
+    ):
+        return "admission"
+    return "hypothetical" if phrases.HYPOTHESIS.search(clause) else None
+
+
+def _next_but(text: str, start: int) -> int:
+    cut = re.compile(r"\bbut\b|[;—]|\bstill\b", re.IGNORECASE).search(text, start)
+    return cut.start() if cut else len(text)
+
+
+def _reaches_over_but(text: str, start: int) -> bool:
+    """Whether a `but`, semicolon or full `and it will` parts the admission from the claim."""
+    admission = phrases.ADMISSION.search(text)
+    if admission is None:
+        return True
+    between = text[min(admission.end(), start) : max(admission.end(), start)]
+    return bool(
+        re.search(r"\bbut\b|\bhowever\b|\byet\b|[;:—]|\b(?:it|there|you)(?:['’]ll| will)\b", between, re.IGNORECASE)
+    )
