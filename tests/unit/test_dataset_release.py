@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -37,9 +38,15 @@ def cut(lake: Lake, folder: Path, version: str) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
+def home(tmp_path_factory) -> Iterator[Path]:
     """A home whose lake has two data versions and a model: in the second, a story is a near-duplicate."""
-    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TWAINBOT_PROFILE", "sample")
+        yield cut_twice(tmp_path_factory.mktemp("home"))
+
+
+def cut_twice(folder: Path) -> Path:
+    """The same home, made."""
     lake = small.write(folder / "sample" / "lake", small.material())
     (folder / "work" / OLD).mkdir(parents=True)
     cut(lake, folder / "work", OLD)

@@ -728,3 +728,18 @@ def test_a_place_and_a_day_are_no_weather():
     assert not grounding.uses_result(named)
     assert grounding.uses_result(grounding.judge("Hannibal tomorrow: a high of 71.", [HANNIBAL]))
     assert not grounding.uses_result(grounding.judge("Hannibal tomorrow: a high of 88.", [HANNIBAL]))
+
+
+def test_a_sum_beside_a_capital_is_no_figure_of_the_weather():
+    assert grounding.judge("Somebody has had a thumb on it: 37 and 11 are not 46.", []) == []
+
+
+def test_what_one_counts_on_is_the_figure_and_no_promise_of_rain():
+    result = {"location": "Quincy", "condition": "light rain", "high_f": 48, "low_f": 35, "precipitation_chance": 70}
+    assert errors("Count on a high of 48 and a low of 35 degrees in Quincy, and light rain.", result) == []
+    assert [c.kind for c in errors("You may count on rain in Quincy.", result)] == ["condition"]
+
+
+def test_glass_is_clear_and_no_sky():
+    assert grounding.judge("It is broken glass on a small scale: clear in the piece, white in the heap.", []) == []
+    assert [c.value for c in grounding.judge("It is clear in Quincy.", [])] == ["clear", "Quincy"]

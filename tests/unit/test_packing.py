@@ -121,7 +121,7 @@ def test_each_token_costs_in_a_line_of_branches_what_it_costs_alone(how):
 def test_the_gradient_of_a_line_of_branches_is_the_sum_of_the_rows_gradients():
     talks = [told(number) for number in range(5)]
     marks = turn_marks(tokenizer_of(base()), load_template("smollm2"))
-    weighing = losses.Weighing(marks, decision=5.0, end=6.0)
+    weighing = losses.Weighing(marks, begin=5.0, end=6.0)  # decisions count by their line's mean, so by its rows
 
     def gradient(lines) -> torch.Tensor:
         tuned, total = model().eval(), sum(talk.trained for talk in talks)

@@ -40,10 +40,10 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
         weather += _directions(sentence)
         taken = [(a.start - sentence.start, a.end - sentence.start) for a in weather]
         weather += _conditions(sentence, [*taken, *_town_spans(sentence, towns)])  # Thunder Bay states no thunder
-        if weather:
-            weather += [*_days(sentence), *_places(sentence, towns, [a.start - sentence.start for a in weather])]
-        if all(a.kind == "figure" for a in weather) and not _speaks_of_weather(sentence, towns):
-            weather.clear()
+        lone = all(a.kind == "figure" for a in weather)
+        if not weather or (lone and not _speaks_of_weather(sentence, towns)):
+            continue
+        weather += [*_days(sentence), *_places(sentence, towns, [a.start - sentence.start for a in weather])]
         numbered = any(a.kind == "chance" for a in weather) or bool(phrases.IN_OR_TO_ONE.search(sentence.text))
         found += scoped([replace(a, numbered=numbered) for a in weather], sentence)
     return sorted(found, key=lambda a: (a.start, a.end, a.kind))

@@ -21,7 +21,10 @@ COVER = {
 }
 WET = ("rain", "storm", "snow", "sleet", "hail")
 _SUN_AND_CLOUDS = "(?:sun|clouds?)(?:shine)? and (?:sun|clouds?)(?:shine)?"
-_AFTER_CLEAR = r"sk(?:y|ies)|day|night|weather|conditions|(?:and|as|all|at|in|on|over|with)\b|today|tonight|tomorrow"
+_AFTER_CLEAR = (
+    r"sk(?:y|ies)|day|night|weather|conditions|(?:and|as|all|at|on|over|with)\b|today|tonight|tomorrow|"
+    r"in (?:(?-i:[A-Z])|the (?:morning|afternoon|evening|night))"  # no "clear in the piece, white in the heap"
+)
 _BOUNDED = [
     # order matters: the first pattern to claim a stretch of text keeps it
     ("storm", "thunder[- ]?(?:storms?|showers?|clouds?)|thunder(?:ing|y)?|lightning|storm(?:s|y)?"),
