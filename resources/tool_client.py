@@ -72,6 +72,7 @@ class ToolClient:
         self.call_s, self.connect_s = call_s, connect_s
         self.starts = 0
         self._target, self._own = target, own
+        self._closed = False
         self._changing = threading.Lock()  # a server's page calls from several threads
         self._connection: _Connection | None = None
         self._declared: dict[str, Declared] = {}
@@ -101,6 +102,7 @@ class ToolClient:
     def close(self) -> None:
         """End the connection and the server that it started."""
         with self._changing:
+            self._closed = True
             connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -112,8 +114,10 @@ class ToolClient:
         self.close()
 
     def _connected(self) -> _Connection:
-        """The connection; a new one where there is none."""
+        """The connection; a new one where there is none. Raises ServerGone where none is to be had."""
         with self._changing:
+            if self._closed:
+                raise ServerGone("The connection was closed.")
             return self._connection or self._connect()
 
     def _call_once(self, connection: _Connection, name: str, arguments: Mapping[str, Any]) -> Outcome:

@@ -421,7 +421,8 @@ class Conversation:
     def _own_words(self, turn: _Turn, rule: str) -> _Steps:
         """The persona's plain sentence: out of the turn's results, else about its last fault, else by the rule."""
         if turn.data:
-            calls, results = zip(*turn.data, strict=True)
+            # a model that spells a place in two ways gets one result twice
+            calls, results = zip(*{str(result): (call, result) for call, result in turn.data}.values(), strict=True)
             text = honest.answer(results, calls, turn.asked, turn.persona, self._rng)
             unnamed = honest.unnamed_alerts(text, results)
             text = f"{text} {honest.warning(unnamed, calls[-1]['arguments'])}" if unnamed else text

@@ -337,6 +337,16 @@ def test_a_tool_that_hangs_is_given_up_and_other_calls_are_answered_meanwhile(we
     assert (hung["error"], fine.get("location"), again["error"]) == ("timeout", "Reno, NV", "timeout")
 
 
+def test_a_call_that_waits_when_the_tools_are_closed_ends_and_no_server_is_started_for_it():
+    tools = simulated()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(tools.call, "get_forecast", {**GOOD, "location": "fault:hang"})
+        time.sleep(0.3)
+        tools.close()
+        assert waiting.result(15).fault == "died"
+    assert tools.starts == 1
+
+
 # ---- words and calls told apart
 
 
