@@ -46,10 +46,10 @@ class Prefixes:
         ]  # fmt: skip
         for key in covered:
             self.bytes -= self._kept.pop(key).bytes
+        while self.bytes + memory.bytes > self.most_bytes:
+            self.bytes -= self._kept.popitem(last=False)[1].bytes
         self._kept[persona, memory.ids] = memory
         self.bytes += memory.bytes
-        while self.bytes > self.most_bytes:
-            self.bytes -= self._kept.popitem(last=False)[1].bytes
 
     def forget(self) -> None:
         """Remember nothing of what was."""

@@ -122,12 +122,14 @@ class Speaker:
         router: Router | None = None,
         *,
         merged: bool = False,
+        voices: Sequence[str] = (),
         bounds: Bounds | None = None,
     ) -> Speaker:
         """Load a base folder and an adapter folder per persona; none at all lets the base speak.
 
         merged: fold an only adapter into the weights, which is a quarter faster on a CPU; the base alone is then not to
-        be had. Raises MissingModel or BadInput where a folder is not what it should be.
+        be had. voices: whose system prompts such an adapter was trained on; its own name's without. Raises MissingModel
+        or BadInput where a folder is not what it should be.
         """
         from resources.language_model import LanguageModel
 
@@ -135,7 +137,8 @@ class Speaker:
             return cls(LanguageModel.load(base), [BASE], adapters=False, bounds=bounds)
         if merged and len(adapters) == 1:
             ((name, folder),) = adapters.items()
-            return cls(LanguageModel.load(base, folder, merged=True), [name], adapters=False, bounds=bounds)
+            model = LanguageModel.load(base, folder, merged=True)
+            return cls(model, voices or [name], router, adapters=False, bounds=bounds)
         routed = RoutedModel.load(base, adapters, router)
         return cls(routed.model, routed.personas, router, bounds=bounds)
 
@@ -151,6 +154,7 @@ class Speaker:
         *,
         persona: str | None = None,
         max_new_tokens: int = 256,
+        room: int = 1,
         stop: Sequence[str] | Callable[[], bool] | None = None,
         constrained: bool = False,
         sampling: Sampling | None = None,
@@ -161,14 +165,16 @@ class Speaker:
         persona: who speaks; None or "auto" lets the router say. A conversation without a system prompt gets its
         persona's. The turn ends by itself, after `max_new_tokens`, at the window's end, and before a text of `stop` or,
         where `stop` is a function, once it says so between two pieces.
-        constrained: calls can only be of these tools. sink: takes the pieces in place of the iterator, on the speaker's
-        thread. Raises UnknownName for a persona, TooLong for a prompt that fills the window, Busy where too many wait.
+        room: tokens that the window must have left for it. constrained: calls can only be of these tools. sink: takes the
+        pieces in place of the iterator, on the speaker's thread. Raises UnknownName for a persona, TooLong for a prompt
+        that leaves no such room, Busy where too many wait.
         """
         voice = self.voice_for(messages, persona)
         ids = self.prompt_ids(messages, tools, voice)
-        if len(ids) >= self.window:
+        if len(ids) + room > self.window:
+            least = f"{room} tokens of " if room > 1 else ""
             raise TooLong(
-                f"The prompt has {len(ids)} tokens, and the window of {self.window} must leave room for an answer. "
+                f"The prompt has {len(ids)} tokens, and the window of {self.window} must leave {least}room for an answer. "
                 "Shorten the conversation or begin a new one."
             )
         matcher = self._grammar_of(tools) if constrained and tools else None

@@ -13,7 +13,7 @@ import shlex
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
@@ -72,6 +72,8 @@ class ToolClient:
         self.call_s, self.connect_s = call_s, connect_s
         self.starts = 0
         self._target, self._own = target, own
+        self._closed = False
+        self._changing = threading.Lock()  # a server's page calls from several threads
         self._connection: _Connection | None = None
         self._declared: dict[str, Declared] = {}
         self._connect()
@@ -86,18 +88,24 @@ class ToolClient:
     def call(self, name: str, arguments: Mapping[str, Any]) -> Outcome:
         """The outcome of one call: data, or the fault in words. A dead server is started again once."""
         for attempt in (1, 2):
+            connection = None
             try:
-                return self._call_once(name, arguments)
+                connection = self._connected()
+                return self._call_once(connection, name, arguments)
             except ServerGone as gone:
                 fault = str(gone)
-                self._drop()
+                self._drop(connection)
                 if attempt == 2:
                     break
         return tool_results.failure(DIED, f"The tool's server ended, and again after a new start. {fault}")
 
     def close(self) -> None:
         """End the connection and the server that it started."""
-        self._drop()
+        with self._changing:
+            self._closed = True
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def __enter__(self) -> ToolClient:
         return self
@@ -105,15 +113,19 @@ class ToolClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call_once(self, name: str, arguments: Mapping[str, Any]) -> Outcome:
-        if self._connection is None:
-            self._connect()
-        assert self._connection is not None
+    def _connected(self) -> _Connection:
+        """The connection; a new one where there is none. Raises ServerGone where none is to be had."""
+        with self._changing:
+            if self._closed:
+                raise ServerGone("The connection was closed.")
+            return self._connection or self._connect()
+
+    def _call_once(self, connection: _Connection, name: str, arguments: Mapping[str, Any]) -> Outcome:
         declared = self._declared.get(name)
         try:
-            found = self._connection.call(name, dict(arguments), self.call_s)
+            found = connection.call(name, dict(arguments), self.call_s)
         except FutureTimeout:
-            self._drop()  # a server that does not even let go of a call is of no further use
+            self._drop(connection)  # a server that does not even let go of a call is of no further use
             return tool_results.failure(TIMEOUT, f"The tool did not answer within {self.call_s:g} s.")
         except _Timeout:
             return tool_results.failure(TIMEOUT, f"The tool did not answer within {self.call_s:g} s.")
@@ -124,7 +136,7 @@ class ToolClient:
             text, found.structured_content, is_error=found.is_error, schema=declared.output if declared else None
         )
 
-    def _connect(self) -> None:
+    def _connect(self) -> _Connection:
         self.starts += 1
         connection = _Connection(self._target, own=self._own)
         try:
@@ -134,11 +146,16 @@ class ToolClient:
             raise
         self._connection = connection
         self._declared = {tool.name: tool for tool in map(_declared, listed[:MOST_TOOLS])}
+        return connection
 
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+    def _drop(self, connection: _Connection | None) -> None:
+        """End a connection, which another call may have replaced already."""
+        if connection is None:
+            return
+        with self._changing:
+            if self._connection is connection:
+                self._connection = None
+        connection.close()
 
 
 class _Timeout(BadInput):
@@ -180,6 +197,8 @@ class _Connection:
         except FutureTimeout:
             asked.cancel()
             raise
+        except CancelledError:
+            raise ServerGone("Its connection was closed meanwhile.") from None
 
     def close(self) -> None:
         """End the connection, the server with it, and the thread."""
@@ -197,6 +216,7 @@ class _Connection:
                 self._ready.set_exception(ServerGone(f"The tool server cannot be used: {plainly(error)}"))
         finally:
             with contextlib.suppress(Exception):
+                self._loop.run_until_complete(_ended(asyncio.all_tasks(self._loop)))
                 self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
@@ -230,6 +250,13 @@ class _Connection:
             if type(error).__module__.startswith("httpx"):
                 raise ServerGone(f"It cannot be reached ({type(error).__name__}).") from error
             raise _Rejected(plainly(error)) from error
+
+
+async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
+    """Let calls that are still waiting know that nothing will come."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _unchecked(_name: str, _result: Any) -> None:

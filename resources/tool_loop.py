@@ -41,9 +41,13 @@ class Speaker(Protocol):
         *,
         persona: str | None = None,
         max_new_tokens: int = 256,
+        room: int = 1,
         stop: Callable[[], bool] | None = None,
     ) -> Iterator[str]:
-        """Pieces of one assistant turn's text; calls come as `<tool_call>{...}</tool_call>`. `stop`: asked between pieces."""
+        """Pieces of one assistant turn's text; calls come as `<tool_call>{...}</tool_call>`. `stop`: asked between pieces.
+
+        Raises TooLong where the model's window leaves fewer than `room` tokens for the turn.
+        """
         ...
 
 
@@ -252,6 +256,7 @@ class Conversation:
             None if turn.quiet else self.schemas() or None,
             persona=turn.persona,
             max_new_tokens=self.limits.new_tokens,
+            room=self.limits.new_tokens,  # a reply that the window's end cut short would be taken for a whole one
             stop=lambda: bool(draft.wrong),
         )
         for piece in pieces:
@@ -326,14 +331,7 @@ class Conversation:
 
     def _refuse(self, call: Mapping[str, Any]) -> str:
         """Why a call may not be made; "" where it may."""
-        declared = {tool["function"]["name"]: tool["function"]["parameters"] for tool in self.schemas()}
-        name = self._name(call)
-        if name not in declared:
-            return f"No tool is called {str(call.get('name'))[:60]!r}. Declared are: {', '.join(declared) or 'none'}."
-        arguments = call["arguments"]
-        why = tool_results.misfit(arguments, {**declared[name], "additionalProperties": False})
-        blank = [key for key, value in arguments.items() if isinstance(value, str) and not value.strip()]
-        return f"{name}: {why}" if why else f"{name}: {blank[0]} is empty." if blank else ""
+        return tool_results.unfit(self._name(call), call["arguments"], self.schemas())
 
     def _name(self, call: Mapping[str, Any]) -> str:
         declared = {tool["function"]["name"] for tool in self.schemas()}
@@ -378,10 +376,9 @@ class Conversation:
         if turn.mended:
             return (yield from self._own_words(turn, "bad_call"))
         turn.mended = True
-        fault = json.dumps({"error": "invalid_call", "message": why}, ensure_ascii=False)
         turn.scratch = [
             {"role": "assistant", "content": draft.text.strip()},
-            {"role": "tool", "name": "get_forecast", "content": tool_results.defused(fault)},
+            {"role": "tool", "name": "get_forecast", "content": tool_results.invalid_call(why)},
         ]
         return None
 
@@ -424,7 +421,8 @@ class Conversation:
     def _own_words(self, turn: _Turn, rule: str) -> _Steps:
         """The persona's plain sentence: out of the turn's results, else about its last fault, else by the rule."""
         if turn.data:
-            calls, results = zip(*turn.data, strict=True)
+            # a model that spells a place in two ways gets one result twice
+            calls, results = zip(*{str(result): (call, result) for call, result in turn.data}.values(), strict=True)
             text = honest.answer(results, calls, turn.asked, turn.persona, self._rng)
             unnamed = honest.unnamed_alerts(text, results)
             text = f"{text} {honest.warning(unnamed, calls[-1]['arguments'])}" if unnamed else text

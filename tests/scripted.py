@@ -10,10 +10,10 @@ from typing import Any
 
 import uvicorn
 
+from resources.tool_client import ToolClient, Tools
 from resources.turns import CANCELLED, STOP, Turn
 from twainbot.errors import UnknownName
 from twainbot_assets import chat_server
-from twainbot_assets.tool_door import Tools
 
 
 class ScriptedSpeaker:
@@ -58,10 +58,12 @@ class ScriptedSpeaker:
 
 
 @contextlib.contextmanager
-def served(speaker: Any, tools: Tools | None = None) -> Iterator[str]:
+def served(speaker: Any, tools: Tools | None = None, source: str = "") -> Iterator[str]:
     """The endpoint on a free port of this machine; its URL."""
     with chat_server.bound("127.0.0.1", 0) as door:
-        config = uvicorn.Config(chat_server.application(speaker, tools), log_level="warning", lifespan="off")
+        config = uvicorn.Config(
+            chat_server.application(speaker, tools, source=source), log_level="warning", lifespan="off"
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
         thread.start()
@@ -70,3 +72,11 @@ def served(speaker: Any, tools: Tools | None = None) -> Iterator[str]:
         yield f"http://127.0.0.1:{door.getsockname()[1]}"
         server.should_exit = True
         thread.join()
+
+
+def simulated(call_s: float = 20.0) -> ToolClient:
+    """The weather server's simulation in this process: `with simulated() as tools`. Its fault "die" ends the process."""
+    from resources.weather_server import server
+    from resources.weather_tools import MockBackend
+
+    return ToolClient(server(MockBackend()), call_s=call_s)

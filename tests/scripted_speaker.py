@@ -23,6 +23,7 @@ class ScriptedSpeaker:
         *,
         persona: str | None = None,
         max_new_tokens: int = 256,
+        room: int = 1,
         stop: Callable[[], bool] | None = None,
     ) -> Iterator[str]:
         """The scripted text in pieces, until `stop` says so."""

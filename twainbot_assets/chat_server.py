@@ -28,18 +28,17 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from resources.speaker import AUTO, Sampling, Speaker
+from resources.tool_client import Tools
 from resources.turns import Sink, Turn
 from twainbot.errors import BadUse, TwainBotError, UnknownName
 from twainbot_assets import tool_door
 from twainbot_assets.openai_answers import Answer, error_of
 from twainbot_assets.openai_requests import ChatRequest, Refused, json_object, read_request
 from twainbot_assets.review_server import HEADERS, hostname
-from twainbot_assets.tool_door import Tools
 
 HOST, PORT = "127.0.0.1", 8017
 NAMES = ("127.0.0.1", "localhost", "::1")  # what programs on this machine, or at the end of a tunnel, call this host
 LONGEST_BODY = 2 * 2**20  # bytes; a full window of 8,192 tokens has about 40,000
-HANGS_S = 30.0  # a tool that has not answered by then is given up
 DISCLAIMER = "Synthetic: replies by a language model, not by Mark Twain or Benjamin Franklin."
 TOOL_THREADS = 16
 LOOKS_S = 0.5  # between two looks at whether the client of an answer that is not streamed is still there
@@ -51,8 +50,10 @@ FILES = {
 }
 
 
-def serve(speaker: Speaker, tools: Tools | None, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C. Raises BadUse where the address cannot be had."""
+def serve(
+    speaker: Speaker, tools: Tools | None, host: str, port: int, say: Callable[[str], None], source: str = ""
+) -> None:
+    """Serve until Ctrl-C. Raises BadUse where the address cannot be had. source: where the tools' results come from."""
     import uvicorn
 
     with bound(host, port) as door:
@@ -64,7 +65,7 @@ def serve(speaker: Speaker, tools: Tools | None, host: str, port: int, say: Call
             say("Whoever reaches this address may use the model: there is no login. Put one in front of it.")
         say("Ctrl-C ends it.")
         config = uvicorn.Config(
-            application(speaker, tools, host), log_level="warning", proxy_headers=False, server_header=False,
+            application(speaker, tools, host, source), log_level="warning", proxy_headers=False, server_header=False,
             lifespan="off", timeout_graceful_shutdown=2,
         )  # fmt: skip
         with contextlib.suppress(KeyboardInterrupt):
@@ -86,10 +87,10 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 class Endpoint:
-    """The handlers over one speaker. tools: what the web chat may have called."""
+    """The handlers over one speaker. tools: what the web chat may have called; source: where results come from."""
 
-    def __init__(self, speaker: Speaker, tools: Tools | None) -> None:
-        self.speaker, self.tools = speaker, tools
+    def __init__(self, speaker: Speaker, tools: Tools | None, source: str = "") -> None:
+        self.speaker, self.tools, self.source = speaker, tools, source
         self.calls = CapacityLimiter(TOOL_THREADS)  # apart from those that requests are read on: a tool may hang
 
     async def page(self, request: Request) -> Response:
@@ -121,21 +122,16 @@ class Endpoint:
 
     async def offered(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
         """The tools that the web chat may have called, and where their results come from."""
-        source = str(getattr(self.tools, "source", ""))
         found = await run_in_threadpool(tool_door.declared, self.tools) if self.tools else []
-        return JSONResponse({"tools": found, "source": source, "disclaimer": DISCLAIMER})
+        return JSONResponse({"tools": found, "source": self.source, "disclaimer": DISCLAIMER})
 
     async def called(self, request: Request) -> Response:
-        """A tool's result."""
+        """A tool's result. How long it may take and what it may hold, the tools themselves see to."""
         given = json_object(await body_of(request))
         if self.tools is None:
             raise Refused("This server offers no tools.", status=404)
         call = functools.partial(tool_door.answer, self.tools, given.get("name"), given.get("arguments"))
-        try:
-            work = to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.calls)
-            content = await asyncio.wait_for(work, HANGS_S)
-        except TimeoutError:
-            content = json.dumps({"error": "timeout", "message": f"The tool has not answered within {HANGS_S:g} s."})
+        content = await to_thread.run_sync(call, abandon_on_cancel=True, limiter=self.calls)
         return JSONResponse({"name": given.get("name"), "content": content})
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
@@ -143,9 +139,9 @@ class Endpoint:
         return JSONResponse({"status": "ok", **self.speaker.load_now()})
 
 
-def application(speaker: Speaker, tools: Tools | None = None, host: str = HOST) -> Starlette:
+def application(speaker: Speaker, tools: Tools | None = None, host: str = HOST, source: str = "") -> Starlette:
     """The endpoint and the page. host: the address that is served."""
-    found = Endpoint(speaker, tools)
+    found = Endpoint(speaker, tools, source)
     routes = [Route(path, found.page) for path in FILES]
     routes += [
         Route("/v1/models", found.models),

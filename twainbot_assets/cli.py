@@ -247,18 +247,26 @@ def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str 
     "--recipe", default=None, help="Whose adapter. Default: every trained persona's, else the first recipe's."
 )
 @click.option("--bundle", default=None, type=click.Path(path_type=Path), help="A released bundle in place of a recipe.")
+@click.option(
+    "--base", type=click.Path(path_type=Path), help="The base's folder. Default: the one that the home holds."
+)
+@click.option(
+    "--weather",
+    help="nws, archive, mock, none, an MCP server's command or its URL. Default: nws; mock in tiny and sample.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to serve; there is no login.")
 @click.option("--port", default=8017, show_default=True, help="0 takes any free one.")
 @profile_option
-def serve(recipe: str | None, bundle: Path | None, host: str, port: int, profile: str | None) -> None:
+def serve(
+    recipe: str | None, bundle: Path | None, base: Path | None, weather: str | None, host: str, port: int,
+    profile: str | None,
+) -> None:  # fmt: skip
     """Serve the personas to OpenAI clients, and a web chat that shows tool calls, results and sources."""
-    if recipe and bundle:
-        raise BadUse("--recipe and --bundle both say who speaks. Give one of them.")
     home = prepared(profile)
     from twainbot_assets import serving
     from twainbot_assets.profile import load
 
-    serving.run(home, load(home.profile), recipe, bundle, host, port, click.echo)
+    serving.run(home, load(home.profile), serving.Asked(recipe, bundle, base), weather, host, port, click.echo)
 
 
 @main.command(epilog="Example: twainbot release data-v1.0 --to s3://bucket/releases")

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_ui import CHROMIUM, FLAGS
-from tests.scripted import ScriptedSpeaker, served
+from tests.scripted import ScriptedSpeaker, served, simulated
 from twainbot.corpora.transcripts import parse_transcripts
 from twainbot.errors import Busy
-from twainbot_assets.tool_door import SimulatedWeather
+from twainbot_assets import tool_door
 
 pytestmark = [pytest.mark.ui, pytest.mark.slow]
 
@@ -57,7 +57,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The chat over a scripted speaker and simulated weather."""
-    with served(ScriptedSpeaker(script, pause_s=0.01), SimulatedWeather()) as found:
+    speaker, source = ScriptedSpeaker(script, pause_s=0.01), tool_door.source_of("mock")
+    with simulated() as tools, served(speaker, tools, source) as found:
         yield found
 
 
@@ -128,7 +129,7 @@ def test_a_call_its_result_and_its_source_are_shown_and_the_saved_talk_is_a_tran
 
 def test_a_tool_that_fails_is_shown_so_and_the_talk_goes_on(page):
     ask(page, "Will it rain in nowhere?")
-    assert "No answer: No forecast is available" in page.locator(".tool.failed").inner_text()
+    assert "No answer: No place called Nowhere Gulch is known." in page.locator(".tool.failed").inner_text()
     assert page.locator(".turn .said").last.inner_text() == "The instrument declines to say."
     ask(page, "Good morning")
     assert page.locator(".turn .said").last.inner_text() == "Good day."

@@ -18,8 +18,8 @@ from resources.tool_loop import Conversation
 from tests.scripted_speaker import ScriptedSpeaker, says
 from twainbot.corpora.works import works_from_unit
 from twainbot.dialogues import prompts, tool_results
-from twainbot.errors import BadInput, BadUse, MissingModel, UnknownName
-from twainbot_assets import chat, cli
+from twainbot.errors import BadInput, BadUse, TooLong
+from twainbot_assets import chat, cli, tool_door
 from twainbot_assets.terminal import Screen, Session, readable
 
 FORECAST = {
@@ -54,9 +54,9 @@ def session(
     out = io.StringIO()
     console = Console(file=out, width=400, force_terminal=False, highlight=False)
     talk = Conversation(speaker, desk or Desk(), **more)
-    cast = chat.Cast(speaker, prompts.personas(), None, "a test's model")
     home = Home(folder, "tiny")
-    return Session(talk, Screen(console, cast.personas), lambda kept, where: chat.save(home, cast, kept, where)), out
+    screen = Screen(console, prompts.personas())
+    return Session(talk, screen, lambda kept, where: chat.save(home, "a test's model", kept, where)), out
 
 
 def test_a_piped_talk_shows_call_result_and_reply_in_order(tmp_path):
@@ -122,14 +122,14 @@ def test_a_talk_over_the_window_is_told_and_a_new_one_begins(tmp_path):
 
     def script(_messages: Any) -> str:
         if full[0]:
-            raise BadInput("The talk has 9,000 tokens and the model's window holds 8,192. Begin a new talk (/new).")
+            raise TooLong("The prompt has 9000 tokens, and the window of 8192 must leave room for an answer.")
         return "Gladly."
 
     made, out = session(ScriptedSpeaker(script), tmp_path)
     made.run(["Too long."])
     full[0] = False
     made.run(["/new", "Shorter."])
-    assert "! The talk has 9,000 tokens" in out.getvalue()
+    assert "! The prompt has 9000 tokens" in out.getvalue()
     assert "twain  Gladly." in out.getvalue()
 
 
@@ -180,41 +180,29 @@ def test_a_file_that_exists_is_left_alone_and_nothing_is_not_saved(tmp_path):
 # --- before it begins -----------------------------------------------------------------------------------------------------
 
 
-def test_two_models_at_once_an_unknown_recipe_and_a_home_without_a_base_are_refused(tmp_path):
-    home = Home(tmp_path, "tiny")
-    with pytest.raises(BadUse, match="both name a model"):
-        chat.open_cast(home, "default", tmp_path, None)
-    with pytest.raises(MissingModel, match="has no base yet"):
-        chat.open_cast(home, "default", None, None)
-    with pytest.raises(UnknownName, match="Trained are: none"):
-        chat.open_cast(home, "default", None, tmp_path)
-
-
-def test_a_bundle_is_checked_and_its_base_is_asked_for(tmp_path):
-    from twainbot.release import manifest
-
-    bundle = tmp_path / "bundle"
-    bundle.mkdir()
-    (bundle / "README.md").write_text("A card.")
-    made = manifest.build("twainbot-lora", "v0.1", {"README.md": b"A card."}, {"base_sha256": "ab" * 32})
-    (bundle / "manifest.json").write_text(json.dumps(made))
-    home = Home(tmp_path, "tiny")
-    with pytest.raises(MissingModel, match="holds no base abababababab"):
-        chat.open_cast(home, None, bundle, None)
-    (bundle / "README.md").write_text("A changed card.")
-    with pytest.raises(BadInput, match=r"README\.md"):
-        chat.open_cast(home, None, bundle, None)
-
-
 def test_a_weather_that_is_no_command_is_refused_and_none_has_no_tools():
-    assert chat.open_tools("none") is None
+    assert tool_door.opened("none") is None
     pytest.importorskip("mcp")
     with pytest.raises(BadUse, match="empty"):
-        chat.open_tools("  ")
+        tool_door.opened("  ")
     with pytest.raises(BadUse, match="cannot be read"):
-        chat.open_tools('python "unclosed')
+        tool_door.opened('python "unclosed')
     with pytest.raises(BadInput, match="cannot be used"):
-        chat.open_tools("/no/such/server")
+        tool_door.opened("/no/such/server")
+
+
+def test_the_weather_is_the_profiles_unless_it_is_named_and_its_source_is_told_without_its_keys():
+    assert [tool_door.chosen(None, name) for name in ("tiny", "sample", "laptop", "full")] == [
+        "mock",
+        "mock",
+        "nws",
+        "nws",
+    ]
+    assert tool_door.chosen("archive", "tiny") == "archive"
+    assert tool_door.source_of("none") == ""
+    assert tool_door.source_of("nws").endswith("api.weather.gov")
+    assert tool_door.source_of("https://me:secret@weather.example/mcp?key=secret") == "the MCP server weather.example"
+    assert tool_door.source_of("/opt/weather.py --key secret") == "the MCP server weather.py"
 
 
 def test_the_commands_answer_bad_use_with_a_sentence(tmp_path, monkeypatch):

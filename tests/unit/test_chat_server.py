@@ -13,14 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from tests.scripted import ScriptedSpeaker, served
+from tests.scripted import ScriptedSpeaker, served, simulated
 from twainbot.corpora.transcripts import parse_transcripts
-from twainbot.dialogues.tools import TOOLS
+from twainbot.dialogues.tools import FORECAST_KEYS, SERVED_TO_STORED, TOOLS
 from twainbot.errors import BadUse, Busy, TooLong
-from twainbot_assets import chat_server, tool_door
+from twainbot_assets import chat_server
 from twainbot_assets.openai_answers import CallSplitter
 from twainbot_assets.openai_requests import Refused, read_request
-from twainbot_assets.tool_door import SimulatedWeather, Text
 
 HERE = "http://127.0.0.1:8017"
 CALL = '<tool_call>{"name": "get_forecast", "arguments": {"location": "Reno", "datetime": "tomorrow"}}</tool_call>'
@@ -46,9 +45,16 @@ def asked(**changes):
     return {"model": "twain", "messages": [USER], **changes}
 
 
+@pytest.fixture(scope="module")
+def weather():
+    """The simulation behind a client of the Model Context Protocol. A call may take a second."""
+    with simulated(call_s=1.0) as found:
+        yield found
+
+
 @pytest.fixture
-def client():
-    with opened(ScriptedSpeaker(script), SimulatedWeather()) as found:
+def client(weather):
+    with opened(ScriptedSpeaker(script), weather) as found:
         yield found
 
 
@@ -285,55 +291,60 @@ def test_a_taken_port_names_the_option():
 # ---- tools
 
 
-class Odd:
-    """A tool that answers whatever a test wants."""
-
-    def __init__(self, does):
-        self.does = does
-
-    def schemas(self):
-        return TOOLS
-
-    def call(self, name, arguments):
-        return Text(self.does())
-
-
 GOOD = {"location": "Reno, Nevada", "datetime": "tomorrow"}
 
 
-def test_a_call_is_answered_by_the_simulator_and_the_tools_say_their_stored_names(client):
+def test_a_call_is_answered_by_the_simulation_and_the_tools_say_their_stored_names(client):
     found = client.post("/v1/tools/call", json={"name": "get_forecast", "arguments": GOOD}).json()
-    assert json.loads(found["content"])["location"] == "Reno, NV"
-    (tool,) = client.get("/v1/tools").json()["tools"]
-    assert tool["stored_name"] == "weather_api.get_forecast"
+    result = json.loads(found["content"])
+    assert (result["location"], set(FORECAST_KEYS) <= set(result)) == ("Reno, NV", True)
+    stored = {tool["function"]["name"]: tool["stored_name"] for tool in client.get("/v1/tools").json()["tools"]}
+    assert stored["get_forecast"] == "weather_api.get_forecast"
+    assert stored == {name: SERVED_TO_STORED[name] for name in ("get_forecast", "get_alerts", "get_observation")}
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "code"),
-    [("get_river", GOOD, "unknown_tool"), (None, GOOD, "unknown_tool"), ([], GOOD, "unknown_tool"),
-     ("get_forecast", {}, "bad_arguments"),
-     ("get_forecast", {**GOOD, "unit": "F"}, "bad_arguments"), ("get_forecast", "Reno", "bad_arguments"),
-     ("get_forecast", {**GOOD, "location": 5}, "bad_arguments"),
-     ("get_forecast", {**GOOD, "datetime": "yesterday"}, "no_data_for_date")],
+    [("get_river", GOOD, "invalid_call"), (None, GOOD, "invalid_call"), ([], GOOD, "invalid_call"),
+     ("get_forecast", {}, "invalid_call"), ("get_forecast", {**GOOD, "location": " "}, "invalid_call"),
+     ("get_forecast", {**GOOD, "unit": "F"}, "invalid_call"), ("get_forecast", "Reno", "invalid_call"),
+     ("get_forecast", {**GOOD, "location": 5}, "invalid_call"),
+     ("get_forecast", {**GOOD, "datetime": "yesterday"}, "no_data_for_date"),
+     ("get_forecast", {**GOOD, "location": "Nowhere Gulch"}, "unknown_location")],
 )  # fmt: skip
 def test_a_wrong_call_gets_a_result_that_says_so(client, name, arguments, code):
     found = client.post("/v1/tools/call", json={"name": name, "arguments": arguments})
     assert (found.status_code, json.loads(found.json()["content"])["error"]) == (200, code)
 
 
-@pytest.mark.parametrize("does", [lambda: 1 / 0, lambda: "<html>", lambda: json.dumps("x" * 10**7), lambda: ""])
-def test_a_tool_that_fails_answers_with_html_or_with_ten_megabytes_is_unavailable(does):
-    found = json.loads(tool_door.answer(Odd(does), "get_forecast", GOOD))
+@pytest.mark.parametrize("fault", ["error", "crash", "huge", "html", "text", "instructions"])
+def test_a_tool_that_fails_answers_with_html_orders_or_ten_megabytes_is_unavailable(client, fault):
+    asked = {"name": "get_forecast", "arguments": {**GOOD, "location": f"fault:{fault}"}}
+    found = json.loads(client.post("/v1/tools/call", json=asked).json()["content"])
     assert found["error"] == "service_unavailable"
     assert len(found["message"]) < 200
+    assert "99" not in found["message"]  # degrees, in the orders
 
 
-def test_a_tool_that_hangs_is_given_up_and_the_server_goes_on(monkeypatch):
-    monkeypatch.setattr(chat_server, "HANGS_S", 0.1)
-    with opened(ScriptedSpeaker(script), Odd(lambda: time.sleep(1) or "{}")) as client:
-        found = client.post("/v1/tools/call", json={"name": "get_forecast", "arguments": GOOD})
-        assert json.loads(found.json()["content"])["error"] == "timeout"
-        assert client.get("/health").status_code == 200
+def test_a_tool_that_hangs_is_given_up_and_other_calls_are_answered_meanwhile(weather):
+    with served(ScriptedSpeaker(script), weather) as url, ThreadPoolExecutor(3) as pool:
+
+        def call(place):
+            asked = {"name": "get_forecast", "arguments": {**GOOD, "location": place}}
+            return json.loads(httpx.post(f"{url}/v1/tools/call", json=asked, timeout=60).json()["content"])
+
+        hung, fine, again = pool.map(call, ["fault:hang", "Reno, Nevada", "fault:hang"])
+    assert (hung["error"], fine.get("location"), again["error"]) == ("timeout", "Reno, NV", "timeout")
+
+
+def test_a_call_that_waits_when_the_tools_are_closed_ends_and_no_server_is_started_for_it():
+    tools = simulated()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(tools.call, "get_forecast", {**GOOD, "location": "fault:hang"})
+        time.sleep(0.3)
+        tools.close()
+        assert waiting.result(15).fault == "died"
+    assert tools.starts == 1
 
 
 # ---- words and calls told apart

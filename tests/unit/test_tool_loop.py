@@ -217,6 +217,13 @@ def test_the_same_call_twice_in_a_turn_is_made_once_and_then_no_tool_is_offered(
     assert [tools is None for _, tools, _ in speaker.seen] == [False, False, True]
 
 
+def test_one_result_that_was_asked_for_in_two_spellings_is_said_once():
+    conversation, desk = talk(says(call(), call({**RENO, "location": "Reno, Nevada"})))
+    reply = final(run(conversation))
+    assert (len(desk.calls), reply.honest) == (2, True)
+    assert reply.text.count("71") == 1
+
+
 def test_a_model_that_only_ever_calls_is_spoken_for():
     conversation, desk = talk(says(call()))
     reply = final(run(conversation))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,24 @@ def misfit(data: Any, schema: Mapping[str, Any]) -> str:
     except Exception as error:  # a foreign server's schema may fail in any of jsonschema's and referencing's ways
         return f"the schema itself cannot be used ({type(error).__name__})"
     return "" if fault is None else f"{fault.json_path}: {fault.message[:160]}"
+
+
+def unfit(name: Any, arguments: Any, tools: Sequence[Mapping[str, Any]]) -> str:
+    """Why a call may not be made of these declared tools, "" where it may. An argument that none declares is a fault too."""
+    declared = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
+    if not isinstance(name, str) or name not in declared:
+        return f"No tool is called {str(name)[:60]!r}. Declared are: {', '.join(declared) or 'none'}."
+    if not isinstance(arguments, Mapping):
+        return f"{name}: the arguments are no object."
+    why = misfit(arguments, {**declared[name], "additionalProperties": False})
+    blank = [key for key, value in arguments.items() if isinstance(value, str) and not value.strip()]
+    return f"{name}: {why}" if why else f"{name}: {blank[0]} is empty." if blank else ""
+
+
+def invalid_call(why: str) -> str:
+    """What a model is told of a call that was not made, in the form of a failed result."""
+    fault = json.dumps({"error": "invalid_call", "message": why}, ensure_ascii=False, separators=(",", ":"))
+    return defused(fault)
 
 
 def gives_orders(text: str) -> bool:
