@@ -7,6 +7,7 @@ first alone holds the folder, speaks, validates and writes, and the others wait 
 from __future__ import annotations
 
 import os
+import socket
 from typing import TypeVar
 
 from training.orphan_guard import die_with_parent
@@ -31,11 +32,24 @@ def join() -> None:
     """
     if count() == 1:
         return
+    die_with_parent()
+    if not _launcher_answers():
+        os._exit(137)  # it died while this process was still starting, too early for the kernel to tell
     import torch
 
-    die_with_parent()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def _launcher_answers() -> bool:
+    """Whether the launcher's store, over which its processes find each other, is there; True where it keeps none."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return True
+    try:
+        with socket.create_connection((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), timeout=30):
+            return True
+    except OSError:
+        return False
 
 
 def wait() -> None:

@@ -51,6 +51,7 @@ def children_of(clone: Clone) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(1200)  # four whole runs
 def test_a_killed_run_leaves_no_torn_file_and_the_next_one_completes(new_clone: Callable[[str], Clone]) -> None:
     clone = new_clone("kills")
     profile = clone.root / "profiles" / "tiny.yaml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -176,6 +177,16 @@ def test_processes_die_with_a_killed_launcher(tmp_path, root):
         time.sleep(0.1)
     assert not any(_alive(pid) for pid in workers)
     assert not (tmp_path / "several" / "sft" / "record.json").exists()
+
+
+def test_a_process_that_starts_after_its_launchers_death_ends_at_once():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # nobody listens there
+        gone = {"WORLD_SIZE": "2", "RANK": "1", "TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(bound.getsockname()[1])}  # fmt: skip
+        line = [sys.executable, "-c", "from training import processes; processes.join(); print('trains')"]
+        done = subprocess.run(line, env={**os.environ, **gone}, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (137, "")
 
 
 def _read(path: str) -> str:
