@@ -737,6 +737,7 @@ def test_a_sum_beside_a_capital_is_no_figure_of_the_weather():
 def test_what_one_counts_on_is_the_figure_and_no_promise_of_rain():
     result = {"location": "Quincy", "condition": "light rain", "high_f": 48, "low_f": 35, "precipitation_chance": 70}
     assert errors("Count on a high of 48 and a low of 35 degrees in Quincy, and light rain.", result) == []
+    assert errors("Count on light rain and a low of 35 degrees in Quincy.", result) == []
     assert [c.kind for c in errors("You may count on rain in Quincy.", result)] == ["condition"]
 
 

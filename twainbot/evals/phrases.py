@@ -313,7 +313,7 @@ CERTAIN = re.compile(
     r"(?<!for )\b"
     r"(?:certain(?:ly|ty)?|sure(?: thing)?|surely|guaranteed|inevitabl\w+|bound to|beyond (?:any |all |a )?(?:doubt|question)|"
     r"without (?:a )?(?:fail|doubt|question)|(?:no|not a) (?:doubt|question)\b(?! but)|as gospel|depend (?:up)?on it|"
-    r"never was surer|count on(?! an? (?:low|high)\b| \d))\b|\bfor (?:certain|sure)\b",
+    r"never was surer|(?:can|may|could) (?:\w+ )?count on(?! an? (?:low|high)\b| \d))\b|\bfor (?:certain|sure)\b",
     re.IGNORECASE,
 )
 LABELLED_PERCENT = re.compile(r"^\s*[:(–-]*\s*\d+\s*(?:%|per\s?cent)", re.IGNORECASE)  # "Rain: 30%"
