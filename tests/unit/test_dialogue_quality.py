@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twainbot.dialogues import feedback, figures, prompts, quality, rows, seeds, talk, transfer, variety
+from twainbot.dialogues import feedback, figures, grounds, prompts, quality, rows, seeds, talk, transfer, variety
 from twainbot.dialogues.tools import FORECAST_TOOL
 from twainbot.records import DIALOGUE, FEEDBACK, SCREENED_DIALOGUE, frame
 
@@ -522,3 +522,9 @@ def test_a_list_of_tools_that_is_none_is_a_fault_of_the_row():
 def test_words_beside_a_call_are_judged_too():
     call = {**rows.call("Reno", "tomorrow"), "content": "Expect 99 degrees, but let me ask."}
     assert "no_call: weather stated without the tool" in quality.problems(row(call=call))
+
+
+def test_the_first_letters_of_a_state_in_another_word_are_no_place_of_the_result():
+    result = {"location": "Eau Claire, WI", "days": [{"day": "Friday", "condition": "overcast"}]}
+    opening = "Here is the serial for Eau Claire, with the ending left open."
+    assert grounds._voice_words(f"{opening} Friday has overcast skies.", result) == len(opening.split())

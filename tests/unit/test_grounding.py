@@ -744,3 +744,14 @@ def test_what_one_counts_on_is_the_figure_and_no_promise_of_rain():
 def test_glass_is_clear_and_no_sky():
     assert grounding.judge("It is broken glass on a small scale: clear in the piece, white in the heap.", []) == []
     assert [c.value for c in grounding.judge("It is clear in Quincy.", [])] == ["clear", "Quincy"]
+
+
+def test_weather_that_opens_a_sentence_is_no_town():
+    result = {
+        "location": "Cuenca, Ecuador",
+        "condition": "drizzle",
+        "high_f": 72,
+        "low_f": 55,
+        "precipitation_chance": 45,
+    }
+    assert errors("Drizzle will keep Cuenca company, with a low of 55 degrees and a high of 72 degrees.", result) == []

@@ -181,10 +181,11 @@ def _manner_faults(reply: str, known: Known) -> Iterator[str]:
 
 def _voice_words(reply: str, result: Any) -> int:
     """Words in sentences that hold no figure and no place or sky of the result: what the persona adds."""
-    values = {value.casefold() for value in _places_and_skies(result)}
+    # whole words: "Eau Claire, WI" is not in "the serial for Eau Claire, with the ending left open"
+    held = [re.compile(rf"\b{re.escape(value)}\b", re.IGNORECASE) for value in _places_and_skies(result)]
     total = 0
     for sentence in re.split(r"(?<=[.!?:;])\s+", reply):
-        if not re.search(r"\d", sentence) and not any(value in sentence.casefold() for value in values):
+        if not re.search(r"\d", sentence) and not any(value.search(sentence) for value in held):
             total += len(sentence.split())
     return total
 

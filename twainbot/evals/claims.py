@@ -399,8 +399,8 @@ def _places(sentence: Sentence, towns: Sequence[str], weather: Sequence[int]) ->
             continue
         if group == "after" and (known or not _weather_beside(sentence.text, m.span(), weather)):
             continue  # beside the tool's own town, or apart from the weather: "will arrive in Nebraska"
-        if group == "subject" and phrases.WITH_ARTICLE.search(sentence.text[:start]):
-            continue  # "the Methodists will", "the Winter Storm Warning has"
+        if group == "subject" and (phrases.WITH_ARTICLE.search(sentence.text[:start]) or _is_sky(m[group])):
+            continue  # "the Methodists will", "the Winter Storm Warning has", "Drizzle will keep you company"
         if phrases.DEMONYM.match(m[group]) and re.match(r"\s+[a-z]", sentence.text[end:]):
             continue  # "in American money"
         found.append(_assertion(sentence, start, end, "place", m[group]))
@@ -426,11 +426,16 @@ def _lone_opening(sentence: Sentence, weather: Sequence[int]) -> list[Assertion]
     m = phrases.LONE_OPENING.match(sentence.text)
     if m is None or m["town"] in phrases.NO_PLACE:
         return []
-    if any(pattern.match(m["town"]) for _, pattern in LEXICON):
+    if _is_sky(m["town"]):
         return []
     if not any(m.end() <= start <= m.end() + phrases.LONE_OPENING_REACH for start in weather):
         return []
     return [_assertion(sentence, *m.span("town"), "place", m["town"])]
+
+
+def _is_sky(word: str) -> bool:
+    """`Drizzle` opens a sentence with a capital and is no town."""
+    return any(pattern.match(word) for _, pattern in LEXICON)
 
 
 def _inside(position: int, spans: Sequence[Span]) -> bool:
