@@ -755,3 +755,8 @@ def test_weather_that_opens_a_sentence_is_no_town():
         "precipitation_chance": 45,
     }
     assert errors("Drizzle will keep Cuenca company, with a low of 55 degrees and a high of 72 degrees.", result) == []
+
+
+def test_a_month_in_a_towns_name_begins_no_date():
+    result = {"location": "Cape May, NJ", "datetime": "tomorrow", "condition": "mostly cloudy", "wind_mph": 4}
+    assert errors("They give Cape May 4 mph of wind tomorrow, and mostly cloudy skies.", result) == []

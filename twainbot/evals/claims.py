@@ -43,7 +43,10 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
         lone = all(a.kind == "figure" for a in weather)
         if not weather or (lone and not _speaks_of_weather(sentence, towns)):
             continue
-        weather += [*_days(sentence), *_places(sentence, towns, [a.start - sentence.start for a in weather])]
+        weather += [
+            *_days(sentence, _town_spans(sentence, towns)),
+            *_places(sentence, towns, [a.start - sentence.start for a in weather]),
+        ]
         numbered = any(a.kind == "chance" for a in weather) or bool(phrases.IN_OR_TO_ONE.search(sentence.text))
         found += scoped([replace(a, numbered=numbered) for a in weather], sentence)
     return sorted(found, key=lambda a: (a.start, a.end, a.kind))
@@ -374,11 +377,12 @@ def _hedge(sentence: Sentence, span: Span) -> str | None:
     return "possible" if labelled or phrases.POSSIBLE.search(clause) else None
 
 
-def _days(sentence: Sentence) -> list[Assertion]:
+def _days(sentence: Sentence, towns: Sequence[Span]) -> list[Assertion]:
+    """Days, but none of a town's name: `Cape May 4 mph of wind`."""
     return [
         _assertion(sentence, *m.span(), "day", m[0].lower())
         for m in phrases.DAY.finditer(sentence.text)
-        if not phrases.ANY_DAY.search(sentence.text[: m.start()])
+        if not phrases.ANY_DAY.search(sentence.text[: m.start()]) and not _inside(m.start(), towns)
     ]
 
 
