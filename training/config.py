@@ -84,9 +84,8 @@ class Stage(Section):
     minimum_steps: int = Field(ge=1)  # preflight: fewer optimizer steps than this teach nothing
     truncation_limit: Share = 0.0  # preflight: largest share of rows too long for sequence_length
     validation_rows: int | None = Field(None, ge=1)  # first so many validation rows are scored; none: all
-    spike_factor: float = Field(
-        3.0, gt=1.0
-    )  # divergence: loss above this multiple of the running median and all before ...
+    # Divergence: a loss above this multiple of the running median, and above all before, ...
+    spike_factor: float = Field(3.0, gt=1.0)
     spike_patience: int = Field(3, ge=1)  # ... for so many logged steps in a row
     rising_patience: int = Field(2, ge=0)  # validation loss rose so many evaluations in a row: the stage ends; 0: never
     on_rising: Literal["keep_best", "stop"] = "keep_best"  # end with the best epoch, or fail as diverged

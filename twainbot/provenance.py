@@ -17,6 +17,7 @@ _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\((?:#[^\n]*|[^)#])*\)|[^\n]*)|import[ \t]+([^\n]+))", re.MULTILINE
 )
 _COMMENT = re.compile(r"#[^\n]*")
+SPAN = re.compile(r":\d+-\d+$")  # the end of a chunk id
 _CHUNK_ID = re.compile(r"^(?P<work>.+):(?P<start>\d+)-(?P<end>\d+)$")
 
 
@@ -101,3 +102,10 @@ def chunk_span(chunk_id: str) -> tuple[str, int, int]:
     if match is None:
         raise UnknownName(f"{chunk_id!r} is not a chunk id. A chunk id reads '<work id>:<start>-<end>'.")
     return match["work"], int(match["start"]), int(match["end"])
+
+
+def standing(words: str, text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The characters of `text` where these words stand inside a span, white space aside; None where they do not."""
+    pattern = re.compile(r"\s+".join(map(re.escape, words.split())))
+    found = pattern.search(text, start, end)
+    return found.span() if found else None

@@ -275,7 +275,9 @@ def serve(
 @click.option("--to", help="Copy the bundle to URL/VERSION: a folder, or s3://bucket/prefix.")
 @click.option("--dvc", type=click.Path(path_type=Path), help="Add the bundle to this DVC repository, and push it.")
 @click.option("--dvc-remote", help="Where a DVC repository without a remote pushes to: a folder or URL.")
-@click.option("--push", metavar="OWNER/NAME", help="Push a model's bundle to this Hub repository.")
+@click.option(
+    "--push", metavar="OWNER/NAME", help="Push the bundle to this Hub repository; one made by that is private."
+)
 @profile_option
 def release(
     version: str, recipe: str | None, to: str | None, dvc: Path | None, dvc_remote: str | None, push: str | None,

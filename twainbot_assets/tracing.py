@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from twainbot.errors import BadConfig, UnknownName
-from twainbot.provenance import chunk_span
+from twainbot.provenance import SPAN, chunk_span, standing
 from twainbot_assets.keys import TRAINING_STAGES
 from twainbot_assets.profile import SOURCES, recipe_path
 
@@ -28,7 +27,6 @@ VALUE_CHARACTERS = 110  # of one value of a seed
 SHOWN = 5  # dialogues made from a passage, and ids offered for an unknown one
 ALIKE = 0.5  # difflib's ratio from which an id is worth offering
 
-SPAN = re.compile(r":\d+-\d+$")  # the end of a chunk id
 
 Row: TypeAlias = dict[str, Any]
 
@@ -356,13 +354,6 @@ def whole_work_of_transcript(work: Row) -> Iterator[str]:
     """The work behind a transcript, which is used whole."""
     yield f"work {work['work_id']}, used whole"
     yield from indented(work_lines(work))
-
-
-def standing(words: str, text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The characters of `text` where these words stand inside a span, white space aside; None where they do not."""
-    pattern = re.compile(r"\s+".join(map(re.escape, words.split())))
-    found = pattern.search(text, start, end)
-    return found.span() if found else None
 
 
 # --- forward: splits and adapters ------------------------------------------------------------------------------------

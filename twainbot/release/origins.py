@@ -7,14 +7,13 @@ alone.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from twainbot.provenance import chunk_span
+from twainbot.provenance import SPAN, chunk_span, standing
 from twainbot.records import Schema, frame
 
 ORIGIN: Schema = {
@@ -120,9 +119,6 @@ def work_of(parent: str) -> str:
     return chunk_span(parent)[0] if SPAN.search(parent) else parent
 
 
-SPAN = re.compile(r":\d+-\d+$")  # the end of a passage's id
-
-
 def home_of(name: str, known: Sources) -> dict[str, Any]:
     """Source and unit of a row: those of the transcript that it is, else the batch that it was written in."""
     work = known.works.get(name)
@@ -152,13 +148,6 @@ def retold(payload: Mapping[str, Any]) -> str:
     """The words that a seed froze to be retold; empty where it froze none."""
     seen = payload.get("seen")
     return str(payload.get("text") or (seen.get("text") if isinstance(seen, dict) else "") or "")
-
-
-def standing(words: str, text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The characters of `text` where these words stand inside a span, white space aside; None where they do not."""
-    pattern = re.compile(r"\s+".join(map(re.escape, words.split())))
-    found = pattern.search(text, start, end)
-    return found.span() if found else None
 
 
 def origin_rows(
