@@ -115,10 +115,15 @@ def handler(site: FakeSite) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            with site.busy():
-                self.reply()
+            with site.busy():  # ends before the last byte: whoever has that one may ask anew before this thread goes on
+                page = self.begin()
+            with suppress(OSError):  # the client had enough
+                site.sent += len(page.body) if page.status == 200 else 0
+                for part in pieces(page):
+                    self.wfile.write(part)
+                    site._stop.wait(page.drip_s)
 
-        def reply(self) -> None:
+        def begin(self) -> Answer:
             page = site.answer(self.path, dict(self.headers.items()))
             self.send_response(page.status)
             for name, value in page.headers.items():
@@ -131,11 +136,7 @@ def handler(site: FakeSite) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(page.body) if page.promised is None else page.promised))
             self.end_headers()
             site._stop.wait(page.pause_s)
-            with suppress(OSError):  # the client had enough
-                site.sent += len(page.body) if page.status == 200 else 0
-                for part in pieces(page):
-                    self.wfile.write(part)
-                    site._stop.wait(page.drip_s)
+            return page
 
         def log_message(self, *_: object) -> None:
             """Tests are quiet."""
