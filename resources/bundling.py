@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from resources.language_model import LanguageModel
     from training.base_model import BaseInfo
 
+ADAPTERS_ALONE = (
+    "merged weights and Ollama's Modelfile, which a rehearsal that a run cuts by itself leaves out. "
+    "`twainbot release` with a version of your choice cuts one that has them."
+)
 ASKED = "What is the weather in Hannibal, Missouri tomorrow?"
 REPLY_TOKENS = 64
 _PROBED = 16  # of the likeliest next words of adapter and of base, whose logits are recorded
@@ -53,10 +57,10 @@ class Persona:
     config: str
 
 
-def write_model(bundle: Path, personas: Sequence[Persona], base: Path) -> dict[str, Any]:
+def write_model(bundle: Path, personas: Sequence[Persona], base: Path, merged: bool = True) -> dict[str, Any]:
     """Fill an empty folder with everything but card, scorecard and manifest; the first persona is the default one.
 
-    Returns what bundle.json says.
+    merged: also the forms that hold the base's weights, twice its size. Returns what bundle.json says.
     """
     from training.base_model import describe
 
@@ -72,7 +76,7 @@ def write_model(bundle: Path, personas: Sequence[Persona], base: Path) -> dict[s
     _json(bundle / "tools.json", TOOLS)
     if info.source == "random":
         shutil.copytree(base, bundle / "base")
-    exported, why_not = _exports(bundle, personas, base, info)
+    exported, why_not = _exports(bundle, personas, base, info, merged)
     _papers(bundle, personas, info)
     made = {
         "format": verify.FORMAT,
@@ -117,22 +121,27 @@ def _readable(folder: Path) -> None:
 
 
 def _exports(
-    bundle: Path, personas: Sequence[Persona], base: Path, info: BaseInfo
+    bundle: Path, personas: Sequence[Persona], base: Path, info: BaseInfo, merged: bool
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Write merged and GGUF files. Returns their paths by persona, and a sentence for each kind that could not be made."""
+    """Write GGUF files of the adapters, and the merged ones.
+
+    Returns their paths by persona, and a sentence for each kind that was not made.
+    """
     found: dict[str, dict[str, str]] = {persona.name: {} for persona in personas}
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     first = personas[0]
     try:
         gguf_files.architecture(config)
-        weights = exporting.merged_weights(base, first.adapter)
-        exporting.write_merged(bundle / "merged", weights, base, bundle)
-        found[first.name]["merged"] = "merged"
         (bundle / "gguf").mkdir()
         for persona in personas:
             path = f"gguf/{persona.name}-lora-f32.gguf"
             gguf_files.write_lora(bundle / path, persona.adapter, config, f"TwainBot {persona.name}")
             found[persona.name]["gguf_lora"] = path
+        if not merged:
+            return found, [ADAPTERS_ALONE]
+        weights = exporting.merged_weights(base, first.adapter)
+        exporting.write_merged(bundle / "merged", weights, base, bundle)
+        found[first.name]["merged"] = "merged"
         plain = serving.plain_template((bundle / "chat_template.jinja").read_text(encoding="utf-8"))
         path = f"gguf/{first.name}-merged-f16.gguf"
         said: Any = {"template": plain, "name": f"TwainBot {first.name}", "eos_id": info.eos_id}

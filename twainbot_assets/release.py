@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MODEL = keys.key("release/model")
 RECIPE_TAG = "twainbot/recipe"
+FORMS_TAG = "twainbot/forms"  # "adapters": without what holds the base's weights, as runs cut their rehearsals
 STAGE = keys.TRAINING_STAGES[-1]
 SHARED: dict[str, Any] = {"group_name": "release", "kinds": {"huggingface"}}
 
@@ -59,7 +60,9 @@ def model(
         from twainbot.evals.verdicts import blockers
 
         personas = personas_of(opened, folders, recipe)
-        made = write_model(bundle, personas, folders.model(info["folder"]))
+        made = write_model(
+            bundle, personas, folders.model(info["folder"]), merged=context.run.tags.get(FORMS_TAG) != "adapters"
+        )
         given = {each.recipe: verdicts_of(opened, each.recipe) for each in personas}
         facts = model_facts(info, made, personas, given, version)
         more = papers(bundle, opened, folders, facts, given)

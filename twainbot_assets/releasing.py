@@ -11,7 +11,7 @@ from twainbot.errors import BadUse, UnknownName
 from twainbot_assets.freshness import Item
 from twainbot_assets.partitions import DATA_VERSIONS, MODEL_VERSIONS
 from twainbot_assets.profile import current
-from twainbot_assets.release import RECIPE_TAG, STAGE
+from twainbot_assets.release import FORMS_TAG, RECIPE_TAG, STAGE
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -39,8 +39,11 @@ def kind_of(version: str) -> tuple[str, dg.DynamicPartitionsDefinition]:
     raise BadUse(f"{version!r} is no version. Versions read data-v1.0 or twainbot-lora-v0.1, with -rehearsal for one.")
 
 
-def cut(work: Runner, version: str, recipe: str | None) -> Report:
-    """Cut one version. Raises BadUse on a name of no kind or a version cut before, UnknownName on a recipe."""
+def cut(work: Runner, version: str, recipe: str | None, merged: bool = True) -> Report:
+    """Cut one version; merged: a model's with merged weights.
+
+    Raises BadUse on a name of no kind or a version cut before, UnknownName on a recipe.
+    """
     table, partitions = kind_of(version)
     if recipe is not None and recipe not in current().trained:
         raise UnknownName(f"No recipe {recipe!r}. Recipes of this profile: {', '.join(current().trained)}.")
@@ -52,7 +55,8 @@ def cut(work: Runner, version: str, recipe: str | None) -> Report:
     known = work.instance.get_dynamic_partitions(name)
     if version not in known:
         work.instance.add_dynamic_partitions(name, [version])
-    work.execute([Item(table, version)], {RECIPE_TAG: recipe or current().trained[0]})
+    tags = {RECIPE_TAG: recipe or current().trained[0], **({} if merged else {FORMS_TAG: "adapters"})}
+    work.execute([Item(table, version)], tags)
     if work.report.faults and version not in known:
         work.instance.delete_dynamic_partition(name, version)  # nothing was cut, so the name stays free
     return work.report
@@ -76,7 +80,7 @@ def cut_if_new(work: Runner, report: Report) -> None:
         if adapter not in cuts:
             number = next_number(opened)
             for version in (f"data-v0.{number}-rehearsal", f"twainbot-lora-v0.{number}-rehearsal"):
-                cut(work, version, recipe)
+                cut(work, version, recipe, merged=False)  # each run would leave twice the base's size
             beside = [name for name in current().personas if opened.exists(f"adapters/{STAGE}", name)]
             cuts |= {adapter, *(opened.read(f"adapters/{STAGE}", name)["adapter_sha256"][0] for name in beside)}
     report.made += work.report.made

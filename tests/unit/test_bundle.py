@@ -221,3 +221,19 @@ def test_the_card_lists_what_is_there_and_nothing_else():
     hub = {**made, "base": {**made["base"], "kind": "hub"}, "personas": {"twain": {"adapter": "adapter"}}}
     assert own - {path for path, _ in listing.files(hub)} == {"base", "personas", "merged", "gguf"}
     assert 'from_pretrained("../base"' in listing.usage(hub)
+
+
+def test_a_bundle_of_adapters_alone_verifies_and_its_card_names_what_is_not_there(tmp_path):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    made = bundling.write_model(bundle, [tiny_bundle.persona(tmp_path, "twain", 1)], base(), merged=False)
+    tiny_bundle.seal(bundle)
+    assert sorted(path.name for path in (bundle / "gguf").iterdir()) == ["twain-lora-f32.gguf"]
+    assert not (bundle / "merged").exists()
+    assert made["not_exported"] == [bundling.ADAPTERS_ALONE]
+    listed = dict(listing.files(made))
+    assert "merged" not in listed
+    assert "Modelfile" not in listed["gguf"] + listing.usage(made)
+    said, problems = bundling.check(bundle, None)
+    assert problems == []
+    assert "twain: GGUF LoRA: says the recorded dialogue" in "\n".join(said)

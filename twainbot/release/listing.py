@@ -28,7 +28,7 @@ print(tokenizer.decode(reply, skip_special_tokens=True))
 ```
 
 Run your tool with the call that it prints, append its result as a message of role `tool`, and generate again.
-`python verify.py` checks the whole folder, offline. Other servers: `vllm.sh`, `gguf/Modelfile`."""
+`python verify.py` checks the whole folder, offline. Other servers: {servers}."""
 # path in a bundle, and what it is; those that a bundle has are listed in its card
 FILES = {
     "adapter": "the LoRA of the default persona, as peft loads it",
@@ -54,7 +54,8 @@ def usage(made: Mapping[str, Any]) -> str:
     """How to talk to a bundle, by what its bundle.json says; the code runs in its folder."""
     base = made["base"]
     place = "base" if base["kind"] == "included" else "../base"
-    return USAGE.format(how=base["how"], base=place, persona=made["default_persona"])
+    servers = "`vllm.sh`, `gguf/Modelfile`" if "gguf" in made["personas"][made["default_persona"]] else "`vllm.sh`"
+    return USAGE.format(how=base["how"], base=place, persona=made["default_persona"], servers=servers)
 
 
 def files(made: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -64,6 +65,7 @@ def files(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         "personas": not others,
         "base": made["base"]["kind"] != "included",
         "merged": "merged" not in first,
-        "gguf": "gguf" not in first,
+        "gguf": "gguf_lora" not in first,
     }
-    return [(path, what) for path, what in FILES.items() if not absent.get(path)]
+    said = FILES if "gguf" in first else {**FILES, "gguf": "each LoRA by itself, for llama.cpp beside the base"}
+    return [(path, what) for path, what in said.items() if not absent.get(path)]
