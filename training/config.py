@@ -83,6 +83,9 @@ class Stage(Section):
     checkpoint_steps: int = Field(ge=1)  # optimizer steps between checkpoints
     minimum_steps: int = Field(ge=1)  # preflight: fewer optimizer steps than this teach nothing
     truncation_limit: Share = 0.0  # preflight: largest share of rows too long for sequence_length
+    average_last: float = Field(
+        0.0, ge=0.0, lt=1.0
+    )  # share of the steps, the last, whose weights are averaged; 0: none
     validation_rows: int | None = Field(None, ge=1)  # first so many validation rows are scored; none: all
     # Divergence: a loss above this multiple of the running median, and above all before, ...
     spike_factor: float = Field(3.0, gt=1.0)

@@ -28,7 +28,7 @@ from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainingA
 from transformers.utils import logging as transformers_logging
 from typing_extensions import override
 
-from training import attention, auto, divergence, machine, processes, trouble, watch
+from training import attention, auto, averaging, divergence, machine, processes, trouble, watch
 from training.config import Lora, Stage
 from training.epoch_scores import Heard
 from training.losses import LossOf, token_nll
@@ -78,6 +78,7 @@ class Fitted:
     tokens_per_cpu_s: float
     processes: int
     resumed_from: int  # step; 0 for a run from the start
+    averaged_steps: int  # the last, whose weights' mean the last epoch is; 0: none
     micro_batch: int  # rows at once; below the recipe's where memory ran out
     usage: Usage  # of the machine
     ended_early: dict[str, Any] | None  # why, step, loss, checkpoint: the validation loss kept rising
@@ -362,6 +363,8 @@ def _fit(
     if lowered:
         settings = settings.model_copy(update={"learning_rate": lowered.rate})
     tokens_per_step = planned.tokens / planned.epoch_steps
+    resumed = watch.last_sealed(run.work)
+    average = averaging.AverageLast(settings.average_last, resumed)
     loop = Loop(
         objective,
         lines,
@@ -370,6 +373,7 @@ def _fit(
         callbacks=[
             watch.StopSuperseded(),
             divergence.DivergenceWatch(settings.spike_factor, settings.spike_patience),
+            average,
             watch.SealCheckpoints(),
             watch.Progress(run.stage, tokens_per_step, run.report),
             usage,
@@ -380,7 +384,6 @@ def _fit(
         ],
     )
     loop.remove_callback(PrinterCallback)  # Progress speaks
-    resumed = watch.last_sealed(run.work)
     first_step = int(resumed.name.split("-")[1]) if resumed else 0
     started, cpu_started = time.monotonic(), time.process_time()
     ended_early = None
@@ -391,6 +394,7 @@ def _fit(
     except divergence.Enough as enough:
         ended_early = enough.why
         run.report(ended_early["why"])
+    average.settle(loop.state, model)
     best.on_epoch_end(loop.args, loop.state, loop.control, model=model)  # killed between last step and evaluation
     processes.wait()  # for what the first one keeps
     duration, cpu = time.monotonic() - started, processes.total(time.process_time() - cpu_started)
@@ -407,6 +411,7 @@ def _fit(
         tokens_per_cpu_s=round(seen / cpu, 2),
         processes=processes.count(),
         resumed_from=first_step,
+        averaged_steps=average.steps,
         micro_batch=settings.rows_at_once,
         usage=usage.usage(),
         ended_early=ended_early,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import base, small_talk, weather_talk
 
-from training import engine, losses, packing, preflight, watch
+from training import averaging, engine, losses, packing, preflight, watch
 from training.config import CONFIGS, Stage, load_recipe
 from training.render import IGNORED, TurnMarks, load_template, render, tokenizer_of, turn_marks
 from training.rows import Loaded, TokenRow
@@ -269,6 +269,58 @@ def test_a_run_killed_after_its_last_step_takes_no_step_twice(tmp_path, monkeypa
     assert (later.resumed_from, later.steps) == (2, 2)
     assert later.loss_curve == done.loss_curve
     assert torch.equal(adapter_weights(resumed), adapter_weights(whole))
+
+
+def test_the_mean_of_the_last_steps_is_what_is_scored_and_kept(tmp_path):
+    """Of four steps the last two; the checkpoints hold what the optimiser goes on from, not the mean."""
+    settings = STAGE.model_copy(update={"epochs": 1, "checkpoint_steps": 1, "effective_batch": 1, "spike_patience": 9})
+    lines = packing.pack(token_rows(), settings.sequence_length)
+    fitted(tmp_path / "plain", settings)
+    kept, done = fitted(tmp_path / "mean", settings.model_copy(update={"average_last": 0.5}))
+    steps = [_saved(tmp_path / "plain" / f"checkpoint-{number}") for number in (3, 4)]
+    wanted = {name: sum(step[name] for step in steps) / 2 for name in steps[0]}
+    found = _saved(tmp_path / "mean" / "best")
+    assert (done.steps, done.averaged_steps) == (4, 2)
+    assert max((found[name] - wanted[name]).abs().max() for name in wanted) < 1e-7
+    assert max((found[name] - steps[-1][name]).abs().max() for name in wanted) > 1e-5
+    named = sorted((name, weight) for name, weight in kept.named_parameters() if weight.requires_grad)
+    assert all(torch.equal(weight, found[name.replace(".default", "")]) for name, weight in named)
+    assert _equal(_saved(tmp_path / "mean" / "checkpoint-4"), steps[-1])
+    assert done.best_loss == pytest.approx(engine.mean_nll(kept, lines, PAD), rel=1e-6)
+
+
+@pytest.mark.parametrize("moment", ["at the last step", "after the last step"])
+def test_a_run_killed_while_it_averages_ends_in_the_same_mean(tmp_path, monkeypatch, moment):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_args):
+        raise Killed
+
+    settings = STAGE.model_copy(update={"epochs": 1, "checkpoint_steps": 1, "effective_batch": 1, "average_last": 0.5})
+    whole, done = fitted(tmp_path / "whole", settings)
+    with monkeypatch.context() as cut:
+        if moment == "after the last step":
+            cut.setattr(engine, "_load_best", kill)
+        else:
+            taken = averaging.AverageLast.on_step_end
+            cut.setattr(
+                averaging.AverageLast,
+                "on_step_end",
+                lambda self, args, state, control, **more: (
+                    kill() if state.global_step == 4 else taken(self, args, state, control, **more)
+                ),
+            )
+        with pytest.raises(Killed):
+            fitted(tmp_path / "cut", settings)
+    resumed, later = fitted(tmp_path / "cut", settings)
+    assert later.resumed_from == (3 if moment == "at the last step" else 4)
+    assert later.averaged_steps == done.averaged_steps == 2
+    assert torch.equal(adapter_weights(resumed), adapter_weights(whole))
+
+
+def _equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_the_epoch_with_the_best_score_is_kept_not_the_last(tmp_path):
