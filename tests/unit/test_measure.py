@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from resources.scoring import places_of
 from twainbot.evals import measure
-from twainbot.evals.verdicts import TextLoss
+from twainbot.evals.verdicts import TextLoss, Verdict
 from twainbot.records import DAPT_ROW, frame
 
 # 100 tokens in 400 bytes; the adapter takes a tenth off the base's 200 nats
@@ -21,6 +22,11 @@ GROUPS = {loss.item: ("of_local", "in_test" if n % 2 else "in_validation") for n
 def value(rows: pl.DataFrame, name: str, arm: str) -> float:
     """One metric."""
     return rows.filter((pl.col("name") == name) & (pl.col("arm") == arm))["value"].item()
+
+
+def given(rows: pl.DataFrame) -> dict[str, Verdict]:
+    """The verdicts by gate."""
+    return {row["name"]: measure.verdict_of(row["payload"]) for row in rows.filter(kind="verdict").to_dicts()}
 
 
 def test_bits_per_byte_are_nats_over_ln_two_and_bytes() -> None:
@@ -43,10 +49,24 @@ def test_losses_are_told_by_source_and_by_split() -> None:
 
 def test_forgetting_is_the_last_stages_and_learning_the_first_ones() -> None:
     rows = measure.perplexity({"dapt": {"passages": LOSSES}, "preference": {"passages": LOSSES, "neutral": NEUTRAL}})
-    given = {row["name"]: measure.verdict_of(row["payload"]) for row in rows.filter(kind="verdict").to_dicts()}
-    assert given["perplexity"].value == pytest.approx(math.exp(-20 / 100))
-    assert given["forgetting"].value == pytest.approx(math.exp(2 / 100))
-    assert (given["perplexity"].state, given["forgetting"].state) == ("pass", "pass")
+    said = given(rows)
+    assert said["perplexity"].value == pytest.approx(math.exp(-20 / 100))
+    assert said["forgetting"].value == pytest.approx(math.exp(2 / 100))
+    assert (said["perplexity"].state, said["forgetting"].state) == ("pass", "pass")
+
+
+def test_the_perplexity_gate_says_whose_figure_it_is_and_what_became_of_it_at_the_end() -> None:
+    """A scorecard once showed 0.797 as "adapter to base" beside a table whose adapter, the last one, was at 0.974."""
+    worse = [replace(loss, adapter=loss.base * 1.5) for loss in LOSSES]
+    rows = measure.perplexity({"dapt": {"passages": LOSSES}, "preference": {"passages": worse, "neutral": NEUTRAL}})
+    alone = given(measure.perplexity({"dapt": {"passages": LOSSES}}))
+    said = given(rows)
+    end = math.exp(sum((loss.adapter - loss.base) / loss.size for loss in worse) / len(worse))
+    assert said["perplexity"].value == alone["perplexity"].value
+    assert said["perplexity"].why.startswith("Perplexity on held-out text after dapt: adapter to base is ")
+    assert said["perplexity"].why.endswith(f"After preference, the last stage, it is {end:.3f}.")
+    assert "last stage" not in alone["perplexity"].why
+    assert said["forgetting"].why.startswith("Perplexity on neutral text after preference: ")
 
 
 def test_stages_that_come_in_alphabetical_order_as_dagster_hands_them_over_are_judged_in_the_curriculums() -> None:

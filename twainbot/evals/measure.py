@@ -337,11 +337,17 @@ def perplexity(
         for name, texts in {**sets, **regrouped(sets, groups or {})}.items():
             for who, nats in ((BASE, [text.base for text in texts]), (arm, [text.adapter for text in texts])):
                 rows |= {(who, row["name"]): row for row in likelihood_metrics(name, who, nats, texts)}
-    first, last = (losses[present[end]] if present else {} for end in (0, -1))
+    first, last = (present[end] if present else "" for end in (0, -1))
+    likelier = verdicts.perplexity(losses.get(first, {}).get("passages", []), seed=SEED, after=first)
+    if last != first and losses[last].get("passages"):
+        end = verdicts.perplexity(
+            losses[last]["passages"], seed=SEED
+        )  # the gate is the first stage's; people use the last
+        likelier = replace(likelier, why=f"{likelier.why} After {last}, the last stage, it is {end.value:.3f}.")
     return table([
         *rows.values(),
-        verdict_row(verdicts.perplexity(first.get("passages", []), seed=SEED)),
-        verdict_row(verdicts.forgetting(last.get("neutral", []), seed=SEED)),
+        verdict_row(likelier),
+        verdict_row(verdicts.forgetting(losses.get(last, {}).get("neutral", []), seed=SEED, after=last)),
     ])  # fmt: skip
 
 

@@ -177,16 +177,19 @@ def tool_calls(base: Sequence[bool], adapter: Sequence[bool]) -> Verdict:
     return Verdict("tool_calls", state, gain.n, gain.mean, 0.0, gain.interval, why, better="higher", unit="gain")
 
 
-def perplexity(losses: Sequence[TextLoss], *, seed: int) -> Verdict:
-    """Held-out perplexity must fall: ratio adapter to base, interval over works or dialogues, wholly below 1."""
-    return _loss_ratio("perplexity", losses, bound=1.0, seed=seed, what="Perplexity on held-out text", per_size=True)
+def perplexity(losses: Sequence[TextLoss], *, seed: int, after: str = "") -> Verdict:
+    """Held-out perplexity must fall: ratio adapter to base, interval over works or dialogues, wholly below 1.
+
+    after: the stage whose adapter it is, which the sentence names.
+    """
+    what = "Perplexity on held-out text" + (f" after {after}" if after else "")
+    return _loss_ratio("perplexity", losses, bound=1.0, seed=seed, what=what, per_size=True)
 
 
-def forgetting(losses: Sequence[TextLoss], *, seed: int) -> Verdict:
-    """Perplexity on neutral text that nobody trained on may rise by a tenth at most."""
-    return _loss_ratio(
-        "forgetting", losses, bound=1 + FORGETTING_MARGIN, seed=seed, what="Perplexity on neutral text", per_size=True
-    )
+def forgetting(losses: Sequence[TextLoss], *, seed: int, after: str = "") -> Verdict:
+    """Perplexity on neutral text that nobody trained on may rise by a tenth at most. after: as for perplexity."""
+    what = "Perplexity on neutral text" + (f" after {after}" if after else "")
+    return _loss_ratio("forgetting", losses, bound=1 + FORGETTING_MARGIN, seed=seed, what=what, per_size=True)
 
 
 def code_loss(losses: Sequence[TextLoss], *, seed: int) -> Verdict:
