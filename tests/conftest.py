@@ -22,6 +22,9 @@ settings.register_profile("untimed", max_examples=EXAMPLES, deadline=None, suppr
 settings.load_profile("untimed")
 
 
+SLOW_FIXTURES = {"stacked", "tracked", "watched"}  # of one module each; ten seconds
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root folder."""
@@ -53,7 +56,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever runs the graph or a process of its own is slow: `make check` leaves it out."""
+    """Whatever runs the graph, trains stage after stage or builds a tracking store is slow: `make check` leaves it out."""
     for item in items:
-        if {"graph", "e2e"} & set(Path(item.path).parts):
+        if {"graph", "e2e"} & set(Path(item.path).parts) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
