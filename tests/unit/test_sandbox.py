@@ -312,9 +312,9 @@ sandbox.run(Program("def f(): import time; time.sleep(60)", "def check(c): c()",
 def test_no_program_outlives_a_host_that_is_killed(root):
     token = f"orphan-{os.getpid()}"
     with subprocess.Popen([sys.executable, "-c", ORPHAN, str(root), token]) as host:
-        assert within(20, lambda: len(sandbox.survivors(token)) > 1)  # the host itself, and the solution
+        assert within(120, lambda: len(sandbox.survivors(token)) > 1)  # the host itself, and the solution
         host.kill()
-    assert within(20, lambda: sandbox.survivors(token) == [])
+    assert within(60, lambda: sandbox.survivors(token) == [])
 
 
 def within(seconds, holds):
