@@ -437,6 +437,7 @@ open_generator(settings(concurrency=1), Path(sys.argv[1]), "tiny").ask([request(
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_three_answers_pays_for_nothing_twice(open_door, tmp_path):
     with llm_server(*[""] * 3, "hang") as server:
         home = {

@@ -271,6 +271,7 @@ for number in range(1, 1_000_000):
 """
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_the_old_rows_or_the_new_ones(folder, root):
     writer = subprocess.Popen([sys.executable, "-c", WRITER, folder.base], cwd=root, stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
