@@ -199,7 +199,6 @@ def test_evaluation_weighs_tokens_not_rows():
     assert engine.evaluate(model, [], PAD) == (0.0, 0)
 
 
-@pytest.mark.slow
 def test_four_micro_batches_of_one_and_one_of_four_take_the_same_step(tmp_path):
     four = STAGE.model_copy(update={"effective_batch": 4, "epochs": 1})
     one, _ = fitted(tmp_path / "a", four, model=model_with())
@@ -236,7 +235,6 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_by_bit(tmp_path):
     assert [point["loss"] for point in later.loss_curve] == [point["loss"] for point in done.loss_curve]
 
 
-@pytest.mark.slow
 def test_an_epoch_that_was_the_best_is_kept_though_the_run_was_killed_before_its_score_was_written(tmp_path):
     class Killed(BaseException):
         pass
@@ -254,7 +252,6 @@ def test_an_epoch_that_was_the_best_is_kept_though_the_run_was_killed_before_its
     assert torch.equal(adapter_weights(resumed), adapter_weights(whole))
 
 
-@pytest.mark.slow
 def test_a_run_killed_after_its_last_step_takes_no_step_twice(tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
