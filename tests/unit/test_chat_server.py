@@ -48,8 +48,8 @@ def asked(**changes):
 
 @pytest.fixture(scope="module")
 def weather():
-    """The simulation behind a client of the Model Context Protocol. A call may take a second."""
-    with simulated(call_s=1.0) as found:
+    """The simulation behind a client of the Model Context Protocol."""
+    with simulated(call_s=60.0) as found:
         yield found
 
 
@@ -331,8 +331,12 @@ def test_a_tool_that_fails_answers_with_html_orders_or_ten_megabytes_is_unavaila
     assert "99" not in found["message"]  # degrees, in the orders
 
 
-def test_a_tool_that_hangs_is_given_up_and_other_calls_are_answered_meanwhile(weather):
-    with served(ScriptedSpeaker(script), weather) as url, ThreadPoolExecutor(3) as pool:
+def test_a_tool_that_hangs_is_given_up_and_other_calls_are_answered_meanwhile():
+    with (
+        simulated(call_s=3.0) as weather,
+        served(ScriptedSpeaker(script), weather) as url,
+        ThreadPoolExecutor(3) as pool,
+    ):
 
         def call(place):
             asked = {"name": "get_forecast", "arguments": {**GOOD, "location": place}}
