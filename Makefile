@@ -5,7 +5,7 @@ PROFILE ?= $(or $(TWAINBOT_PROFILE),sample)
 CONSTRAINTS ?= constraints.txt
 VENV ?= .venv
 PORT ?= 3000
-EXAMPLES ?= 25# of a property test, where it names no number of its own
+EXAMPLES ?= 25# of a property test; one that names a number looks at so many percent of it
 # Where a CPU build of torch is wanted: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 TORCH_INDEX_URL ?=
 BIN := $(VENV)/bin
@@ -21,6 +21,8 @@ export DAGSTER_HOME := $(CURDIR)
 export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(PROFILE)/dagster
 export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Else each of two test workers, and each process that a test starts, compiles all modules and rewrites all assertions.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving known-systems clean-venv
 

@@ -63,11 +63,15 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def labelled(name: str) -> list[dict[str, Any]]:
+    """Every reply of a set with its label, as it was written down."""
+    files = [(FOLDER / f"{file}.jsonl").read_text("utf-8") for file in SETS[name]]
+    return [json.loads(line) for text in files for line in text.splitlines()]
+
+
 def judged(name: str) -> list[Judged]:
     """Every reply of a set beside the judge's claims."""
     contexts = yaml.safe_load((FOLDER / f"{name}_contexts.yaml").read_text("utf-8"))
-    files = [(FOLDER / f"{file}.jsonl").read_text("utf-8") for file in SETS[name]]
-    rows = [json.loads(line) for text in files for line in text.splitlines()]
     return [
         Judged(
             row["id"],
@@ -76,7 +80,7 @@ def judged(name: str) -> list[Judged]:
             row.get("fault") or row["form"],
             tuple(claims(row["reply"], contexts[row["context"]])),
         )
-        for row in rows
+        for row in labelled(name)
     ]
 
 

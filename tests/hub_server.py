@@ -100,7 +100,7 @@ class Answers(BaseHTTPRequestHandler):
 def running(token: str) -> Iterator[Hub]:
     """A hub that answers until the block ends."""
     hub = Hub(token)
-    thread = threading.Thread(target=hub.serve_forever, daemon=True)
+    thread = threading.Thread(target=hub.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield hub

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import subprocess
 import sys
 from functools import cache
@@ -21,43 +20,67 @@ HEAVY = (
 )  # fmt: skip
 LATE = ("torch", "transformers", "peft", "trl", "mlflow", "great_expectations", "detoxify", "datasets",
         "openai", "anthropic")  # fmt: skip
+PROFILES = ("tiny", "sample", "laptop", "full")
 MAX_LINES = 500  # of a module: past it nobody holds it in the head
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 LOOK = """
-import json, sys
-from twainbot_assets.definitions import defs
-heavy = sorted(set(sys.modules) & set({heavy!r}))
+import json, os, sys, traceback
 import dagster as dg
-graph = defs.resolve_asset_graph()
-nodes = [
-    {{
-        "key": node.key.to_user_string(), "group": node.group_name, "description": node.description or "",
-        "code_version": node.code_version or "", "checks": len(node.check_keys), "made": node.is_materializable,
-        "partitions": node.partitions_def and (
-            node.partitions_def.name if isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
-            else len(node.partitions_def.get_partition_keys())
-        ),
-        "kind": type(node.partitions_def).__name__,
-        "parents": sorted(parent.to_user_string() for parent in node.parent_keys),
-    }}
-    for node in graph.asset_nodes
-]
-print(json.dumps({{"heavy": heavy, "nodes": nodes}}))
+
+
+def look():
+    from twainbot_assets.definitions import defs
+    heavy = sorted(set(sys.modules) & set({heavy!r}))
+    graph = defs.resolve_asset_graph()
+    nodes = [
+        {{
+            "key": node.key.to_user_string(), "group": node.group_name, "description": node.description or "",
+            "code_version": node.code_version or "", "checks": len(node.check_keys), "made": node.is_materializable,
+            "partitions": node.partitions_def and (
+                node.partitions_def.name if isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
+                else len(node.partitions_def.get_partition_keys())
+            ),
+            "kind": type(node.partitions_def).__name__,
+            "parents": sorted(parent.to_user_string() for parent in node.parent_keys),
+        }}
+        for node in graph.asset_nodes
+    ]
+    return {{"heavy": heavy, "nodes": nodes}}
+
+
+for profile in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        try:
+            os.environ["TWAINBOT_PROFILE"] = profile
+            print(json.dumps([profile, look()]), flush=True)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.waitpid(child, 0)
 """
 
 
 @cache
-def location(profile: str) -> dict[str, Any]:
-    """What a fresh process sees that loads the code location: heavy modules, and all assets."""
-    environment = {**os.environ, "TWAINBOT_PROFILE": profile}
+def locations() -> tuple[dict[str, dict[str, Any]], str]:
+    """What a process sees that loads the code location of a profile: heavy modules, and all assets. Beside it, what was said.
+
+    Each is forked from one that has imported Dagster and nothing else, for which every one would wait.
+    """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LOOK.format(heavy=HEAVY)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+        [sys.executable, "-W", "ignore", "-c", LOOK.format(heavy=HEAVY), *PROFILES],
+        cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith('["')), done.stderr
+
+
+def location(profile: str) -> dict[str, Any]:
+    """The code location of one profile."""
+    found, said = locations()
+    assert profile in found, said
+    return found[profile]
 
 
 @pytest.fixture(scope="module")

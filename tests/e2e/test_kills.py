@@ -65,8 +65,10 @@ def test_a_killed_run_leaves_no_torn_file_and_the_next_one_completes(new_clone: 
     ]
     for moment in moments:
         kill_when(clone, moment)
-        time.sleep(1.0)
-        assert children_of(clone) == []
+        deadline = time.monotonic() + 60  # on a busy machine a signal is sent at once and obeyed later
+        while (left := children_of(clone)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert left == []
         for path in clone.lake.rglob("part-0.parquet"):
             pl.read_parquet(path)
     output = clone.run("run")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.errors import BadInput
 from twainbot.evals.agreement import agreement, agreements, kappa
 from twainbot.evals.statistics import quadratic_weighted_kappa
@@ -21,14 +22,14 @@ def scores(values, arm="adapter"):
 
 
 @given(st.lists(st.tuples(SCORE, SCORE), min_size=1, max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_on_whole_scores_it_equals_the_weighted_table_of_the_textbook(pairs):
     first, second = zip(*pairs, strict=True)
     assert kappa(first, second) == pytest.approx(quadratic_weighted_kappa(first, second), abs=1e-9)
 
 
 @given(st.lists(st.tuples(SCORE, SCORE), min_size=1, max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_it_lies_between_minus_one_and_one_and_does_not_ask_who_is_first(pairs):
     first, second = zip(*pairs, strict=True)
     assert -1 - 1e-9 <= kappa(first, second) <= 1

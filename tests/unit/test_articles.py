@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.corpora.articles import MAX_PAGE_BYTES, read_article, with_article
 from twainbot.corpora.feeds import Page, parse_feed, read_unit
 from twainbot.corpora.material import Part
@@ -306,7 +307,7 @@ def test_a_page_nested_beyond_reason_is_bounded():
     assert read_article(raw, URL).reject_reason == "nested_too_deeply"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.text(alphabet="<>/=\"' abdeiprs!-&;\n", max_size=200))
 def test_no_tag_soup_makes_the_reader_fail(soup):
     article = read_article(f"<html><body>{soup}".encode(), URL)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.errors import BadInput, BadUse
 from twainbot.records import ASSIGNMENT, SPLITS
 from twainbot.splits import assign, balance, leaks
@@ -41,7 +42,7 @@ TIE = st.one_of(st.none(), st.sampled_from(["a", "b", "c", "d"]))
 TIES = st.lists(st.tuples(TIE, TIE, TIE), max_size=20)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(TIES, st.integers(0, 3), st.data())
 def test_no_tie_is_ever_parted_and_every_sample_is_assigned_once(ties, seed, data):
     strata = data.draw(st.lists(st.sampled_from(["x", "y"]), min_size=len(ties), max_size=len(ties)))
@@ -52,7 +53,7 @@ def test_no_tie_is_ever_parted_and_every_sample_is_assigned_once(ties, seed, dat
     assert leaks(made, given_samples) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(TIES, st.randoms())
 def test_the_order_of_rows_does_not_matter(ties, rng):
     given_samples = samples(*ties)

@@ -196,6 +196,7 @@ def test_what_is_neither_a_value_nor_auto_is_refused(tmp_path, values, named):
         load_recipe(recipe_with(tmp_path, **values))
 
 
+@pytest.mark.slow
 def test_a_stage_left_open_trains_and_records_what_it_chose_beside_what_it_took(tmp_path):
     recipe = recipe_with(tmp_path, micro_batch="auto", gradient_checkpointing="auto", max_steps=2)
     said: list[str] = []

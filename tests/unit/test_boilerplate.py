@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.corpora.boilerplate import strip_gutenberg
 from twainbot.corpora.furniture import legalese
 from twainbot.corpora.page import Page
@@ -590,7 +591,7 @@ TRADEMARK = re.compile(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(mixtures, st.sampled_from(sorted(ERAS)))
 def test_no_trademark_survives_any_mixture_and_a_second_pass_changes_nothing(mixture, era):
     text = ERAS[era](f"{FIRST}\n\n{mixture}\n\n{LAST}")
@@ -615,14 +616,14 @@ plain_paragraphs = st.lists(
 ).map("\n".join)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(plain_paragraphs, min_size=1, max_size=12).map("\n\n".join), st.sampled_from(sorted(ERAS)))
 def test_text_between_the_markers_is_never_lost(text, era):
     body = f"{FIRST}\n\n{text}\n\n{LAST}"
     assert stripped(ERAS[era](body)).text == body
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(mixtures)
 def test_stripping_what_never_had_a_wrapper_is_idempotent_too(mixture):
     try:
@@ -633,7 +634,7 @@ def test_stripping_what_never_had_a_wrapper_is_idempotent_too(mixture):
     assert stripped(once).text == once
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.sampled_from([FIRST, VERSE, TALK, LAST]), min_size=1, max_size=30), st.sampled_from(sorted(ERAS)))
 def test_prose_verse_and_talk_pass_untouched_in_every_era(parts, era):
     body = "\n\n".join([FIRST, *parts, LAST])

@@ -100,7 +100,7 @@ def site() -> Iterator[SimpleNamespace]:
         server.asked, server.daemon_threads = [], True
         server.other = f"http://localhost:{other.server_port}"
         server.literal = f"http://127.0.0.2:{other.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield SimpleNamespace(url=f"http://{HERE}:{own.server_port}", asked=own.asked, elsewhere=other.asked)
     for server in (own, other):
         server.shutdown()

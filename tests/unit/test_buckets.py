@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.dedupe import buckets
 from twainbot.dedupe.clusters import components
 from twainbot.dedupe.engines import bands, distinct, keys_of, signatures_of
@@ -30,14 +31,14 @@ def found(keys: list[list[int]], fresh: list[bool] | None = None) -> list[tuple[
     return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(KEYS)
 def test_candidates_are_all_pairs_of_rows_with_a_key_in_common(keys):
     pairs = combinations(range(len(keys[0])), 2)
     assert found(keys) == [(a, b) for a, b in pairs if any(band[a] == band[b] for band in keys)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(KEYS, st.data())
 def test_fresh_candidates_are_those_with_a_fresh_row(keys, data):
     fresh = data.draw(st.lists(st.booleans(), min_size=len(keys[0]), max_size=len(keys[0])))

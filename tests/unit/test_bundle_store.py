@@ -116,6 +116,7 @@ def test_a_foreign_file_is_named_since_the_copy_would_not_verify(tmp_path, targe
     assert names(target) == ["notes.txt"]
 
 
+@pytest.mark.slow
 def test_a_data_bundle_is_cut_from_a_lake_on_s3_and_published_beside_it(tmp_path, server):
     lake = small.write(f"{server}/lake-{tmp_path.name}", small.material())
     (tmp_path / "work").mkdir()

@@ -106,6 +106,7 @@ def test_a_threshold_of_one_misses_the_edited_copy_and_no_clusters_are_committed
     assert not graph.lake.exists("dedupe/clusters")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", ["local/canaries/the-ferrymans-ledger-again", "jokes/professions/pro-036"])
 def test_edges_that_lost_one_planted_copy_stop_the_clusters_and_the_last_good_ones_stay(graph, copy):
     rows = all_rows(graph.lake, "chunks")
@@ -121,6 +122,7 @@ def test_edges_that_lost_one_planted_copy_stop_the_clusters_and_the_last_good_on
     assert graph.lake.read("dedupe/clusters").equals(good)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blindness", ["only runs of 500 words count", "the suite has lost the planted problem"])
 def test_a_search_that_is_blind_to_eval_text_commits_no_passages(graph, monkeypatch, blindness):
     if "500" in blindness:  # the problem is shorter

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.corpora.transcripts import parse_transcripts
 from twainbot.errors import UnreadableSource
 
@@ -160,7 +161,7 @@ LINES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=9))
 def test_any_page_gives_turns_or_a_reason_and_never_a_traceback(pieces):
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.dialogues.copying import LEAST_RUN, Run, longest_runs
 
 PASSAGE = "one two three four five six seven eight nine ten eleven twelve"
@@ -57,7 +58,7 @@ def naive(text: list[str], passages: list[list[str]], least: int) -> int:
 WORDS = st.lists(st.sampled_from(["ab", "cd", "ef"]), max_size=14)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(WORDS, st.lists(WORDS, max_size=4))
 def test_the_length_is_what_comparing_every_place_gives(text, passages):
     [found] = longest_runs([" ".join(text)], [" ".join(passage) for passage in passages], least=3)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from tests.examples import examples
 from twainbot.chunks.counting import PretokenCounter
 from twainbot.errors import BadInput
 
@@ -139,7 +140,7 @@ PIECES = [
 ODD_TEXT = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=30).map("".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(ODD_TEXT)
 def test_counts_equal_encoding_for_every_kind_of_pretokenizer(text):
     for tokenizer in (*(make() for make in EVERY_KIND), with_prefix_space()):
@@ -180,7 +181,7 @@ def test_no_text_has_no_tokens():
     assert PretokenCounter(gpt2_like()).count("") == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text(max_size=12), st.sampled_from(["", " ", "\n", "  ", "\n\n"]))
 def test_the_cheap_way_to_count_a_piece_is_exact_too(word, gap):
     for make in EVERY_KIND:

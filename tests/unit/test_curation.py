@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import builders as make
+from tests.examples import examples
 from twainbot.curation import NEVER_OVERRULED, curate, reviewed
 from twainbot.errors import BadInput
 from twainbot.records import DECISIONS, PASSAGE, REJECT
@@ -126,7 +127,7 @@ ENTRIES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(ENTRIES)
 def test_every_chunk_is_a_passage_or_a_reject_and_none_is_both(entries):
     names = [f"t/{number}" for number in range(len(entries))]

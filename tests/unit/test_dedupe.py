@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from tests.examples import examples
 from twainbot.chunks import windows
 from twainbot.corpora.boilerplate import strip_gutenberg
 from twainbot.dedupe import (
@@ -112,7 +113,7 @@ def test_a_sample_of_a_long_text_is_enough_to_meet():
     assert len(found) == 1
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(
     st.lists(st.lists(st.sampled_from(["fog", "mud", "bell", "rain", "pilot"]), max_size=9).map(" ".join), max_size=9),
     st.sampled_from(["minhash", "fracminhash"]),
@@ -131,7 +132,7 @@ def test_any_order_of_input_gives_the_same_pairs():
     assert back == {(a, b, jaccard) for a, b, jaccard, _ in near_duplicates(texts).iter_rows()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.lists(st.sampled_from(["fog", "mud", "bell"]), max_size=6).map(" ".join), max_size=8))
 def test_every_emitted_pair_is_true_and_every_exact_copy_is_emitted(texts):
     found, truth = found_pairs(near_duplicates(texts)), oracle(texts)
@@ -260,7 +261,7 @@ def test_rows_that_come_change_and_go_leave_what_a_full_run_finds(engine):
     assert made[2].height > 50 or engine == "simhash"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.lists(
         st.dictionaries(

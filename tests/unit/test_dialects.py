@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.test_transcripts import lines
 from twainbot.corpora.transcripts import parse_transcripts
 from twainbot.corpora.works import Sidecar, works_from_unit
@@ -364,7 +365,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(JSON)
 def test_any_json_gives_turns_or_a_reason_and_never_a_traceback(value):
     try:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.dialogues import feedback, figures, grounds, prompts, quality, rows, seeds, talk, transfer, variety
 from twainbot.dialogues.tools import FORECAST_TOOL
 from twainbot.records import DIALOGUE, FEEDBACK, SCREENED_DIALOGUE, frame
@@ -71,7 +72,7 @@ def test_a_sound_dialogue_has_no_problem():
     assert quality.problems(row(), FORECAST_TOOL) == []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 2**31))
 def test_any_seed_gives_dialogues_in_which_every_number_has_its_ground(seed):
     made = batch(seed)
@@ -79,7 +80,7 @@ def test_any_seed_gives_dialogues_in_which_every_number_has_its_ground(seed):
     assert [(each["conversation_id"], found) for each in made.to_dicts() if (found := quality.problems(each))] == []
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(st.integers(0, 2**31))
 def test_equal_seeds_give_equal_dialogues(seed):
     assert batch(seed).equals(batch(seed))

@@ -80,6 +80,7 @@ def test_a_stage_whose_validation_rises_twice_ends_with_its_best_epoch_and_says_
     assert done.best_loss == 1.0
 
 
+@pytest.mark.slow
 def test_a_recipe_may_call_that_divergence(tmp_path):
     with pytest.raises(
         Diverged, match=r"rose 2 evaluations in a row.*Last good checkpoint: best \(step \d+\)"
@@ -128,6 +129,7 @@ def test_lines_of_calls_and_lines_of_talk_in_turn_are_no_divergence():
         alarm.judge(42, 14.0)
 
 
+@pytest.mark.slow
 def test_a_spike_in_dapt_goes_back_once_and_on_at_the_lower_rate(tmp_path):
     lines: list[str] = []
     _, done = fitted(tmp_path, WILD, callbacks=[lines.append])
@@ -141,6 +143,7 @@ def test_a_spike_in_dapt_goes_back_once_and_on_at_the_lower_rate(tmp_path):
     assert all(math.isfinite(point["loss"]) for point in done.loss_curve)
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_its_rate_was_lowered_reaches_the_same_weights(tmp_path):
     class Killed(BaseException):
         pass
@@ -160,6 +163,7 @@ def test_a_run_killed_after_its_rate_was_lowered_reaches_the_same_weights(tmp_pa
     assert [entry["loss"] for entry in later.evaluations] == [entry["loss"] for entry in done.evaluations]
 
 
+@pytest.mark.slow
 def test_a_second_spike_stops(tmp_path):
     with pytest.raises(Diverged):
         fitted(tmp_path, WILD.model_copy(update={"spike_rate_factor": 0.99}))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import base, small_talk, weather_talk
 
+from tests.examples import examples
 from training import averaging, engine, losses, packing, preflight, watch
 from training.config import CONFIGS, Stage, load_recipe
 from training.render import IGNORED, TurnMarks, load_template, render, tokenizer_of, turn_marks
@@ -370,7 +371,7 @@ def test_checkpoints_of_another_run_are_cleared_and_ones_own_are_kept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [other.name]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(lines=st.integers(1, 400), micro=st.integers(1, 8), accumulation=st.integers(1, 8), epochs=st.integers(1, 3))
 def test_the_plan_counts_steps_as_the_trainer_does(lines, micro, accumulation, epochs):
     stage = STAGE.model_copy(update={"micro_batch": micro, "effective_batch": micro * accumulation, "epochs": epochs})

@@ -65,7 +65,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
+def watched(data, tmp_path_factory):
     """The same stage with the watch on and off: records by name."""
     folder = tmp_path_factory.mktemp("watched")
     done = {}
@@ -75,8 +75,8 @@ def trained(data, tmp_path_factory):
     return done
 
 
-def test_asking_changes_neither_weights_nor_losses_nor_what_the_stage_depends_on(trained):
-    on, off = trained["on"], trained["off"]
+def test_asking_changes_neither_weights_nor_losses_nor_what_the_stage_depends_on(watched):
+    on, off = watched["on"], watched["off"]
     assert len(on["evaluations"]) == 2
     for name in ("adapter_sha256", "fingerprint", "config_sha256", "loss_curve", "best_loss"):
         assert on[name] == off[name], name
@@ -84,8 +84,8 @@ def test_asking_changes_neither_weights_nor_losses_nor_what_the_stage_depends_on
     assert all("scores" not in each for each in off["evaluations"])
 
 
-def test_each_epoch_has_scores_with_their_counts_and_replies_to_read(trained):
-    for entry in trained["on"]["evaluations"]:
+def test_each_epoch_has_scores_with_their_counts_and_replies_to_read(watched):
+    for entry in watched["on"]["evaluations"]:
         scores = entry["scores"]
         assert (scores["n_turns"], scores["n_with_call"], scores["n_without_call"]) == (4, 2, 2)
         assert 0 <= scores["no_call_accuracy"] <= 1
@@ -96,6 +96,7 @@ def test_each_epoch_has_scores_with_their_counts_and_replies_to_read(trained):
         assert entry["watch_s"] > 0
 
 
+@pytest.mark.slow
 def test_preference_asks_the_prompts_of_its_own_pairs(data, tmp_path):
     done = preference.main(Arguments(recipe(tmp_path, WATCH), data, base(), tmp_path / "out"), lambda _: None)
     scores = done["evaluations"][-1]["scores"]
@@ -183,8 +184,8 @@ def test_the_log_line_has_the_counts_behind_the_rates():
 # for readers and trackers
 
 
-def test_a_record_becomes_a_table_curves_and_figures(trained):
-    done = {**trained["on"], "stage": "sft"}
+def test_a_record_becomes_a_table_curves_and_figures(watched):
+    done = {**watched["on"], "stage": "sft"}
     assert [row["epoch"] for row in scores_table(done)] == [1.0, 2.0]
     found = curves(done)
     assert [step for step, _ in found["train_loss"]] == list(range(1, done["steps"] + 1))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.corpora import epub
 from twainbot.corpora.epub import read_epub
 from twainbot.corpora.local import parse_document
@@ -193,7 +194,7 @@ def test_a_damaged_chapter_is_refused():
         read_epub(bytes(raw))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8), st.integers(0, 400))
 def test_any_damage_gives_a_book_or_a_plain_refusal(changes, lost):
     raw = bytearray(book())

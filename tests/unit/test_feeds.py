@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.corpora.feeds import MAX_FEED_BYTES, headline_only, html_to_text, parse_feed
 from twainbot.corpora.works import Sidecar, works_from_unit
 from twainbot.errors import UnreadableSource
@@ -330,7 +331,7 @@ def test_a_feed_that_is_not_ours_to_train_on_gives_headlines(sidecar):
     assert BODY[:20] not in frame["extra"][0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.text(max_size=200))
 def test_a_headline_of_any_text_comes_back_without_markup(title):
     raw = json_feed({"id": "1", "title": title, "content_text": BODY})
@@ -339,7 +340,7 @@ def test_a_headline_of_any_text_comes_back_without_markup(title):
     assert row["text"].endswith(BODY)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_between_a_feeds_tags_make_the_reader_fail(junk):
     raw = rss(item()).replace(b"</channel>", junk + b"</channel>")

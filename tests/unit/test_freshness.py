@@ -37,14 +37,14 @@ def verdict_after(defs, instance, *, sound):
 
 
 def test_a_passed_check_leaves_its_asset_fresh_and_a_failed_one_does_not(defs):
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         assert Freshness(defs, instance).failed_checks(Item("table")) == []
         assert verdict_after(defs, instance, sound=True) == []
         assert verdict_after(defs, instance, sound=False) == [f"its check {NAME} failed"]
 
 
 def test_a_check_whose_run_was_killed_before_it_ended_makes_its_asset_stale(defs):
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         assert verdict_after(defs, instance, sound=True) == []
         job = defs.resolve_implicit_global_asset_job_def()
         run = instance.create_run_for_job(job)  # plans the check, and never executes it

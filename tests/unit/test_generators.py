@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ from resources.generators import LocalRunner, open_generator
 from resources.llm_faults import Secrets, another_try, fault_of, retry_after
 from resources.llm_threads import Threads
 from resources.pace import Pace
-from tests.llm_server import KEY, llm_server
+from tests.llm_server import KEY, llm_server, rewrite
 from twainbot.dialogues import asking
 from twainbot.dialogues.asking import Request
 from twainbot.errors import BadConfig, BudgetExceeded, SourceUnavailable
@@ -118,11 +119,23 @@ def test_a_429_is_tried_again_no_sooner_than_retry_after_says(backend, open_door
     assert second - first >= 0.4
 
 
-def test_what_one_thread_is_told_to_wait_holds_the_others_too(open_door):
-    with llm_server("429:0.5", pause_s=0.05) as server:
+def test_what_one_thread_is_told_to_wait_holds_the_others_too(open_door, monkeypatch):
+    told = threading.Event()
+    true = Pace.hold
+
+    def hold(pace, seconds):
+        true(pace, seconds)
+        told.set()
+
+    def write(messages):
+        told.wait(60)  # nobody else is answered before the one that was refused has said so
+        return rewrite(messages)
+
+    monkeypatch.setattr(Pace, "hold", hold)
+    with llm_server("429:0.5", write=write) as server:
         open_door(server, concurrency=2).ask([request(number) for number in range(4)])
         early = [start for start in server.starts if start - server.starts[0] < 0.5]
-    assert len(early) <= 3, "two were under way, a third may have started while the first was being refused"
+    assert len(early) <= 2, "two were under way"
 
 
 @pytest.mark.parametrize("backend", DOORS)
@@ -137,11 +150,11 @@ def test_faults_that_pass_are_tried_again_and_cost_nothing(backend, mood, open_d
 
 @pytest.mark.parametrize("backend", DOORS)
 def test_a_body_that_drips_in_is_given_up_at_the_deadline_though_no_silence_is_long(backend, open_door):
-    with llm_server("drip:0.02") as server:  # some 400 bytes: 8 s
-        generator = open_door(server, backend, timeout_s=0.5)
+    with llm_server("drip:0.2") as server:  # some 400 bytes: 80 s
+        generator = open_door(server, backend, timeout_s=1.0)
         start = time.monotonic()
         assert generator.ask([request()])[0].was_given
-        assert time.monotonic() - start < 6
+        assert time.monotonic() - start < 60
         assert len(server.calls()) == 2
     worst = asking.input_tokens(request()) + 180
     assert generator.budget.spent().tokens == worst + 120, "the timed-out call may have been billed, so it counts"
@@ -308,7 +321,15 @@ def test_a_budget_counts_over_processes_threads_and_torn_lines(tmp_path):
 
 
 def test_concurrency_never_exceeds_its_bound_and_reaches_it(open_door):
-    with llm_server(pause_s=0.05) as server:
+    together = threading.Event()
+
+    def write(messages):
+        if server.busiest == 3:
+            together.set()
+        together.wait(60)  # however late the third comes on a busy machine
+        return rewrite(messages)
+
+    with llm_server(pause_s=0.05, write=write) as server:
         open_door(server, concurrency=3).ask([request(number) for number in range(9)])
         assert server.busiest == 3
 
@@ -342,9 +363,11 @@ def test_the_pace_spreads_starts_so_that_no_minute_holds_too_many(rpm, tpm, gap)
 
 def test_the_server_sees_no_more_starts_than_the_rate_allows(open_door):
     with llm_server() as server:
-        open_door(server, requests_per_minute=1200, concurrency=4).ask([request(number) for number in range(8)])
-        # 7 gaps of 50 ms; where this machine is busy a first request may be seen late, so as many as half may be lost
-        assert server.starts[-1] - server.starts[0] >= 3.5 * 60 / 1200
+        generator = open_door(server, requests_per_minute=1200, concurrency=4)
+        begun = time.monotonic()  # the first may be seen late on a busy machine; none can be seen before its time
+        generator.ask([request(number) for number in range(8)])
+        assert len(server.starts) == 8
+        assert all(start - begun >= number * 60 / 1200 for number, start in enumerate(sorted(server.starts)))
 
 
 @pytest.mark.parametrize("backend", DOORS)
@@ -414,6 +437,7 @@ open_generator(settings(concurrency=1), Path(sys.argv[1]), "tiny").ask([request(
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_three_answers_pays_for_nothing_twice(open_door, tmp_path):
     with llm_server(*[""] * 3, "hang") as server:
         home = {
@@ -422,7 +446,7 @@ def test_a_run_killed_after_three_answers_pays_for_nothing_twice(open_door, tmp_
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         run = subprocess.Popen([sys.executable, "-c", WORK, str(tmp_path)], cwd=ROOT, env={**os.environ, **home})
-        until = time.monotonic() + 240
+        until = time.monotonic() + 500  # 190 s on a machine with thirty such processes
         while len(server.calls()) < 4 and time.monotonic() < until and run.poll() is None:
             time.sleep(0.02)
         run.send_signal(signal.SIGKILL)

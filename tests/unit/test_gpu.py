@@ -91,6 +91,7 @@ def test_the_recipe_of_one_and_a_half_billion_fits_its_card_as_forecast(tmp_path
     assert found["mfu_of_measured_gemm"] > 0.2
 
 
+@pytest.mark.slow
 def test_what_the_gpu_test_measures_it_measures_on_a_small_model_too(tmp_path, monkeypatch):
     small = qwen(vocab_size=128, hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
     recipe = load_recipe(QWEN)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from resources import lake as lake_module
 from resources.lake import SCHEMA_KEY, Lake, LakeIOManager, LakeResource, fence, repair, replace_file
 from tests import builders as make
+from tests.examples import examples
 from twainbot.errors import BadInput, Fenced, StaleSchema
 from twainbot.records import CHUNK, SCHEMA_VERSION
 
@@ -173,7 +174,7 @@ def test_the_layout_is_one_file_a_partition(folder):
     assert files(folder) == ["things/t/partition=a%2Fb/part-0.parquet", "things/u/part-0.parquet"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40), st.data())
 def test_no_two_keys_share_a_file_and_no_key_leaves_the_table(key, data):
     lake = Lake("/lake")
@@ -270,6 +271,7 @@ for number in range(1, 1_000_000):
 """
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_the_old_rows_or_the_new_ones(folder, root):
     writer = subprocess.Popen([sys.executable, "-c", WRITER, folder.base], cwd=root, stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None

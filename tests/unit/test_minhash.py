@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.dedupe.flat import mixed, offsets
 from twainbot.dedupe.minhash import BAND_RECALL, EMPTY, DedupeSettings, bands_for, datasketch_sketch, meets, sketch
 from twainbot.dedupe.shingles import shingle_hashes
@@ -70,7 +71,7 @@ def test_pairs_at_the_threshold_share_a_band_nearly_always(size):
     assert met.mean() >= BAND_RECALL - 0.0025, "at most one of 400 missed"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.randoms())
 def test_a_sketch_is_that_of_the_set_whatever_its_order_repeats_and_neighbours(values, rng):
     repeated = values + [rng.choice(values) for _ in range(5) if values]

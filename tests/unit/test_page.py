@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.corpora.normalize import tidy
 from twainbot.corpora.page import MARKER_HINTS, NAME_HINTS, NOTE_HINTS, Page
 
@@ -22,7 +23,7 @@ def spans_in(data: st.DataObject, text: str) -> list[tuple[int, int]]:
     return data.draw(st.lists(pairs, max_size=5))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(TEXTS, st.data())
 def test_what_is_left_is_tidy_and_holds_exactly_what_was_outside_the_spans(text, data):
     spans = spans_in(data, text)
@@ -32,7 +33,7 @@ def test_what_is_left_is_tidy_and_holds_exactly_what_was_outside_the_spans(text,
     assert "".join(left.split()) == "".join(outside.split())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(TEXTS, st.data())
 def test_hints_are_known_after_a_cut_as_if_the_text_had_been_walked_again(text, data):
     left = Page(text).without(spans_in(data, text))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import rated
+from tests.examples import examples
 from twainbot.evals import pairs
 from twainbot.evals.pairs import ADAPTER, BASE, Step
 from twainbot.records import GENERATION, frame
@@ -40,7 +41,7 @@ def test_a_digest_is_of_all_that_a_rater_sees():
 
 
 @given(recipe=st.text(max_size=8), rater=st.text(max_size=8), item=st.text(max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_each_pair_shows_both_arms_once_and_the_same_way_each_time(recipe, rater, item):
     assert sorted(pairs.sides(recipe, item, rater)) == [ADAPTER, BASE]
     assert pairs.sides(recipe, item, rater) == pairs.sides(recipe, item, rater)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("pypdf")
 
+from tests.examples import examples
 from twainbot.corpora import pdf
 from twainbot.corpora.local import parse_document
 from twainbot.corpora.pdf import read_pdf, whole_words, without_furniture
@@ -200,7 +201,7 @@ def test_a_table_with_wrong_entries_is_repaired_where_every_page_is_found():
     assert read_pdf(wrong_offsets()).text == read_pdf(document(*STORY)).text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8))
 def test_any_damage_gives_a_text_or_a_plain_refusal(changes):
     raw = bytearray(document(*STORY))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.corpora.personal import introduced_names, scrub, scrub_json, scrub_result
 
 # Credentials are put together here, so that no scanner takes this file for a leak.
@@ -210,14 +211,14 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(PIECES, max_size=6), st.sampled_from(["", " ", "\n", "-"]))
 def test_scrubbing_twice_is_scrubbing_once(pieces, glue):
     clean, _ = scrub(glue.join(pieces))
     assert scrub(clean) == (clean, {})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(alphabet="0123456789 .-+:()@axSt\n", max_size=60))
 def test_any_row_of_digits_and_marks_is_scrubbed_once(text):
     clean, _ = scrub(text)
@@ -233,7 +234,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(VALUES)
 def test_json_stays_json_of_the_same_shape_and_is_scrubbed_once(value):
     clean, _ = scrub_json(value)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.dialogues import figures, grammar, pieces, quality, rows, seeds, transfer
 from twainbot.dialogues.observations import Observation
 from twainbot.dialogues.tools import FORECAST_TOOL
@@ -108,7 +109,7 @@ def test_every_persona_device_tone_and_length_tells_any_sky_without_an_unfounded
         assert quality.problems(row, FORECAST_TOOL) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, len(SKIES) - 1), st.sampled_from(CONTROLS), st.integers(0, 2**31))
 def test_every_figure_of_a_piece_stands_in_the_bulletin(at, controls, seed):
     observation = seen(at)
@@ -179,7 +180,7 @@ def test_no_line_of_the_grammars_states_a_number_of_its_own():
                 assert figures.read(text) == [], (name, rule, text)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 8))
 def test_row_n_is_the_same_however_many_rows_there_are(seed, count):
     few, many = written(count, seed), written(count + 6, seed)

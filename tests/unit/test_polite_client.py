@@ -42,7 +42,7 @@ def store(tmp_path) -> RawStore:
 def client(store) -> Iterator[PoliteClient]:
     """No delay between requests, and two attempts without a pause between them."""
     with stamina.set_testing(True, attempts=2, cap=True):
-        yield PoliteClient(store, delay_s=0.0, timeout_s=5.0, recheck_s=0.0)
+        yield PoliteClient(store, delay_s=0.0, timeout_s=60.0, recheck_s=0.0)
 
 
 def stored_files(store: RawStore) -> list[str]:
@@ -177,9 +177,9 @@ def test_silence_ends_at_the_time_limit(client):
     client.timeout_s = 0.2
     client.attempts = 1
     start = time.monotonic()
-    with serving({"/b": Answer(body=BOOK, pause_s=5.0)}) as site, pytest.raises(Passing, match=r"ReadTimeout"):
+    with serving({"/b": Answer(body=BOOK, pause_s=60.0)}) as site, pytest.raises(Passing, match=r"ReadTimeout"):
         client.fetch(f"{site.url}/b")
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30
 
 
 def test_a_port_where_nobody_listens_is_a_passing_fault(client):
@@ -483,7 +483,7 @@ def test_a_body_that_drips_ends_at_the_limit_of_the_whole(client, store):
     start = time.monotonic()
     with serving({"/b": Answer(body=BOOK, drip_s=0.05)}) as site, pytest.raises(Passing, match=r"ReadTimeout"):
         client.fetch(f"{site.url}/b")
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30
     assert stored_files(store) == []
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import base, write_data
 
+from tests.examples import examples
 from training import engine, preference, preference_loss, rows
 from training.command import Arguments
 from training.config import CONFIGS, load_recipe
@@ -77,7 +78,7 @@ def test_the_zero_point_of_kto_is_never_below_nothing_and_takes_no_gradient():
 
 
 @pytest.mark.parametrize("name", sorted(preference_loss.OBJECTIVES))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(chosen=st.floats(-8, -0.1), rejected=st.floats(-8, -0.1), step=st.floats(0.05, 0.09))
 def test_a_likelier_chosen_and_an_unlikelier_rejected_reply_cost_less(name, chosen, rejected, step):
     before = of(name, (chosen, rejected, -9.0), (-4.0, -4.0, -9.0), beta=1.0)

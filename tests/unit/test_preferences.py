@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.dialogues import grammar, preferences, quality, rows, seeds, talk
 from twainbot.dialogues.tools import FORECAST_TOOL
 from twainbot.evals.tool_calls import parse_calls, score
@@ -54,7 +55,7 @@ def ending(pair: dict[str, Any], reply: str) -> dict[str, Any]:
     return {"kind": "tool_calls", "turns": [*pair["prompt"], *last]}
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(st.integers(0, 2**31))
 def test_the_gate_rejects_each_planted_flaw_and_passes_each_chosen_reply(seed):
     _, pairs = made(seed)

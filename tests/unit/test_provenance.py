@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot import provenance
 from twainbot.errors import UnknownName
 from twainbot.provenance import chunk_span, own_imports, reachable, source_path, version_of
@@ -134,7 +135,7 @@ def test_a_chunk_id_gives_work_and_span():
     assert chunk_span("HNB-2026/afd:1-2:30-44") == ("HNB-2026/afd:1-2", 30, 44)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.text(min_size=1).filter(lambda text: "\n" not in text), st.integers(0, 10**9), st.integers(0, 10**9))
 def test_every_chunk_id_can_be_walked_back(work_id, start, end):
     assert chunk_span(f"{work_id}:{start}-{end}") == (work_id, start, end)

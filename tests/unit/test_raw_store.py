@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.raw_store import RawStore
+from tests.examples import examples
 from twainbot.errors import BadInput
 
 URL = "https://mirror.example/pg76.txt"
@@ -83,7 +84,7 @@ def test_a_sidecar_is_plain_json_for_people(store):
     assert kept["license"] == "CC0-1.0"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.lists(st.binary(max_size=30), max_size=6))
 def test_whatever_was_put_is_got(tmp_path_factory, contents):
     store = RawStore(tmp_path_factory.mktemp("raw"))

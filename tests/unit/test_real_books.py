@@ -6,12 +6,13 @@ import csv
 import importlib.util
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from twainbot.corpora.boilerplate import strip_gutenberg
+from twainbot.corpora.boilerplate import CleanedWork, strip_gutenberg
 from twainbot.corpora.contents import contents
 from twainbot.corpora.decoding import decode
 from twainbot.corpora.normalize import tidy
@@ -37,6 +38,12 @@ LISTS = {
 BOOKS = pytest.mark.parametrize("name", [*NAMES, "satire/pg22537.txt"])
 
 
+@cache
+def stripped(path: Path) -> CleanedWork:
+    """What is left of a book; five tests look at each."""
+    return strip_gutenberg(path.read_bytes())
+
+
 @pytest.fixture(scope="module")
 def benchmark(root: Path) -> ModuleType:
     """benchmarks/gutenberg.py, whose judgement the tests share."""
@@ -56,7 +63,7 @@ def test_all_books_are_named_here(shared_data, benchmark):
 
 @BOOKS
 def test_no_line_of_header_licence_credits_or_notes_is_left(shared_data, benchmark, name):
-    text = strip_gutenberg((shared_data / name).read_bytes()).text
+    text = stripped(shared_data / name).text
     assert [line for line in text.splitlines() if benchmark.RESIDUE.search(line)] == []
     # Twain brackets a remark on omitted "Illustrations", and Franklin's daily table has {12} indented
     assert re.findall(r"\[Illustration[]:]|^\{\d+\}$|\[Pg? ?\d+\]", text, re.MULTILINE) == []
@@ -64,7 +71,7 @@ def test_no_line_of_header_licence_credits_or_notes_is_left(shared_data, benchma
 
 @BOOKS
 def test_lists_of_contents_go_and_are_counted(shared_data, name):
-    work = strip_gutenberg((shared_data / name).read_bytes())
+    work = stripped(shared_data / name)
     count = LISTS.get(Path(name).name, 0)
     assert [w for w in work.warnings if w.startswith("cut_contents")] == ([f"cut_contents={count}"] if count else [])
     assert contents(Page(work.text)) == []
@@ -73,14 +80,14 @@ def test_lists_of_contents_go_and_are_counted(shared_data, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_authors_first_and_last_words_stay(shared_data, benchmark, name):
     truth = truth_of(benchmark, Path(name).name)
-    words = benchmark.words_of(strip_gutenberg((shared_data / name).read_bytes()).text)
+    words = benchmark.words_of(stripped(shared_data / name).text)
     assert benchmark.holds(words[: benchmark.HEAD], truth["first"])
     assert benchmark.holds(words[-benchmark.TAIL :], truth["last"])
 
 
 def test_the_truth_is_told_by_a_file_that_lost_its_first_or_last_words(shared_data, benchmark):
     path = shared_data / "gutenberg" / "pg86.txt"
-    text = strip_gutenberg(path.read_bytes()).text
+    text = stripped(path).text
     for cut in (text[: len(text) - 40], text[20_000:]):
         result = benchmark.judge(lambda _raw, _text, cut=cut: cut, path, truth_of(benchmark, path.name))
         assert not result.clean
@@ -96,7 +103,7 @@ def test_lines_stay_as_they_are_and_in_their_order(shared_data, name):
     """Verse and dialogue keep their lines: each line of the work is a line of the file, or the rest of one after a cut."""
     raw = (shared_data / name).read_bytes()
     lines = iter(tidy(decode(raw).text).split("\n"))
-    for line in filter(None, strip_gutenberg(raw).text.split("\n")):
+    for line in filter(None, stripped(shared_data / name).text.split("\n")):
         assert any(line in candidate or candidate.strip() in line for candidate in lines if candidate), line
 
 
@@ -104,4 +111,4 @@ def test_lines_stay_as_they_are_and_in_their_order(shared_data, name):
 def test_little_more_than_the_wrapper_is_lost(shared_data, name):
     raw = (shared_data / name).read_bytes()
     # the licence has 19 kB, the longest set of lists 27 kB (the seven parts of pg119), transcribers' notes 10 kB (pg102)
-    assert len(raw) - len(strip_gutenberg(raw).text.encode()) < 70_000
+    assert len(raw) - len(stripped(shared_data / name).text.encode()) < 70_000

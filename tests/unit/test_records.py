@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import builders as make
+from tests.examples import examples
 from twainbot import records
 from twainbot.errors import BadInput
 from twainbot.records import CHUNK, EDGE, TABLES, TURN, WORK, conform, content_hash, empty, frame, schema_of
@@ -63,7 +64,7 @@ def test_a_column_that_does_not_cast_is_refused_by_table():
         conform(rows, EDGE, "dedupe/edges")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(ROWS, st.randoms())
 def test_the_hash_does_not_depend_on_the_order_of_rows_or_columns(rows, rng):
     shuffled = rng.sample(rows, len(rows))
@@ -71,7 +72,7 @@ def test_the_hash_does_not_depend_on_the_order_of_rows_or_columns(rows, rng):
     assert content_hash(frame(shuffled, SCHEMA).select(names)) == content_hash(frame(rows, SCHEMA))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(ROWS, ROWS)
 def test_two_tables_hash_alike_exactly_where_they_hold_the_same_rows(one, other):
     listed, others = (sorted(repr([row[name] for name in SCHEMA]) for row in rows) for rows in (one, other))

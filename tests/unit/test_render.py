@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import base, call, small_talk, weather_talk
 
+from tests.examples import examples
 from training.render import IGNORED, Template, load_template, render, render_text, tokenizer_of, turn_marks
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput, MissingModel, UnknownName
@@ -53,7 +54,7 @@ def test_a_label_is_the_token_itself_or_ignored(name):
     assert labels[0] == IGNORED
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(name=st.sampled_from(TEMPLATES), asked=words, answered=words, place=words, tools=st.booleans())
 def test_a_prompt_is_a_prefix_of_the_finished_dialogue(name, asked, answered, place, tools):
     messages = [

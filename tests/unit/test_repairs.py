@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.corpora.normalize import tidy
 from twainbot.corpora.repairs import TEXT_VERSION, repaired, total
 from twainbot.corpora.works import works_from_unit
@@ -21,7 +22,7 @@ PIECES = (
 TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=6)), max_size=30).map("".join)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(TEXTS)
 def test_repairing_twice_is_repairing_once_and_never_empties_a_text(text):
     once = repaired(text)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.dialogues import asking, prompt_files, prompts, rewriting
 from twainbot.dialogues.asking import Answer
 from twainbot.dialogues.rewriting import Writer
@@ -145,7 +146,7 @@ def test_json_in_a_fence_or_among_words_is_read_all_the_same():
         assert rewriting.apply(draft(), Answer(text), WRITER)["turns"][-1]["content"] == NEW
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.text(max_size=200))
 def test_whatever_a_model_says_gives_a_row_of_the_same_form_or_a_reason(text):
     row = rewriting.apply(draft(), Answer(text), WRITER)

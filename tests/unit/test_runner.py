@@ -58,7 +58,7 @@ def graph(*, sound=True):
 
 @pytest.fixture
 def instance():
-    with dg.instance_for_test() as made:
+    with dg.DagsterInstance.ephemeral() as made:  # one on disk costs seconds for each run's own database
         yield made
 
 

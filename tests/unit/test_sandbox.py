@@ -135,6 +135,7 @@ def test_equal_programs_end_alike_whatever_the_hash_seed():
     assert len(whys) == 1
 
 
+@pytest.mark.slow
 def test_hostile_programs_are_contained():
     hasty = [name for name in proof.PROBES if "timed_out" not in proof.PROBES[name]]
     assert len(hasty) == len(proof.PROBES) - 3 >= 15
@@ -279,6 +280,7 @@ def test_both_arms_solve_the_same_problems(tmp_path, monkeypatch):
     assert found.why == "Sandbox: 1 of 1 canonical solutions pass, 3 hostile programs are contained."
 
 
+@pytest.mark.slow
 def test_problems_without_solutions_are_run_after_a_proof_on_the_projects_own(tmp_path, monkeypatch):
     counting(monkeypatch)
     monkeypatch.setattr(suites, "problems", lambda limit=None: [Problem("own/1", PROMPT, CHECK, "doubled")])
@@ -312,9 +314,9 @@ sandbox.run(Program("def f(): import time; time.sleep(60)", "def check(c): c()",
 def test_no_program_outlives_a_host_that_is_killed(root):
     token = f"orphan-{os.getpid()}"
     with subprocess.Popen([sys.executable, "-c", ORPHAN, str(root), token]) as host:
-        assert within(20, lambda: len(sandbox.survivors(token)) > 1)  # the host itself, and the solution
+        assert within(120, lambda: len(sandbox.survivors(token)) > 1)  # the host itself, and the solution
         host.kill()
-    assert within(20, lambda: sandbox.survivors(token) == [])
+    assert within(60, lambda: sandbox.survivors(token) == [])
 
 
 def within(seconds, holds):

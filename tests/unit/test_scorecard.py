@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -49,8 +50,14 @@ def a_card(**changed):
     return replace(card, **changed)
 
 
+@cache
+def the_page() -> str:
+    """The card's page, drawn once: its figures take a second."""
+    return scorecard.render_html(a_card())
+
+
 def test_the_page_states_each_gate_with_its_state_and_sentence():
-    page = scorecard.render_html(a_card())
+    page = the_page()
     assert '<span class="pill pass"' in page
     assert '<span class="pill not_run"' in page
     assert "The longest shared run is 3 words" in page
@@ -68,7 +75,7 @@ def test_a_rehearsal_is_unmissable_and_a_real_run_has_no_banner():
     assert '<div class="rehearsal" role="alert">' in page
     assert page.count("ehearsal") >= 4
     assert "Only a sample." in page
-    assert '<div class="rehearsal"' not in scorecard.render_html(a_card())
+    assert '<div class="rehearsal"' not in the_page()
 
 
 def test_model_text_is_escaped_everywhere():
@@ -79,7 +86,7 @@ def test_model_text_is_escaped_everywhere():
 
 
 def test_the_page_asks_no_server_for_anything():
-    page = scorecard.render_html(a_card())
+    page = the_page()
     addresses = re.findall(r'(?:src|href|srcset|action)="([^"]*)"', page)
     assert addresses
     assert all(address.startswith("data:image/svg+xml;base64,") for address in addresses)
@@ -89,25 +96,25 @@ def test_the_page_asks_no_server_for_anything():
 
 
 def test_claims_are_highlighted_by_verdict():
-    page = scorecard.render_html(a_card())
+    page = the_page()
     assert re.search(r'<mark class="contradicted" title="contradicted [^"]*71 F">99</mark>', page)
     assert re.search(r'<mark class="supported"[^>]*>Sunny</mark>', page)
 
 
 def test_each_figure_comes_for_light_and_dark_and_in_words():
-    page = scorecard.render_html(a_card())
+    page = the_page()
     assert page.count("<picture>") == page.count('prefers-color-scheme: dark)">') == 4
     assert 'alt="From raw chunks to samples. chunks 100; kept 90."' in page
 
 
 def test_change_is_coloured_by_what_is_better():
-    page = scorecard.render_html(a_card())
+    page = the_page()
     assert re.search(r'class="num better">▲ 50\.0 pts', page)
     assert re.search(r'class="num worse">▲ 10\.0 pts', page)
 
 
 def test_equal_input_gives_equal_bytes():
-    assert scorecard.render_html(a_card()) == scorecard.render_html(a_card())
+    assert scorecard.render_html(a_card()) == the_page()
 
 
 def test_empty_parts_are_left_out():

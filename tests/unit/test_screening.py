@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.errors import BadUse
 from twainbot.records import DECISIONS, RIGHTS, SCREENED, STYLES, TRAINABLE_RIGHTS
 from twainbot.screening import NotScored, ScreeningSettings, lexical, screen
@@ -210,7 +211,7 @@ def test_contradicting_thresholds_are_refused_by_both_names():
         ScreeningSettings(scored_share=1.5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.text(max_size=80), max_size=5), st.sampled_from(STYLES), st.sampled_from(RIGHTS))
 def test_every_chunk_gets_one_row_in_order_and_a_reason_unless_kept(texts, style, rights):
     asked = chunks("dropped", *texts, style=style, rights=rights)[1:]
@@ -293,7 +294,7 @@ def test_another_seed_draws_another_sample():
 
 
 @pytest.mark.parametrize("flag", lexical._lexicon().flags)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_no_match_of_any_cue_is_kept_from_the_search_by_looking_at_words_first(flag, data):
     lexicon = lexical._lexicon()
@@ -315,7 +316,7 @@ def _top_share(lowered: list[str], n: int) -> float:
     return max(shares, default=0) / max(1, sum(map(len, lowered)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", "river", "pilot.", "\n", "the"]), min_size=50, max_size=90))
 def test_the_quick_look_at_pairs_never_hides_a_repetition(words):
     text = " ".join(words)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.chunks import lookup
 from twainbot.chunks.lookup import LONGEST, WordPlaces
 from twainbot.records import STYLES
@@ -100,7 +101,7 @@ def slow_language(text: str) -> str:
     return "en" if sum(stem in ENGLISH for stem in stems) >= 0.12 * len(stems) else "other"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.one_of(TEXTS, st.none()), max_size=6), st.sampled_from(STYLES))
 @example(["the pilot said that " * 30, "# " * 60, "\n".join(["- the and"] * 60), "and so on...\n" * 40], "twain")
 def test_a_table_is_screened_as_each_text_would_be_by_the_rules_as_they_are_written(texts, style):
@@ -114,7 +115,7 @@ def test_a_table_is_screened_as_each_text_would_be_by_the_rules_as_they_are_writ
         assert row["evidence"] == list(found.evidence)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(TEXTS, max_size=6))
 def test_counts_of_a_block_are_sums_over_the_words_of_each_text(texts):
     counts = WordCounter(lexical.marks_of, lexical.candidates).count(texts)
@@ -132,7 +133,7 @@ def test_counts_of_a_block_are_sums_over_the_words_of_each_text(texts):
 
 
 @pytest.mark.parametrize("flag", lexical._lexicon().flags)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(data=st.data())
 def test_searching_around_marked_words_finds_what_searching_the_text_finds(flag, data):
     lexicon = lexical._lexicon()
@@ -162,7 +163,7 @@ def test_a_cue_reaches_no_farther_than_the_spaces_in_it_allow():
             assert not re.search(r"\[[^\]]* [^\]]*\][*+{]", bare)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.text(max_size=8)), st.integers(1, 3))
 def test_candidates_leave_out_no_word_that_has_marks(drawn, copies):
     listed = [word.lower() for word in drawn] + [
@@ -180,7 +181,7 @@ def test_candidates_leave_out_no_word_that_has_marks(drawn, copies):
 BYTES = st.text(st.sampled_from("ab\x00é河x"), min_size=1, max_size=2 * LONGEST + 2).map(str.encode)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.lists(BYTES, max_size=40), max_size=5))
 def test_words_have_one_number_each_in_the_order_in_which_they_are_learned(rounds):
     places, learned = WordPlaces(), []
@@ -202,7 +203,7 @@ def test_a_table_of_words_grows_and_keeps_what_it_holds():
     assert first.characters[0] == again.characters[0] == sum(map(len, listed))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.lists(TEXTS, max_size=3), max_size=4))
 def test_what_was_read_before_changes_no_count(rounds):
     counter = WordCounter(lexical.marks_of, lexical.candidates)

@@ -107,9 +107,9 @@ def pages() -> dict[str, Answer]:
     }
 
 
-def nws(site: FakeSite, folder: Path, **more: Any) -> NwsBackend:
+def nws(site: FakeSite, folder: Path, timeout_s: float = 60.0, **more: Any) -> NwsBackend:
     exempt = {"127.0.0.1": "a documented public API"}
-    client = PoliteClient(RawStore(folder), delay_s=0, attempts=1, timeout_s=0.5, private=True, exempt=exempt)
+    client = PoliteClient(RawStore(folder), delay_s=0, attempts=1, timeout_s=timeout_s, private=True, exempt=exempt)
     return NwsBackend(client, site.url, **more)
 
 
@@ -222,12 +222,12 @@ def test_a_states_alerts_are_named_once_and_tests_are_none(tmp_path):
         (problem(500, "UnexpectedProblem"), "service_unavailable", "UnexpectedProblem"),
         (problem(404, "InvalidPoint"), "unknown_location", "InvalidPoint"),
         (Answer(200, b"<html>Bad gateway</html>"), "service_unavailable", "no JSON"),
-        (Answer(200, b"{}", pause_s=5.0), "timeout", "could not be read"),
+        (Answer(200, b"{}", pause_s=60.0), "timeout", "could not be read"),
     ],
 )  # fmt: skip
 def test_a_service_that_fails_is_told_with_its_reason(answer, code, words, tmp_path):
     with serving({f"/points/{WHERE}": answer}) as site, pytest.raises(NoAnswer, match=words) as caught:
-        nws(site, tmp_path).forecast("Hannibal", "today")
+        nws(site, tmp_path, 0.3 if code == "timeout" else 60.0).forecast("Hannibal", "today")
     assert caught.value.code == code
 
 

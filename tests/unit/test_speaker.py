@@ -17,6 +17,7 @@ from resources.prefixes import LEAST, Prefixes
 from resources.routing import BASE, RoutedModel, with_system
 from resources.speaker import AT_ONCE, Bounds, Sampling, Speaker
 from resources.turns import Written
+from tests.examples import examples
 from training import engine, record
 from training.base_model import describe
 from training.config import CONFIGS, load_recipe
@@ -224,7 +225,7 @@ def test_drawing_from_almost_nothing_is_the_likeliest(speaker):
 
 
 @given(st.text(max_size=40), st.lists(st.text(min_size=1, max_size=3), max_size=3))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_pieces_together_are_the_text_up_to_the_first_stop_text(text, stop):
     tokenizer = tokenizer_of(base())
     ids = tokenizer.encode(text, add_special_tokens=False).ids

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.errors import BadInput
 from twainbot.evals import statistics
 
@@ -56,7 +57,7 @@ def test_more_successes_than_trials_is_refused():
 
 
 @given(st.integers(1, 400), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_intervals_hold_their_estimate_and_exact_is_never_shorter_than_wilson_at_the_far_end(n, data):
     k = data.draw(st.integers(0, n))
     exact, score = statistics.clopper_pearson(k, n), statistics.wilson(k, n)
@@ -66,7 +67,7 @@ def test_intervals_hold_their_estimate_and_exact_is_never_shorter_than_wilson_at
 
 
 @given(st.integers(2, 200), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_bound_of_errors_mirrors_the_bound_of_successes(n, data):
     k = data.draw(st.integers(0, n))
     assert statistics.upper_bound(k, n) == pytest.approx(1 - statistics.lower_bound(n - k, n), abs=1e-9)

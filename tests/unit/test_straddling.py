@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from resources.home import PROJECT
 from tests import builders as make
+from tests.examples import examples
 from twainbot.dialogues import rows
 from twainbot.records import HELD_BACK, SPLITS
 from twainbot.splits.assign import assign
@@ -103,7 +104,7 @@ def test_what_is_held_back_reaches_no_training_table():
 TOWNS = st.lists(st.sampled_from("pqrstuvwxyz"), min_size=1, max_size=3, unique=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(TOWNS, min_size=3, max_size=40), st.integers(0, 99))
 def test_after_holding_back_no_town_is_in_two_splits(found, seed):
     listed = table(*((f"d{at:02d}", towns[0], towns) for at, towns in enumerate(found)))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources import suites
+from tests.examples import examples
 from twainbot.errors import BadConfig
 
 
@@ -24,7 +25,7 @@ def test_a_limit_takes_cases_evenly_over_the_file():
     assert places == [number * len(everything) // 8 for number in range(8)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.integers(), max_size=30), st.integers(0, 40) | st.none())
 def test_thinning_keeps_order_and_never_exceeds_the_limit(items, limit):
     found = suites.spread(items, limit)

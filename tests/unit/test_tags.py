@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.sources import Harvest
+from tests.examples import examples
 from twainbot.chunks.agreement import agreement, kappa
 from twainbot.chunks.cues import ERAS, CueReader, syllables_of
 from twainbot.chunks.tags import (
@@ -124,7 +125,7 @@ ODD = (
 TEXTS = st.lists(st.one_of(st.sampled_from(ODD), st.just(" the pilot "), st.text(max_size=6)), max_size=40).map("".join)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.lists(st.tuples(TEXTS, st.sampled_from(STYLES)), max_size=5), max_size=3))
 def test_many_texts_at_once_get_the_tags_that_each_gets_alone(rounds):
     reader = CueReader()

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from tests.examples import examples
 from twainbot.dialogues import quality, rows, seeds, situations, speech, talk, tools, weather
 from twainbot.dialogues.observations import Observation
 from twainbot.dialogues.seeds import DialogueSettings
@@ -116,14 +117,14 @@ def test_most_dialogues_offer_the_houses_tool_alone_and_the_rest_up_to_four():
     assert {"get_forecast", "get_weather", "daily_outlook", "get_alerts"} <= names
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 30), st.integers(1, 30))
 def test_row_n_is_the_same_however_many_rows_a_batch_has(seed: int, few: int, more: int):
     short, long = sorted((few, more))
     assert talk.tool_calls(frozen(long, seed)).head(short).equals(talk.tool_calls(frozen(short, seed)))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(st.integers(0, 2**31))
 def test_equal_seeds_give_equal_bytes_and_other_batches_other_dialogues(seed: int):
     again = [json.dumps(talk.tool_calls(frozen(20, seed)).to_dicts()) for _ in range(2)]

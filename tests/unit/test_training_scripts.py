@@ -93,6 +93,7 @@ def test_what_earlier_stages_taught_is_measured_again_after_each_stage(trained):
     assert after == pytest.approx(done["dapt"]["metrics"]["validation_loss_after"], rel=0.05)
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_weights(trained, tmp_path):
     folder, done = trained
     again = dapt.main(Arguments(TINY, folder / "data", base(), tmp_path), quiet)

@@ -234,6 +234,7 @@ def changed(folder, **values):
     return path
 
 
+@pytest.mark.slow
 def test_one_dialogue_alone_trains_where_the_recipe_allows_so_few_steps(tmp_path):
     import polars as pl
 
@@ -275,6 +276,7 @@ def test_a_tokenizer_without_a_pad_token_pads_with_the_end_of_turn_and_still_lea
     assert int((batch["labels"] == info.eos_id).sum()) == sum(row.labels[1:].count(info.eos_id) for row in rows)
 
 
+@pytest.mark.slow
 def test_a_base_with_tied_embeddings_trains_and_its_embeddings_stay_as_they_were(tmp_path):
     model = engine.load_base(base(), STAGE, 7)
     assert model.config.tie_word_embeddings

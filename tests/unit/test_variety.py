@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.corpora.boilerplate import strip_gutenberg
 from twainbot.dialogues import variety
 
@@ -67,7 +68,7 @@ def plain_self_bleu(texts: list[list[str]], size: int) -> float:
     return total / len(texts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), min_size=2, max_size=7))
 def test_self_bleu_is_what_comparing_every_pair_gives(texts):
     assert variety.self_bleu(texts) == pytest.approx(plain_self_bleu(texts, 4))

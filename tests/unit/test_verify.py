@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from twainbot.dedupe import verify
 from twainbot.dedupe.groups import MAX_COPIES, Groups
 from twainbot.dedupe.shingles import shingle_hashes, similarity, words
@@ -33,7 +34,7 @@ def one_by_one(texts: list[str], threshold: float, length: int = 2) -> list[tupl
     return [row for row in values if row[2] >= threshold]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(TEXTS, st.sampled_from([0.1, 0.5, 0.7, 1.0]))
 def test_many_at_once_are_as_exact_as_one_by_one(texts, threshold):
     assert of_texts(texts, threshold) == one_by_one(texts, threshold)

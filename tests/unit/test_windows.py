@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from tests.examples import examples
 from tests.unit.test_counting import EVERY_KIND, byte_fallback_like, sentencepiece_like
 from twainbot.chunks import Chunk, Chunker, chunk_works, windows
 from twainbot.chunks.headings import find_headings
@@ -61,7 +62,7 @@ PIECES = [
 TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=5)), max_size=60).map("".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(text=TEXTS, size=st.integers(8, 60), part=st.floats(0, 0.5), floor=st.floats(0, 1))
 def test_windows_cover_the_text_with_exact_spans_and_counts_within_the_budget(text, size, part, floor):
     chunks = windows(text, tokenizer(), size, int(size * part), min_tokens=int(size * floor))
@@ -74,7 +75,7 @@ def test_windows_cover_the_text_with_exact_spans_and_counts_within_the_budget(te
     assert ends == sorted(set(ends))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(texts=st.lists(TEXTS, max_size=3), make=st.sampled_from(EVERY_KIND), size=st.integers(16, 60))
 def test_windows_are_exact_under_every_kind_of_tokenizer_and_whatever_was_read_before(texts, make, size):
     chunker = Chunker(make(), size, size // 4)

@@ -42,10 +42,10 @@ def test_a_killed_parent_takes_its_child_along(tmp_path, root):
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     try:
-        assert wait_for(up.exists, 20)
+        assert wait_for(up.exists, 120)
         assert alive(child)
         os.kill(parent.pid, signal.SIGKILL)
-        assert wait_for(lambda: not alive(child), 5)
+        assert wait_for(lambda: not alive(child), 60)
     finally:
         parent.kill()
         parent.communicate()

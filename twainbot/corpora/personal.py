@@ -41,8 +41,12 @@ _LOGIN_PARAMETERS = (
     r"|signature|x-amz-(?:signature|credential|security-token)|auth|password|passwd|pwd|secret|jwt|session"
 )
 _URL_LOGIN = re.compile(r"\b[a-z][a-z0-9+.-]{1,12}://[^\s/@:\[\]]{1,128}:[^\s/@\[\]]{1,128}@\S{1,2000}", re.IGNORECASE)
-_URL_TOKEN = re.compile(
-    rf"\bhttps?://[^\s\"'<>\[\]]{{1,2000}}?[?&#;](?:{_LOGIN_PARAMETERS})=[^\s\"'<>\[\]]{{1,2000}}", re.IGNORECASE
+_URL_TOKEN = (
+    re.compile(  # a glance ahead for the first sign of a parameter: most addresses have none, and are left at once
+        r"\bhttps?://(?=[^\s\"'<>\[\]?&#;]{0,2000}+[?&#;])"
+        rf"[^\s\"'<>\[\]]{{1,2000}}?[?&#;](?:{_LOGIN_PARAMETERS})=[^\s\"'<>\[\]]{{1,2000}}",
+        re.IGNORECASE,
+    )
 )
 _SECRETS = re.compile(
     r"-----BEGIN [A-Z ]{0,24}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,24}PRIVATE KEY-----|\Z)"
