@@ -37,7 +37,8 @@ def steps(page: str) -> list[Step]:
             lines = [line.split("  #")[0].strip() for line in block.splitlines() if line.strip()]
             found += [Step("command", line) for line in lines if not line.startswith(SKIPPED)]
         elif language == "diff":
-            found.append(Step("patch", block))
+            name, _, text = block.partition("\n")
+            found.append(Step("patch", text, name.removeprefix("--- ")))
         elif named:
             found.append(Step("file", block[named.end() :], named[1]))
         else:
@@ -56,6 +57,21 @@ def written(page: str, folder: Path) -> list[Path]:
             made[-1].parent.mkdir(parents=True, exist_ok=True)
             made[-1].write_text(step.text, encoding="utf-8")
     return made
+
+
+def patch(path: Path, text: str) -> None:
+    """Apply a guide's diff: each run of lines stands once in the file; `@@` parts runs, so that no line number can age."""
+    content = path.read_text(encoding="utf-8")
+    for hunk in re.split(r"^@@.*\n", text, flags=re.MULTILINE):
+        lines = [(line[:1] or " ", line[1:]) for line in hunk.splitlines()]
+        before, after = (
+            "".join(f"{line}\n" for sign, line in lines if sign in signs) for signs in ((" ", "-"), (" ", "+"))
+        )
+        assert content.count(before) == 1, (
+            f"{path.name} holds {content.count(before)} times, and a guide changes:\n{before}"
+        )
+        content = content.replace(before, after)
+    path.write_text(content, encoding="utf-8")
 
 
 @dataclass
@@ -95,9 +111,7 @@ class Reader:
         if step.kind == "command":
             return self.run(step.text, said)
         if step.kind == "patch":
-            apply = ["git", "apply", "--whitespace=nowarn", "-"]
-            done = subprocess.run(apply, cwd=self.folder, input=step.text, capture_output=True, text=True)
-            assert done.returncode == 0, f"{done.stderr}\n{step.text}"
+            patch(self.folder / step.name, step.text)
             return ""
         path = self.folder / step.name
         path.parent.mkdir(parents=True, exist_ok=True)

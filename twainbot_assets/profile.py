@@ -312,10 +312,10 @@ def outside(name: str) -> Path:
 
 def located(raw: dict[str, Any], place: Path) -> dict[str, Any]:
     """The raw profile with the paths of its sources looked for beside it; what is not there stays the project's."""
-    changed = dict(raw)
-    sources = raw.get("sources") if isinstance(raw.get("sources"), dict) else {}
-    changed["sources"] = {name: _found(settings, place) for name, settings in sources.items()}
-    return changed
+    sources = raw.get("sources")
+    if not isinstance(sources, dict):
+        return raw
+    return {**raw, "sources": {name: _found(settings, place) for name, settings in sources.items()}}
 
 
 def _found(settings: Any, place: Path) -> Any:

@@ -16,6 +16,7 @@ from checks.chunks import closed_tags
 from resources import home
 from resources.raw_store import RawStore
 from resources.sources import open_source
+from tests import builders as make
 from tests import guides
 from training.config import load_recipe
 from twainbot import personas
@@ -85,7 +86,7 @@ def test_its_home_is_named_by_the_files_stem_and_hands_on_the_path(folder, monke
     home.export(named, environment)
     assert (named.own.name, environment["TWAINBOT_PROFILE"]) == ("bierce", str(folder / "bierce.yaml"))
     monkeypatch.chdir(folder)
-    assert home.current("./bierce.yaml") == named
+    assert home.current("./bierce.yaml").named == named.named
     assert home.current("tiny").named == "tiny"
 
 
@@ -196,7 +197,14 @@ def test_its_style_is_a_word_of_the_vocabulary_and_the_style_of_texts_that_say_n
     personas.use()
     works = works_from_unit("local", "hope", text, Sidecar(filename="hope.md", rights="cc0", split="heading"))
     assert works["style"].to_list() == ["twain"]
-    assert closed_tags(works.head(0).with_columns(tone="", topic="", copyright_status="", era="")).passed
+
+
+def test_the_gate_of_tags_knows_its_style_and_no_other(bierce):
+    own, odd = make.chunks(make.chunk("t/1", style="bierce")), make.chunks(make.chunk("t/1", style="homer"))
+    assert closed_tags(own).passed
+    assert not closed_tags(odd).passed
+    personas.use()
+    assert not closed_tags(own).passed
 
 
 def test_its_dialogues_say_of_which_data_they_are_made(bierce):
