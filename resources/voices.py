@@ -43,7 +43,7 @@ def material(
     limit: neutral prompts, and replies a persona.
     """
     held = dialogues.filter(dialogues["split"].is_in(["validation", "test"])).sort("sample_id").to_dicts()
-    read = {each.style: each.name for each in reversed(cast.known().values())}  # of two with one style the first
+    read = {each.style: each.name for each in reversed([*cast.known().values()])}  # of two with one style the first
     pieces = [
         Text(f"{row['sample_id']}/{number}", read[row["style"]], piece, row["sample_id"].rsplit(":", 1)[0])
         for row in passages.filter(passages["split"].is_in(["validation", "test"])).sort("sample_id").to_dicts()

@@ -220,7 +220,9 @@ class Profile(Strict):
             raise ValueError(f"unknown sources {unknown}; known: {', '.join(SOURCES)}")
         absent = [name for name in self.recipes if not recipe_path(self.name, name).is_file()]
         if absent:
-            raise ValueError(f"recipes {absent} have no file in {recipe_path(self.name, absent[0]).parent}")
+            folder = recipe_path(self.name, absent[0]).parent
+            shown = folder.relative_to(PROJECT) if folder.is_relative_to(PROJECT) else folder
+            raise ValueError(f"recipes {absent} have no file in {shown.as_posix()}/")
         if not self.trained:
             raise ValueError(f"recipes {list(self.recipes)} only mix adapters; list what they mix before them")
         for name, mix in self.mixtures.items():

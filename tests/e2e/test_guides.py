@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +48,7 @@ def test_another_persona_is_made_of_data_alone_and_answers_by_its_name(root: Pat
     heard = dict[str, str]()
     for step in guides.steps("make-another-persona.md"):
         if step.text.startswith("twainbot run"):
-            real_or_made(book)
+            made_up(book)
         output = reader.do(step, SAID if "chat" in step.text.split() else "")
         heard |= {step.text: output} if step.kind == "command" else {}
     ran = next(output for command, output in heard.items() if command.startswith("twainbot run"))
@@ -70,12 +69,8 @@ def test_another_persona_is_made_of_data_alone_and_answers_by_its_name(root: Pat
     assert before == {path: path.stat().st_mtime_ns for path in before}  # no code, and no data of the project's
 
 
-def real_or_made(book: Path) -> None:
-    """The Devil's Dictionary where the folder of real sources has it, else a short book of our own in a carrier's wrapping."""
-    shared = Path(os.environ.get("TWAINBOT_SHARED_DATA", guides.ROOT.parent / "shared" / "data")) / "gutenberg"
-    if (shared / book.name).is_file():
-        shutil.copy(shared / book.name, book)
-        return
+def made_up(book: Path) -> None:
+    """A short book of our own as its carrier wraps it."""
     words = ("ladder", "ledger", "lantern", "harbor", "sermon", "mirror", "bargain", "funeral", "portrait", "cousin")
     kinds = ("lawyer", "widow", "critic", "banker")
     entries = [
@@ -89,6 +84,18 @@ def real_or_made(book: Path) -> None:
     head = "The Project Gutenberg eBook of A Short Dictionary, by Ambrose Bierce\n\nThis eBook is for the use of anyone"
     head += " anywhere.\n\nTitle: A Short Dictionary\n\nAuthor: Ambrose Bierce\n\nLanguage: English\n"
     book.write_text("\n\n".join([head, start, *entries, end]), encoding="utf-8")
+
+
+def test_the_real_dictionary_becomes_passages_of_the_new_style(root: Path, tmp_path: Path, shared_data: Path) -> None:
+    reader = guides.Reader(tmp_path / "work", root, tmp_path / "home")
+    for step in guides.steps("make-another-persona.md"):
+        if step.kind == "file":
+            reader.do(step)
+    (reader.folder / "bierce" / "books").mkdir()
+    shutil.copy(shared_data / "gutenberg" / "pg972.txt", reader.folder / "bierce" / "books")
+    reader.run("twainbot run --profile bierce/bierce.yaml --select corpora/gutenberg")
+    (work,) = table(tmp_path / "home", "bierce", "corpora/gutenberg", "pg972").to_dicts()
+    assert (work["title"], work["style"], work["rights"]) == ("The Devil's Dictionary", "bierce", "public_domain_us")
 
 
 def test_a_source_is_added_without_code_and_with_code(new_clone: Callable[[str], Clone]) -> None:
