@@ -26,6 +26,8 @@ ROUND_THE_GRAPH = (
     "sources",
     "warehouse",
 )  # what reads or is read by nearly all stages: an arrow each would hide the rest
+IN_A_LINE = 4  # names of assets in a stage's box
+MANY = 6  # tables of other stages beside a stage's own: past so many the stages are drawn instead
 PART = re.compile(r"(<!-- drawn: (?P<name>\w+) -->\n).*?(<!-- /drawn -->)", re.DOTALL)
 
 
@@ -82,15 +84,18 @@ def by_stage(listed: Sequence[Node]) -> dict[str, list[Node]]:
 
 
 def label(*lines: str) -> str:
-    """Lines of a box, in Mermaid's own writing of what it would read as a tag."""
-    return '"' + "<br/>".join(line.replace("<", "#lt;").replace(">", "#gt;") for line in lines) + '"'
+    """Lines of a box. Mermaid reads angle brackets as a tag and shows its own writing of them as it stands: so others."""
+    return '"' + "<br/>".join(line.replace("<", "\u2039").replace(">", "\u203a") for line in lines) + '"'
 
 
 def stages_chart(listed: Sequence[Node]) -> str:
     """The stages as boxes with their assets, and which stage reads which."""
     stages = by_stage([node for node in listed if node.stage not in ROUND_THE_GRAPH])
     stage_of = {node.name: node.stage for node in listed}
-    boxes = [f"  {stage}[{label(stage.upper(), *(each.short for each in held))}]" for stage, held in stages.items()]
+    boxes = [
+        f"  {stage}[{label(stage.upper(), *(', '.join(each) for each in rows([node.short for node in held])))}]"
+        for stage, held in stages.items()
+    ]
     read = dict.fromkeys(
         (stage_of[parent], stage)
         for stage, held in stages.items()
@@ -98,36 +103,52 @@ def stages_chart(listed: Sequence[Node]) -> str:
         for parent in sorted(each.parents)
         if stage_of.get(parent, stage) not in (stage, *ROUND_THE_GRAPH)
     )
-    arrows = [f"  {before} --> {after}" for before, after in sorted(direct(read), key=list(read).index)]
-    return mermaid("flowchart LR", [*boxes, *arrows])
+    return mermaid("flowchart TB", [*boxes, *arrows(read)])
 
 
-def direct(read: Mapping[tuple[str, str], None]) -> set[tuple[str, str]]:
-    """The arrows less those that a longer way says too: a stage that reads its grandparent as well is no news here."""
+def rows(names: Sequence[str]) -> list[Sequence[str]]:
+    """Names so many to a line that a box is read at the size of the page."""
+    return [names[start : start + IN_A_LINE] for start in range(0, len(names), IN_A_LINE)]
 
-    def reaches(start: str, goal: str, skipped: tuple[str, str]) -> bool:
-        steps = [after for before, after in read if before == start and (before, after) != skipped]
-        return goal in steps or any(reaches(step, goal, skipped) for step in steps)
 
-    return {pair for pair in read if not reaches(pair[0], pair[1], pair)}
+def arrows(read: Mapping[tuple[str, str], None]) -> list[str]:
+    """Mermaid's arrows from what is read to what reads it, less those that a longer way says too."""
+    return [f"  {before} --> {after}" for before, after in read if not reaches(read, before, after)]
+
+
+def reaches(read: Mapping[tuple[str, str], None], start: str, goal: str) -> bool:
+    """Whether the goal is reached in two steps or more."""
+    waiting = [after for before, after in read if before == start and after != goal]
+    seen = set[str]()
+    while waiting:
+        at = waiting.pop()
+        if at == goal:
+            return True
+        if at not in seen:
+            seen.add(at)
+            waiting += [after for before, after in read if before == at]
+    return False
 
 
 def inside_chart(stage: str, listed: Sequence[Node]) -> str:
-    """One stage's assets, what of other stages they read, and how many gates each has."""
+    """One stage's assets, what of other stages they read, and how many gates each has.
+
+    Where they read much of other stages these stand for it: lines from each of ten tables to each of ten would be a skein.
+    """
     held = [node for node in listed if node.stage == stage]
-    ids = {node.name: f"n{number}" for number, node in enumerate(listed)}
-    outside = sorted(
-        {p for node in held for p in node.parents if p in ids and not p.startswith((f"{stage}/", "sources/"))}
-    )
-    lines = [f"  {ids[name]}([{label(name)}])" for name in outside]
+    stage_of = {node.name: node.stage for node in listed if node.stage != "sources"}
+    outside = sorted({parent for node in held for parent in node.parents if stage_of.get(parent, stage) != stage})
+    shown = {name: stage_of[name] if len(outside) > MANY else name for name in outside}
+    ids = {name: f"n{number}" for number, name in enumerate([*dict.fromkeys(shown.values()), *(n.name for n in held)])}
+    lines = [f"  {ids[name]}([{label(name)}])" for name in dict.fromkeys(shown.values())]
     lines += [f"  {ids[node.name]}[{label(node.short, gates(node))}]" for node in held]
-    lines += [
-        f"  {ids[parent]} --> {ids[node.name]}"
+    read = dict.fromkeys(
+        (ids[shown.get(parent, parent)], ids[node.name])
         for node in held
         for parent in sorted(node.parents)
-        if parent in ids and not parent.startswith("sources/")
-    ]
-    return mermaid("flowchart LR", lines)
+        if parent in stage_of
+    )
+    return mermaid("flowchart LR", [*lines, *arrows(read)])
 
 
 def gates(node: Node) -> str:

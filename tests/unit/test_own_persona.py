@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from checks.chunks import closed_tags
@@ -21,7 +22,21 @@ from tests import guides
 from training.config import load_recipe
 from twainbot import personas
 from twainbot.corpora.works import Sidecar, works_from_unit
-from twainbot.dialogues import feedback, grammar, honest, pieces, prompt_files, prompts, rows, seeds, speech, transfer
+from twainbot.dialogues import (
+    feedback,
+    grammar,
+    honest,
+    pieces,
+    preferences,
+    prompt_files,
+    prompts,
+    quality,
+    rows,
+    seeds,
+    speech,
+    talk,
+    transfer,
+)  # fmt: skip
 from twainbot.errors import BadConfig, UnknownName
 from twainbot.evals.personas import names_somebody
 from twainbot.records import STYLES
@@ -178,6 +193,22 @@ def test_every_way_of_a_piece_is_worded_for_it(bierce):
     settings = seeds.DialogueSettings(personas={"bierce": 1.0})
     assert settings.personas == {"bierce": 1.0}
     assert set(pieces.TONES) <= set(rules.family("open"))
+
+
+def test_whole_dialogues_and_pairs_are_written_in_its_name_without_a_fault(bierce, folder):
+    entries = (folder / "texts" / "entries.md").read_text().split("\n\n")
+    passages = pl.DataFrame(
+        [{"chunk_id": f"t:{n}-{n + 1}", "style": "bierce", "text": text} for n, text in enumerate(entries)]
+    )
+    settings = seeds.DialogueSettings(personas={"bierce": 1.0}, tool_calls=40, style_transfer=6, contrastive=12)
+    frozen = seeds.make_seeds(passages, "b000", settings, 1842)
+    made = pl.concat([transfer.style_transfer(frozen), talk.tool_calls(frozen)])
+    assert {row["style_tags"][0] for row in made.to_dicts()} == {"bierce"}
+    assert [found for row in made.to_dicts() if (found := quality.problems(row))] == []
+    assert preferences.contrastive(frozen, made).height > 0
+    said = " ".join(text for row in made.to_dicts() for text in quality.replies(row))
+    assert re.search(r"\b(?:Certainty|Truth|Wisdom|Question|Opinion|Hope), n\.", said)
+    assert feedback.feedback(made)["style"].mean() > 1
 
 
 def test_its_manner_is_what_feedback_counts(bierce):
