@@ -55,9 +55,7 @@ def test_inside_a_stage_what_belongs_to_another_is_round_and_gates_are_counted()
     assert '(["chunks/\u2039source\u203a"])' in drawn
     assert '["passages<br/>1 gate"]' in drawn
     assert '["rejects<br/>2 warnings"]' in drawn
-    assert (
-        drawn.count("-->") == 2
-    )  # corpora, which also reaches passages through chunks only outside, and passages to rejects
+    assert drawn.count("-->") == 3
     assert "no gate" in drawing.gates(node("x/y", blocking=0))
 
 

@@ -37,10 +37,10 @@ from twainbot.dialogues import (
     talk,
     transfer,
 )  # fmt: skip
-from twainbot.errors import BadConfig, UnknownName
+from twainbot.errors import BadConfig, BadInput, UnknownName
 from twainbot.evals.personas import names_somebody
 from twainbot.records import STYLES
-from twainbot_assets import profile
+from twainbot_assets import profile, serving
 
 RESULT = {
     "location": "Reno, NV", "datetime": "tomorrow", "weekday": "Tuesday", "date": "2026-10-06", "condition": "sunny",
@@ -260,6 +260,28 @@ def test_a_bundle_may_bring_a_persona_that_the_profile_does_not_know(bierce):
     personas.join([personas.Persona.model_validate(carried)])
     assert prompts.personas() == ("twain", "franklin", "satirist", "bierce")
     assert "Certainty" in " ".join(replies("bierce"))
+
+
+def bundle_of(folder: Path, own: list[dict[str, object]]) -> Path:
+    (folder / "adapter").mkdir(parents=True)
+    (folder / "adapter" / "adapter_config.json").write_text("{}")
+    told = {"default_persona": "bierce", "personas": {"bierce": {"adapter": "adapter", "recipe": "bierce"}}}
+    (folder / "bundle.json").write_text(json.dumps({**told, "own_personas": own}))
+    return folder
+
+
+def test_who_opens_a_bundle_knows_the_persona_that_it_carries_and_refuses_a_broken_one(bierce, tmp_path):
+    carried = personas.as_data(personas.of("bierce"))
+    personas.use()
+    adapters, recipes = serving.adapters_in(bundle_of(tmp_path / "sound", [carried]))
+    assert (list(adapters), recipes) == (["bierce"], ["bierce"])
+    assert serving.voices_of(recipes) == ("bierce",)
+    assert "Ambrose Bierce" in prompts.system_prompt("bierce")
+    personas.use()
+    with pytest.raises(BadInput, match="does not list personas"):
+        serving.adapters_in(bundle_of(tmp_path / "broken", [{**carried, "style": "Two Words"}]))
+    with pytest.raises(BadInput, match="known are twain"):
+        serving.adapters_in(bundle_of(tmp_path / "bare", []))
 
 
 @pytest.mark.parametrize(
