@@ -18,13 +18,13 @@ READY := $(VENV)/.ready
 export TWAINBOT_HOME := $(abspath $(or $(TWAINBOT_HOME),data))
 export TWAINBOT_PROFILE := $(PROFILE)
 export DAGSTER_HOME := $(CURDIR)
-export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(PROFILE)/dagster
+export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(basename $(notdir $(PROFILE)))/dagster
 export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Else each of two test workers, and each process that a test starts, compiles all modules and rewrites all assertions.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving known-systems clean-venv
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,9 @@ bench-training: $(READY) ## Training beside Hugging Face's Trainer and TRL (PEER
 
 bench-serving: $(READY) ## Chat and batches beside plain transformers (GGUF=file for llama.cpp); after `make run`
 	@$(BIN)/python benchmarks/serving.py --home $(TWAINBOT_HOME) $(if $(GGUF),--gguf $(GGUF))
+
+docs: $(READY) ## Draw docs/architecture.md from the definitions
+	@$(BIN)/python -W ignore -m twainbot_assets.drawing
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems

@@ -49,9 +49,10 @@ def closed_tags(rows: pl.DataFrame) -> Finding:
     """Tags are of the closed vocabularies."""
     from twainbot.chunks.cues import ERAS
     from twainbot.chunks.tags import TONES, TOPICS, UNDATED
-    from twainbot.records import RIGHTS, STYLES
+    from twainbot.personas import styles
+    from twainbot.records import RIGHTS
 
-    allowed = {"style": STYLES, "tone": TONES, "topic": TOPICS, "copyright_status": RIGHTS, "era": (*ERAS, UNDATED)}
+    allowed = {"style": styles(), "tone": TONES, "topic": TOPICS, "copyright_status": RIGHTS, "era": (*ERAS, UNDATED)}
     wrong = [
         f"{column}={value!r}"
         for column, values in allowed.items()

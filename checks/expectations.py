@@ -29,7 +29,10 @@ ROWS_NAMED = 10
 
 
 class Expectation(BaseModel):
-    """One expectation: `type` is a class of great_expectations.expectations, `arguments` go to it."""
+    """One expectation: `type` is a class of great_expectations.expectations, `arguments` go to it.
+
+    `value_set: styles` is the closed vocabulary of styles, which a profile's personas widen.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -100,6 +103,14 @@ def judged(suite: Suite, rows: pl.DataFrame) -> Iterator[dg.AssetCheckResult]:
         yield outcome(passed, why, blocking=blocking, metadata=metadata, name=one.check, asset=key)
 
 
+def arguments(one: Expectation) -> dict[str, Any]:
+    """The expectation's arguments, the vocabulary of styles filled in where they name it."""
+    from twainbot.personas import styles
+
+    named = one.arguments.get("value_set") == "styles"
+    return {**one.arguments, "value_set": list(styles())} if named else one.arguments
+
+
 def validated(suite: Suite, rows: pl.DataFrame) -> dict[str, tuple[bool, str, dict[str, Any]]]:
     """Check name to (passed, why, metadata), from one validation of all expectations."""
     import great_expectations as gx
@@ -110,7 +121,7 @@ def validated(suite: Suite, rows: pl.DataFrame) -> dict[str, tuple[bool, str, di
     frame = rows.select(suite.columns).to_pandas(use_pyarrow_extension_array=True)
     source = context.data_sources.add_pandas("lake").add_dataframe_asset("table")
     batch = source.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    wanted = [getattr(expectations, one.type)(**one.arguments, meta={"check": one.check}) for one in suite.expectations]
+    wanted = [getattr(expectations, one.type)(**arguments(one), meta={"check": one.check}) for one in suite.expectations]
     made = gx.ExpectationSuite(name=suite.asset, expectations=wanted)
     settings = {
         "result_format": "SUMMARY",

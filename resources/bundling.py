@@ -26,6 +26,7 @@ from resources import exporting, gguf_files
 from resources.home import PROJECT
 from resources.merging import PROBE
 from resources.shipped import verify
+from twainbot import personas as cast
 from twainbot.dialogues import prompts
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput
@@ -91,6 +92,7 @@ def write_model(bundle: Path, personas: Sequence[Persona], base: Path, merged: b
             }
             for each in personas
         },
+        **({"own_personas": own} if (own := [cast.as_data(each) for each in cast.own()]) else {}),
         "template": info.template,
         "tool_call_parser": serving.PARSERS.get(info.template, "hermes"),
         "not_exported": why_not,

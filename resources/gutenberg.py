@@ -46,12 +46,14 @@ class MirrorSource:
     client: PoliteClient | None = None  # None: one with the usual manners
     catalogue_url: str = ""  # pg_catalog.csv or its .gz; empty: pinned works only
     languages: tuple[str, ...] = ("en",)
+    pinned_file: Path | None = None  # a catalogue beside the project's; all of its works are wanted
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.base = self.base.rstrip("/")
         if urlsplit(self.base).hostname in MAIN_SITE:
             raise BadConfig(f"{self.base} is no mirror: the main site bars robots. Name one, e.g. gutenberg.pglaf.org.")
+        self.works = tuple(dict.fromkeys((*self.works, *(row.etext for row in self.brought))))
 
     @property
     def is_live(self) -> bool:
@@ -80,7 +82,20 @@ class MirrorSource:
         """The works known by number: the pinned ones, and those that the catalogue feed adds."""
         from twainbot.corpora import catalogue
 
-        return {row.etext: row for row in (*self.selected, *catalogue.pinned())}
+        return {row.etext: row for row in (*self.selected, *catalogue.pinned(), *self.brought)}
+
+    @cached_property
+    def brought(self) -> tuple[CatalogueRow, ...]:
+        """The rows of the profile's own catalogue. Raises BadConfig where it is not there or an entry is wrong."""
+        from twainbot.corpora import catalogue
+
+        if self.pinned_file is None:
+            return ()
+        if not self.pinned_file.is_file():
+            raise BadConfig(
+                f"No catalogue at {self.pinned_file}. Write it in the form of twainbot/corpora/catalogue.yaml."
+            )
+        return tuple(catalogue.load_pinned(self.pinned_file.read_text(encoding="utf-8")))
 
     @cached_property
     def selected(self) -> tuple[CatalogueRow, ...]:

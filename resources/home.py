@@ -5,6 +5,8 @@
 <home>/<profile>/dagster, mlflow   their state
 <home>/<profile>/work              half-done trainings, safe to delete
 <home>/<profile>/reports           scorecards, for people
+
+A profile outside the project is named by its file, and its folders by that file's stem.
 """
 
 from __future__ import annotations
@@ -24,6 +26,12 @@ class Home:
 
     root: Path
     profile: str
+    file: str = ""  # the absolute path of a profile that does not ship with the project
+
+    @property
+    def named(self) -> str:
+        """What TWAINBOT_PROFILE and --profile say of this profile."""
+        return self.file or self.profile
 
     @property
     def own(self) -> Path:
@@ -88,14 +96,23 @@ class Home:
 def current(profile: str | None = None) -> Home:
     """The home that TWAINBOT_HOME and TWAINBOT_PROFILE name; `./data` and `sample` where they are unset."""
     root = Path(os.environ.get("TWAINBOT_HOME") or "data").expanduser().resolve()
-    return Home(root, profile or os.environ.get("TWAINBOT_PROFILE") or "sample")
+    named = profile or os.environ.get("TWAINBOT_PROFILE") or "sample"
+    if not is_file_name(named):
+        return Home(root, named)
+    path = Path(named).expanduser().resolve()
+    return Home(root, path.stem, str(path))
+
+
+def is_file_name(profile: str) -> bool:
+    """Whether a profile is named by its file, as one that lies outside the project is."""
+    return "/" in profile or profile.endswith((".yaml", ".yml"))
 
 
 def export(home: Home, environment: MutableMapping[str, str] | None = None) -> None:
     """Set what dagster.yaml, MLflow and child processes read. Values that the user set are kept."""
     target = os.environ if environment is None else environment
     target["TWAINBOT_HOME"] = str(home.root)
-    target["TWAINBOT_PROFILE"] = home.profile
+    target["TWAINBOT_PROFILE"] = home.named
     target["DAGSTER_STATE_DIR"] = str(home.own / "dagster")
     target["DAGSTER_LOG_DIR"] = str(home.own / "dagster" / "logs")
     target.setdefault("DAGSTER_HOME", str(PROJECT))

@@ -116,7 +116,8 @@ def open_doors(source: str, settings: Mapping[str, Any], store: RawStore) -> Ite
         catalogue = str(settings.get("catalogue") or "")
         client = client_of(settings, store, [settings["mirror"], catalogue])
         languages = tuple(settings.get("languages") or ("en",))
-        yield MirrorSource(settings["mirror"], store, works, authors, client, catalogue, languages)
+        pinned = Path(settings["pinned"]) if settings.get("pinned") else None
+        yield MirrorSource(settings["mirror"], store, works, authors, client, catalogue, languages, pinned)
     if settings.get("folder"):
         folder = Path(settings["folder"]).expanduser()
         yield FolderSource(source, folder if folder.is_absolute() else PROJECT / folder, store)

@@ -22,6 +22,7 @@ from twainbot.dialogues.tools import ALIASES, stored_name
 from twainbot.errors import TwainBotError
 from twainbot.evals import grounding
 from twainbot.evals.call_parsing import parse_calls
+from twainbot.personas import disclaimed
 
 Message: TypeAlias = "dict[str, Any]"
 TAG = "<tool_call>"
@@ -224,7 +225,7 @@ class Conversation:
             "turns": [dict(turn) for turn in self.turns],
             "style_tags": list(self._tags),
             "origin": {"generator": "chat", **origin},
-            "disclaimer": DISCLAIMER,
+            "disclaimer": disclaimed(DISCLAIMER),
         }
 
     def forget(self) -> None:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from resources import speaking, suites
 from resources.language_model import LanguageModel
 from resources.routing import BASE, RoutedModel, with_system
+from twainbot import personas as cast
 from twainbot.dialogues import tools
 from twainbot.dialogues.routing import Router, examples, first_prompt
 from twainbot.evals.measure import call_row, exact, spoken
-from twainbot.evals.personas import STYLES, Arm, Material, Prompt, Routed, Text, cut, names_somebody
+from twainbot.evals.personas import Arm, Material, Prompt, Routed, Text, cut, names_somebody
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,7 +43,7 @@ def material(
     limit: neutral prompts, and replies a persona.
     """
     held = dialogues.filter(dialogues["split"].is_in(["validation", "test"])).sort("sample_id").to_dicts()
-    read = {style: persona for persona, style in STYLES.items()}
+    read = {each.style: each.name for each in reversed([*cast.known().values()])}  # of two with one style the first
     pieces = [
         Text(f"{row['sample_id']}/{number}", read[row["style"]], piece, row["sample_id"].rsplit(":", 1)[0])
         for row in passages.filter(passages["split"].is_in(["validation", "test"])).sort("sample_id").to_dicts()
@@ -52,7 +53,7 @@ def material(
     talks = {row["sample_id"]: row for row in held if row["kind"] in TALK_KINDS}
     chosen = [
         row
-        for persona in STYLES
+        for persona in cast.known()
         for row in suites.spread([row for row in talks.values() if row["persona"] == persona], limit)
     ]
     contexts = {row["sample_id"]: conversation(row) for row in chosen}

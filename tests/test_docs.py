@@ -160,6 +160,13 @@ def test_options_in_a_commands_row_are_its_own():
         assert {text.split()[0] for text in quoted(does) if text.startswith("--")} <= options, command
 
 
+def test_the_index_of_docs_lists_every_page_and_readme_leads_to_it():
+    listed = set(re.findall(r"\]\(([\w./-]+)\)", (ROOT / "docs" / "README.md").read_text()))
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages | {"decisions"} <= listed
+    assert "](docs/README.md)" in README
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_relative_link_resolves(page):
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())

@@ -2,7 +2,8 @@
 
 A recipe is frozen and strict: an unknown key, a value out of range or two values that contradict each other stop the
 run before a weight is loaded. `stage_hash` names what a stage depends on, so that an edit reruns only that stage.
-A file may start from another in its folder (`extends: default`) and say only what differs.
+A file may start from another in its folder (`extends: default`), or from a shipped one of any profile
+(`extends: sample/default`), and say only what differs.
 """
 
 from __future__ import annotations
@@ -298,7 +299,7 @@ def load_recipe(path: Path) -> Recipe:
     """
     raw = _sections(path)
     if "extends" in raw:
-        start = path.with_name(f"{raw.pop('extends')}.yaml")
+        start = _start_of(path, str(raw.pop("extends")))
         before = _sections(start)
         if "extends" in before:
             raise BadConfig(f"{path} extends {start.stem}, which extends another. Extend {before['extends']} instead.")
@@ -307,6 +308,12 @@ def load_recipe(path: Path) -> Recipe:
         return Recipe.model_validate({"name": path.stem, "profile": path.parent.name, **raw})
     except ValidationError as error:
         raise BadConfig(f"{path}: {_plain(error)}.") from error
+
+
+def _start_of(path: Path, named: str) -> Path:
+    """The file that a recipe extends: one of its folder, or `<profile>/<recipe>` of those that ship with the project."""
+    profile, slash, recipe = named.partition("/")
+    return recipe_path(profile, recipe) if slash else path.with_name(f"{named}.yaml")
 
 
 def _sections(path: Path) -> dict[str, Any]:

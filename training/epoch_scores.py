@@ -25,6 +25,7 @@ from training import rows, trouble
 from training.config import Recipe, Stage, Watch
 from training.decoding import greedy
 from training.render import Template, render
+from twainbot import personas
 from twainbot.chunks.tags import tag
 from twainbot.dialogues.prompts import system_prompts
 from twainbot.dialogues.tools import TOOLS
@@ -224,12 +225,14 @@ def _voice(turns: Sequence[Turn], data_dir: Path) -> tuple[str, Callable[[Sequen
         return None
     held_out = rows.read_table("dapt", data_dir).filter(pl.col("split") != "train")
     styles = set(held_out["style"])
-    names = [persona for turn in turns if (persona := turn.persona) is not None and persona in styles]
+    style_of = {name: each.style for name, each in personas.known().items()}
+    names = [persona for turn in turns if (persona := turn.persona) is not None and style_of[persona] in styles]
     if not names:
         return None
     persona = max(sorted(set(names)), key=names.count)
     examples = [
-        StyleExample(row["text"], row["style"] == persona, row["sample_id"]) for row in held_out.iter_rows(named=True)
+        StyleExample(row["text"], row["style"] == style_of[persona], row["sample_id"])
+        for row in held_out.iter_rows(named=True)
     ]
     try:
         return persona, fit(examples)

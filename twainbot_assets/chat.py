@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--guardrails/--no-guardrails", default=True, show_default=True, help="Rules of humour in the system prompt."
 )
-@click.option("--profile", help="tiny, sample, laptop or full. Default: TWAINBOT_PROFILE, else sample.")
+@click.option("--profile", help="tiny, sample, laptop, full, or a file. Default: TWAINBOT_PROFILE, else sample.")
 def chat(
     recipe: str | None,
     bundle: Path | None,
@@ -54,7 +54,7 @@ def chat(
 
     home = prepared(profile)
     cast, chosen = (
-        serving.Asked(recipe, bundle, base).cast(home, load(home.profile)),
+        serving.Asked(recipe, bundle, base).cast(home, load(home.named)),
         tool_door.chosen(weather, home.profile),
     )
     console = Console(highlight=False)

@@ -31,6 +31,7 @@ from resources.speaker import AUTO, Sampling, Speaker
 from resources.tool_client import Tools
 from resources.turns import Sink, Turn
 from twainbot.errors import BadUse, TwainBotError, UnknownName
+from twainbot.personas import disclaimed
 from twainbot_assets import tool_door
 from twainbot_assets.openai_answers import Answer, error_of
 from twainbot_assets.openai_requests import ChatRequest, Refused, json_object, read_request
@@ -123,7 +124,7 @@ class Endpoint:
     async def offered(self, request: Request) -> Response:  # noqa: ARG002 - the shape of a handler
         """The tools that the web chat may have called, and where their results come from."""
         found = await run_in_threadpool(tool_door.declared, self.tools) if self.tools else []
-        return JSONResponse({"tools": found, "source": self.source, "disclaimer": DISCLAIMER})
+        return JSONResponse({"tools": found, "source": self.source, "disclaimer": disclaimed(DISCLAIMER)})
 
     async def called(self, request: Request) -> Response:
         """A tool's result. How long it may take and what it may hold, the tools themselves see to."""

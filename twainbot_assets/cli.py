@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from twainbot_assets.runner import Fault, Report
 
-profile_option = click.option("--profile", help="tiny, sample, laptop or full. Default: TWAINBOT_PROFILE, else sample.")
+profile_option = click.option(
+    "--profile", help="tiny, sample, laptop, full, or a file. Default: TWAINBOT_PROFILE, else sample."
+)
 
 
 class Plain(click.Group):
@@ -50,11 +52,12 @@ main.add_command(serve_weather)
 
 def prepared(profile: str | None) -> Home:
     """The home of the chosen profile, its folders made and its environment set. Raises UnknownName on a bad profile."""
-    from twainbot_assets.profile import load
+    from twainbot_assets import profile as profiles
 
     home = current(profile)
-    load(home.profile)
+    profiles.load(home.named)
     export(home)
+    profiles.current()  # whose cast of personas is this process's from here on
     return home.prepare()
 
 
@@ -224,10 +227,10 @@ def review(recipe: str | None, rater: str, port: int, judge: bool, profile: str 
     from twainbot_assets.profile import load
 
     name = rating.clean_name(rater) if rater else ""
-    desk = rating.open_desk(home, load(home.profile), recipe)
+    desk = rating.open_desk(home, load(home.named), recipe)
     before = rating.stored(home.ratings)
     if judge:
-        lines = rating.judge(desk, rating.open_judge(home, load(home.profile)))
+        lines = rating.judge(desk, rating.open_judge(home, load(home.named)))
     else:
         from twainbot_assets.review_server import serve
 
@@ -266,7 +269,7 @@ def serve(
     from twainbot_assets import serving
     from twainbot_assets.profile import load
 
-    serving.run(home, load(home.profile), serving.Asked(recipe, bundle, base), weather, host, port, click.echo)
+    serving.run(home, load(home.named), serving.Asked(recipe, bundle, base), weather, host, port, click.echo)
 
 
 @main.command(epilog="Example: twainbot release data-v1.0 --to s3://bucket/releases")

@@ -18,9 +18,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from resources.generator_settings import GRAMMAR, LOCAL, MODEL, GeneratorSettings
-from resources.home import PROJECT
-from twainbot.dialogues import prompts
+from resources.home import PROJECT, is_file_name
+from twainbot import personas
 from twainbot.errors import BadConfig, UnknownName
+from twainbot.personas import Persona
 
 SOURCES = ("gutenberg", "satire", "jokes", "weather", "transcripts", "local")
 PROFILES = PROJECT / "profiles"
@@ -96,6 +97,7 @@ class SourceSettings(Strict):
     """Where one source's units come from; a folder goes together with feeds, collections or offices.
 
     `folder`: one file a unit. `mirror`: Gutenberg, by pinned works and, through `catalogue`, by author and language.
+    Paths of a profile outside the project are looked for beside it, then in the project.
     """
 
     folder: str | None = None
@@ -103,6 +105,9 @@ class SourceSettings(Strict):
     works: tuple[int, ...] = ()
     authors: dict[str, str] = {}  # surname as a header prints it -> style
     catalogue: str | None = None  # URL of pg_catalog.csv or its .gz
+    pinned: str | None = (
+        None  # a file in the form of twainbot/corpora/catalogue.yaml: works beside those, all of them wanted
+    )
     languages: tuple[str, ...] = ("en",)
     feeds: tuple[Feed, ...] = ()
     collections: tuple[Collection, ...] = ()
@@ -201,6 +206,8 @@ class Profile(Strict):
     splits: dict[str, Any] = {}
     evaluation: EvaluationSettings
     recipes: tuple[str, ...]
+    voices: tuple[str, ...] = ()  # personas that speak, the default one first; empty: the shipped ones
+    brought: tuple[Persona, ...] = ()  # those of them that do not ship with the project; `parse` reads their files
     trainer: Literal["subprocess", "inline"] = "subprocess"
     volume: Volume
     max_rejected_share: float = Field(default=0.5, ge=0.0, le=1.0)
@@ -213,7 +220,9 @@ class Profile(Strict):
             raise ValueError(f"unknown sources {unknown}; known: {', '.join(SOURCES)}")
         absent = [name for name in self.recipes if not recipe_path(self.name, name).is_file()]
         if absent:
-            raise ValueError(f"recipes {absent} have no file in training/configs/{self.name}/")
+            folder = recipe_path(self.name, absent[0]).parent
+            shown = folder.relative_to(PROJECT) if folder.is_relative_to(PROJECT) else folder
+            raise ValueError(f"recipes {absent} have no file in {shown.as_posix()}/")
         if not self.trained:
             raise ValueError(f"recipes {list(self.recipes)} only mix adapters; list what they mix before them")
         for name, mix in self.mixtures.items():
@@ -236,7 +245,7 @@ class Profile(Strict):
     @property
     def personas(self) -> tuple[str, ...]:
         """Recipes that are called as a persona, whose adapters a router can choose between."""
-        return tuple(name for name in self.trained if name in prompts.personas())
+        return tuple(name for name in self.trained if name in {*personas.shipped(), *self.voices})
 
     def section_hash(self, name: str) -> str:
         """Data version of one section, as `sources/settings_<name>` reports it.
@@ -257,29 +266,95 @@ class Profile(Strict):
         return {**settings.shaping(), **sample, **({"base": self.base.name} if own_base else {})}
 
 
+_OUTSIDE: dict[str, Path] = {}  # the folders of profiles that were loaded from outside the project, by their names
+
+
 def recipe_path(profile: str, recipe: str) -> Path:
-    """The YAML file of a recipe."""
-    return PROJECT / "training" / "configs" / profile / f"{recipe}.yaml"
+    """The YAML file of a recipe: in training/configs/<profile>/ or, of a profile outside, in recipes/<profile>/ beside it."""
+    folder = _OUTSIDE[profile] / "recipes" if profile in _OUTSIDE else PROJECT / "training" / "configs"
+    return folder / profile / f"{recipe}.yaml"
+
+
+def mix_of(profile: str, recipe: str) -> dict[str, Any] | None:
+    """What a recipe's file says under `mix`; None where it trains. Only the shape: training.config checks a recipe whole."""
+    return _mix_in(recipe_path(profile, recipe))
 
 
 @cache
-def mix_of(profile: str, recipe: str) -> dict[str, Any] | None:
-    """What a recipe's file says under `mix`; None where it trains. Only the shape: training.config checks a recipe whole."""
-    raw = yaml.load(recipe_path(profile, recipe).read_text(encoding="utf-8"), yaml.CSafeLoader)
+def _mix_in(path: Path) -> dict[str, Any] | None:
+    raw = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     found = raw.get("mix") if isinstance(raw, dict) else None
     return found if isinstance(found, dict) and isinstance(found.get("adapters"), dict) else None
 
 
 @cache
 def load(name: str) -> Profile:
-    """The profile of this name. Raises UnknownName with the known ones, BadConfig with file and field."""
-    path = PROFILES / f"{name}.yaml"
+    """The profile of this name, or in this file. Raises UnknownName with the known ones, BadConfig with file and field."""
+    path = outside(name) if is_file_name(name) else PROFILES / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
         raise UnknownName(
-            f"No profile {name!r}. Known profiles: {known}. Set TWAINBOT_PROFILE or --profile to one of them."
+            f"No profile {name!r}. Known profiles: {known}. Set TWAINBOT_PROFILE or --profile to one of them, or to a file."
         )
     return parse(path.read_text(encoding="utf-8"), path)
+
+
+def outside(name: str) -> Path:
+    """The file of a profile that does not ship with the project; its folder is kept for its recipes."""
+    path = Path(name).expanduser().resolve()
+    if path.parent != PROFILES:
+        if (PROFILES / f"{path.stem}.yaml").is_file() or not re.fullmatch(r"[a-z][\w-]*", path.stem):
+            raise BadConfig(
+                f"A profile cannot be called {path.stem!r}: its state lies in a folder of that name beside the project's own "
+                f"profiles. Rename {path.name} in small letters, as no file of profiles/ is called."
+            )
+        _OUTSIDE[path.stem] = path.parent
+    return path
+
+
+def located(raw: dict[str, Any], place: Path) -> dict[str, Any]:
+    """The raw profile with the paths of its sources looked for beside it; what is not there stays the project's."""
+    sources = raw.get("sources")
+    if not isinstance(sources, dict):
+        return raw
+    return {**raw, "sources": {name: _found(settings, place) for name, settings in sources.items()}}
+
+
+def _found(settings: Any, place: Path) -> Any:
+    if not isinstance(settings, dict):
+        return settings
+    paths = {
+        name: (place / value).resolve()
+        for name in ("folder", "pinned", "mirror", "catalogue")
+        if isinstance(value := settings.get(name), str) and "://" not in value and (place / value).exists()
+    }
+    urls = ("mirror", "catalogue")
+    return {**settings, **{name: path.as_uri() if name in urls else str(path) for name, path in paths.items()}}
+
+
+def brought(raw: dict[str, Any], place: Path) -> dict[str, Any]:
+    """The raw profile with the personas that its voices name, each read from personas/<name>.yaml beside it.
+
+    Without weights of its own a batch of dialogues is spread evenly over the voices.
+    """
+    voices = raw.get("voices")
+    if not isinstance(voices, list) or not all(isinstance(name, str) for name in voices):
+        return raw
+    own = [_persona(place / "personas" / f"{name}.yaml") for name in voices if name not in personas.shipped()]
+    dialogues = raw.get("dialogues")
+    if isinstance(dialogues, dict):
+        settings = dialogues.get("settings") or {}
+        raw = {**raw, "dialogues": {**dialogues, "settings": {"personas": dict.fromkeys(voices, 1.0), **settings}}}
+    return {**raw, "brought": own}
+
+
+def _persona(path: Path) -> Persona:
+    if not path.is_file():
+        raise BadConfig(
+            f"No persona is called {path.stem!r}: neither one of {', '.join(personas.shipped())} nor {path}. Write that "
+            "file; docs/make-another-persona.md says how."
+        )
+    return personas.read(path.read_text(encoding="utf-8"), path.stem, str(path))
 
 
 def parse(text: str, path: Path) -> Profile:
@@ -288,7 +363,8 @@ def parse(text: str, path: Path) -> Profile:
         raw = yaml.load(text, yaml.CSafeLoader)  # a tenth of the pure parser's time
         if not isinstance(raw, dict):
             raise BadConfig(f"{path} must hold a mapping. See profiles/sample.yaml.")
-        return Profile.model_validate(overridden({**raw, "name": path.stem}))
+        placed = overridden(located({**raw, "name": path.stem, "brought": ()}, path.parent))
+        return Profile.model_validate(brought(placed, path.parent))
     except yaml.YAMLError as error:
         raise BadConfig(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
@@ -350,5 +426,7 @@ def replaced_feeds(feeds: list[dict[str, Any]], named: str) -> list[dict[str, An
 
 
 def current() -> Profile:
-    """The profile that TWAINBOT_PROFILE names, `sample` where it is unset."""
-    return load(os.environ.get("TWAINBOT_PROFILE") or "sample")
+    """The profile that TWAINBOT_PROFILE names, `sample` where it is unset; its personas become the process's cast."""
+    profile = load(os.environ.get("TWAINBOT_PROFILE") or "sample")
+    personas.use(profile.brought, profile.voices)
+    return profile

@@ -111,5 +111,5 @@ def closing_lines(home: Home, failed: bool) -> list[str]:
         lines.append(
             f"bundle   {Path(opened.base) / folder if opened.is_local else f'{opened.base}/{folder}'}  ({version})"
         )
-    lines.append("next     mend what failed, then run again" if failed else f"next     make ui PROFILE={home.profile}")
+    lines.append("next     mend what failed, then run again" if failed else f"next     make ui PROFILE={home.named}")
     return lines

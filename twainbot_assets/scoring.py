@@ -321,11 +321,13 @@ def reference_texts(persona: str) -> tuple[list[str], list[StyleExample]]:
     Files with planted copies are left out: a copy on both sides of a fold would raise the ceiling.
     """
     from twainbot.evals.style import StyleExample
+    from twainbot.personas import of
 
+    style = of(persona).style
     texts: list[str] = []
     examples: list[StyleExample] = []
     for work in sample_works():
-        mine = work["style"] == persona
+        mine = work["style"] == style
         texts += [work["text"]] if mine else []
         examples += [StyleExample(piece, mine, work["work_id"]) for piece in pieces(work["text"])]
     return texts, examples

@@ -16,7 +16,7 @@ import click
     help="Streamable HTTP on loopback, under /mcp; port 0 takes any free one. Default: stdio.",
 )
 @click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="The day that mock and archive take for today.")
-@click.option("--profile", help="tiny, sample, laptop or full. Default: TWAINBOT_PROFILE, else sample.")
+@click.option("--profile", help="tiny, sample, laptop, full, or a file. Default: TWAINBOT_PROFILE, else sample.")
 def serve_weather(backend: str, http: str | None, today: datetime | None, profile: str | None) -> None:
     """Serve get_forecast, get_alerts and get_observation over the Model Context Protocol."""
     import asyncio

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from resources.lake import Lake
 from twainbot.dialogues import prompts
 from twainbot.errors import BadInput, BadUse, MissingModel, TwainBotError, UnknownName
+from twainbot.personas import Persona, join
 from twainbot_assets import keys, tool_door
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def base_folder(home: Home, lake: Lake) -> Path:
     """The folder of the profile's base. Raises MissingModel where there is none."""
     if not lake.exists("base/model"):
         raise MissingModel(
-            f"Profile {home.profile} has no base yet. Run `twainbot run --profile {home.profile}` first, or give --bundle."
+            f"Profile {home.profile} has no base yet. Run `twainbot run --profile {home.named}` first, or give --bundle."
         )
     folder = home.models / str(lake.read("base/model")["folder"][0])
     if not folder.is_dir():
@@ -207,6 +208,7 @@ def adapters_in(bundle: Path) -> tuple[dict[str, Path], list[str]]:
         names = sorted(told["personas"], key=lambda name: name != first)
         found = {str(name): bundle / told["personas"][name]["adapter"] for name in names}
         recipes = [str(told["personas"][name].get("recipe", name)) for name in names]
+        join(Persona.model_validate(each) for each in told.get("own_personas", ()))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise BadInput(f"{listed} does not list personas with their adapters. Take the bundle again.") from error
     for name, folder in found.items():

@@ -14,6 +14,7 @@ from resources.home import PROJECT
 from resources.home import current as current_home
 from resources.sources import Harvest, UnitSource
 from resources.suites import problems_file
+from twainbot import personas
 from twainbot.errors import TwainBotError
 from twainbot_assets import keys
 from twainbot_assets.partitions import MIXTURES, RECIPES, UNITS, register
@@ -24,9 +25,12 @@ ABSENT = "none"
 
 # Files whose text is data to some stage. A folder counts with all its files.
 WATCHED = {
-    "prompts": tuple(
-        f"twainbot/dialogues/{name}"
-        for name in ("grammars", "places.yaml", "prompts.yaml", "swaps.yaml", "topics.yaml")
+    "prompts": (
+        "twainbot/personas.yaml",
+        *(
+            f"twainbot/dialogues/{name}"
+            for name in ("grammars", "places.yaml", "prompts.yaml", "swaps.yaml", "topics.yaml")
+        ),
     ),
     "generator_prompts": ("twainbot/dialogues/prompts",),
     "lexicon": ("twainbot/screening/lexicon.yaml",),
@@ -115,6 +119,8 @@ def plain_versions(units: Mapping[str, list[str]]) -> dict[str, str]:
     profile, home = current(), current_home()
     found = {f"settings_{section}": profile.section_hash(section) for section in keys.SETTINGS}
     found |= {name: files_version(*paths) for name, paths in WATCHED.items()}
+    if profile.brought:
+        found["prompts"] += f"-{personas.stamp()}"
     if (own := problems_file()) is not None:
         found["suites"] += f"-{file_version(own)}"
     found["units"] = units_version(units)

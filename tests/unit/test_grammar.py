@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twainbot import personas
 from twainbot.dialogues import figures, grammar, pieces, weather
 from twainbot.errors import BadConfig
 from twainbot.evals.claims import assertions
@@ -153,7 +154,7 @@ def test_each_pieces_grammar_has_every_device_for_every_sky_and_an_opening_and_a
     for device in ("tall", "wry", "maxim", "head"):
         assert set(made.family(device)) == kinds, device
     assert set(made.family("open")) == set(made.family("close")) == set(pieces.TONES)
-    assert set(made.family("point")) == set(pieces.DEVICES["twain"])
+    assert set(made.family("point")) == set(personas.of("twain").devices)
     assert set(made.family("news")) == set(made.family("piece")) == set(pieces.LENGTHS)
 
 

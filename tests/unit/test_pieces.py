@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
+from twainbot import personas
 from twainbot.dialogues import figures, grammar, pieces, quality, rows, seeds, transfer
 from twainbot.dialogues.observations import Observation
 from twainbot.dialogues.tools import FORECAST_TOOL
@@ -82,8 +83,8 @@ def seen(at: int = 0, *, town: str = "Alder Bend", period: str = "Saturday") -> 
 ALL = [seen(at, town=town) for at in range(len(SKIES)) for town in ("Alder Bend", "Mill Fork", "Quarry", "Nine Oaks")]
 CONTROLS = [
     {"persona": persona, "device": device, "tone": tone, "length": length}
-    for persona, devices in pieces.DEVICES.items()
-    for device, tone, length in product(devices, pieces.TONES, pieces.LENGTHS)
+    for persona, each in personas.shipped().items()
+    for device, tone, length in product(each.devices, pieces.TONES, pieces.LENGTHS)
 ]
 
 
@@ -158,7 +159,7 @@ def test_a_line_is_shorter_than_a_short_piece_and_that_shorter_than_a_full_one()
 
 
 def test_mock_news_has_a_headline_in_capitals():
-    for persona in pieces.DEVICES:
+    for persona in personas.shipped():
         controls = {"persona": persona, "device": "mock_news", "tone": "dry", "length": "short"}
         head = pieces.piece(seen(0), controls, random.Random(2)).split(". ")[0]
         assert head == head.upper()
@@ -234,7 +235,7 @@ def test_a_piece_names_its_bulletins_passage_as_parent_and_its_controls_as_tags(
     row = next(row for row in written(10).to_dicts() if row["style_tags"][2] == "bulletin")
     persona, scenario, form, device, tone, length = row["style_tags"]
     assert (scenario, form) == ("style_transfer", "bulletin")
-    assert device in pieces.DEVICES[persona]
+    assert device in personas.of(persona).devices
     assert tone in pieces.TONES
     assert length in pieces.LENGTHS
     assert json.loads(row["origin"])["parents"][0].startswith("weather/w")

@@ -10,20 +10,16 @@ import io
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from typing import Any
 
 from twainbot.corpora.decoding import decode
 from twainbot.errors import BadConfig, UnreadableSource
-from twainbot.records import RIGHTS, STYLES
+from twainbot.personas import styles
+from twainbot.records import RIGHTS
 
 CSV_COLUMNS = ("Text#", "Type", "Issued", "Title", "Language", "Authors", "Subjects", "LoCC", "Bookshelves")
-STYLE_OF_AUTHOR = {
-    "Mark Twain": "twain",
-    "Benjamin Franklin": "franklin",
-    "Ambrose Bierce": "satire",
-    "Finley Peter Dunne": "satire",
-}
 _ROLE = re.compile(r"\s*\[([^\]]*)\]\s*$")
 _YEARS = re.compile(r",\s*(?:active\s+)?(?:-?\d{1,4}\??(?:\s*BCE)?)?-?(?:\d{1,4}\??(?:\s*BCE)?)?\s*$")
 _FULL_NAME = re.compile(r"\s*\([^)]*\)")
@@ -60,6 +56,16 @@ def pinned() -> list[CatalogueRow]:
     return load_pinned(resources.files("twainbot.corpora").joinpath("catalogue.yaml").read_text(encoding="utf-8"))
 
 
+@cache
+def _styles_of_authors() -> dict[str, str]:
+    return {row.author: row.style for row in pinned()}
+
+
+def style_of(author: str) -> str:
+    """The style of an author's pinned works; empty for an author of none."""
+    return _styles_of_authors().get(author, "")
+
+
 def load_pinned(yaml_text: str) -> list[CatalogueRow]:
     """Rows of a pinned catalogue, sorted by number. Raises BadConfig naming the entry that is wrong or doubled."""
     import yaml
@@ -90,7 +96,7 @@ def _pinned_row(entry: Any) -> CatalogueRow:
         "etext": not isinstance(row.etext, int) or row.etext < 1,
         "title": not row.title,
         "author": not row.author,
-        "style": row.style not in STYLES,
+        "style": row.style not in styles(),
         "rights": row.rights not in RIGHTS,
     }
     wrong = [name for name, holds in faults.items() if holds]
@@ -122,7 +128,7 @@ def _csv_row(record: dict[str, str]) -> CatalogueRow:
         etext=int(record["Text#"]),
         title=" ".join((record["Title"] or "").split()),
         author=author,
-        style=STYLE_OF_AUTHOR.get(author, ""),
+        style=style_of(author),
         language=(record["Language"] or "").split(";")[0].strip(),
         rights="unknown",
         issued=(record["Issued"] or "").strip(),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from xml.etree import ElementTree
 
-from twainbot.corpora.catalogue import STYLE_OF_AUTHOR, CatalogueRow, first_writer, reading_order
+from twainbot.corpora.catalogue import CatalogueRow, first_writer, reading_order, style_of
 from twainbot.errors import UnreadableSource
 
 MAX_RECORD = 2 * 2**20  # bytes; a record has 10 to 60 kB
@@ -71,7 +71,7 @@ def _row(root: ElementTree.Element, book: ElementTree.Element, number: int) -> C
         etext=number,
         title=_text(book, "dcterms:title"),
         author=author,
-        style=STYLE_OF_AUTHOR.get(author, ""),
+        style=style_of(author),
         language=_text(book, "dcterms:language//rdf:value") or _text(book, "dcterms:language"),
         rights=_rights(_text(book, "dcterms:rights")),
         kind=_text(book, "dcterms:type//rdf:value") or "Text",

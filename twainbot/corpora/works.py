@@ -15,12 +15,13 @@ from typing import Any
 
 import polars as pl
 
+from twainbot import personas
 from twainbot.corpora import boilerplate, book_html, feeds, jokes, local, rights, transcripts, weather
 from twainbot.corpora.decoding import is_html
 from twainbot.corpora.material import Part, parts_of
 from twainbot.corpora.repairs import TEXT_VERSION, repaired
 from twainbot.errors import BadUse, UnknownName, UnreadableSource
-from twainbot.records import RIGHTS, STYLES, WORK, frame
+from twainbot.records import RIGHTS, WORK, frame
 
 STYLE_OF_SOURCE = {
     "gutenberg": "twain",
@@ -80,7 +81,7 @@ class Sidecar:
     def check(self) -> None:
         """Raise BadUse where style or rights, the unit's or an override's, are outside the closed vocabulary."""
         for where, entry in (("the sidecar", self.__dict__), *self.overrides.items()):
-            for key, allowed in (("style", STYLES), ("rights", RIGHTS)):
+            for key, allowed in (("style", personas.styles()), ("rights", RIGHTS)):
                 value = entry.get(key)
                 if value and value not in allowed:
                     raise BadUse(
@@ -348,7 +349,7 @@ def _row(source: str, unit: str, item: _Item, sidecar: Sidecar, part: Part, dige
         "unit": unit,
         "title": item.overrides.get("title") or own_title or said["title"] or item.title or unit,
         "author": said["author"] or item.author,
-        "style": said["style"] or STYLE_OF_SOURCE[source],
+        "style": said["style"] or personas.house_style(STYLE_OF_SOURCE[source]),
         "language": said["language"] or item.language or "en",
         "rights": decided.rights,
         "license": licence or "unknown",

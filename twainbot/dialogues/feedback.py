@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from twainbot import personas
 from twainbot.dialogues import figures, prompts, quality, rows
 from twainbot.evals import grounding
 from twainbot.records import FEEDBACK, frame
@@ -49,10 +50,19 @@ def _rate(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@cache
 def _words(name: str) -> re.Pattern[str]:
-    text = (resources.files("twainbot.dialogues") / "manner.yaml").read_text("utf-8")
-    return re.compile(rf"(?<!\w)(?:{yaml.safe_load(text)[name].replace(' |', '|')})(?!\w)", re.IGNORECASE)
+    own = personas.known()[name].manner if name in personas.known() else ""
+    return _pattern(own or _manner()[name if name in _manner() else personas.of(name).like])
+
+
+@cache
+def _manner() -> Mapping[str, str]:
+    return yaml.safe_load((resources.files("twainbot.dialogues") / "manner.yaml").read_text("utf-8"))
+
+
+@cache
+def _pattern(words: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w)(?:{words.replace(' |', '|')})(?!\w)", re.IGNORECASE)
 
 
 def _style(replies: Sequence[str], persona: str) -> tuple[int, str]:

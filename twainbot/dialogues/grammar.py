@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -23,7 +23,9 @@ from typing import TypeAlias
 
 import yaml
 
+from twainbot import personas
 from twainbot.errors import BadConfig
+from twainbot.personas import Persona
 
 MAX_DEPTH = 12  # the deepest shipped rule nests 5; a rule that calls itself past this has no way out
 
@@ -219,12 +221,15 @@ def tidy(text: str) -> str:
     return capital(re.sub(r"([.!?] |\.\" )([a-z])", lambda match: match[1] + match[2].upper(), text))
 
 
-def build(name: str, files: Mapping[str, str], slots: frozenset[str] = frozenset()) -> Grammar:
-    """A checked grammar from YAML texts by file name; `name` is the file to start from.
+def build(
+    name: str, files: Mapping[str, str], slots: frozenset[str] = frozenset(), own: Sequence[Persona] = ()
+) -> Grammar:
+    """A checked grammar from YAML texts by file name; `name` is the file to start from. `own`: personas to word it for.
 
     Raises BadConfig where a file is no mapping, an include is missing, or a mention names neither rule nor slot.
     """
     rules, declared = _gather(name, files)
+    rules = _worded(rules, own)
     parsed = {
         rule: tuple(parse(line, f"{name}: rule {rule}") for line in block.splitlines() if line.strip())
         for rule, block in rules.items()
@@ -249,6 +254,17 @@ def _gather(name: str, files: Mapping[str, str]) -> tuple[dict[str, str], frozen
     return rules | {str(rule): str(block) for rule, block in content.items()}, slots
 
 
+def _worded(rules: Mapping[str, str], own: Sequence[Persona]) -> dict[str, str]:
+    """The rules, and for each persona of a profile those that go by persona: in its words, else as the one it is like."""
+    found = dict(rules)
+    for persona in own:
+        for rule, block in rules.items():
+            name, _, key = rule.partition("@")
+            if key == persona.like:
+                found[f"{name}@{persona.name}"] = persona.lines.get(name, block)
+    return found
+
+
 def _check(grammar: Grammar) -> None:
     for rule, lines in grammar.rules.items():
         if not lines:
@@ -265,16 +281,48 @@ def _package_files() -> dict[str, str]:
     return {item.name: item.read_text("utf-8") for item in found if item.name.endswith(".yaml")}
 
 
-@cache
+def own_files(own: Sequence[Persona], files: Mapping[str, str]) -> dict[str, str]:
+    """The grammars of personas that a profile brings: those of whom they are like, with their own rules laid over.
+
+    Raises BadConfig where a line's rule is none that goes by persona, or a persona is called as a grammar is.
+    """
+    found: dict[str, str] = {}
+    for persona in own:
+        known = {name for text in files.values() for name in re.findall(rf"^(\w+)@{persona.like}:", text, re.MULTILINE)}
+        unknown = sorted(set(persona.lines) - known)
+        if unknown:
+            raise BadConfig(
+                f"Persona {persona.name}: no rule of the lines {unknown} goes by persona; {sorted(known)} do."
+            )
+        for start, rules in (("", persona.grammar), ("piece_", persona.pieces)):
+            name = f"{start}{persona.name}.yaml"
+            if name in files:
+                raise BadConfig(
+                    f"Persona {persona.name}: a grammar {name} ships with the project. Choose another name."
+                )
+            found[name] = yaml.safe_dump({"include": [f"{start}{persona.like}.yaml"], **rules}, sort_keys=False)
+    return found
+
+
 def load(name: str) -> Grammar:
-    """The shipped grammar of that name (a file of grammars/, without .yaml), checked when first read."""
-    return build(f"{name}.yaml", _package_files())
+    """The grammar of that name (a file of grammars/, or a persona of the profile), checked when first read."""
+    return _loaded(name, personas.stamp())
 
 
 @cache
+def _loaded(name: str, stamp: str) -> Grammar:  # noqa: ARG001 - another cast has other grammars
+    files = _package_files()
+    return build(f"{name}.yaml", {**files, **own_files(personas.own(), files)}, own=personas.own())
+
+
 def data_hash() -> str:
     """12 hex digits over all data files of this package: they shape every dialogue, yet no module's code shows them."""
+    return _data_hash(tuple((each.name, each.digest) for each in personas.own()))
+
+
+@cache
+def _data_hash(own: tuple[tuple[str, str], ...]) -> str:
     digest = hashlib.sha256()
-    for name, text in sorted(_package_files().items()):
+    for name, text in sorted({**_package_files(), **dict(own)}.items()):
         digest.update(f"{name}\0{text}\0".encode())
     return digest.hexdigest()[:12]

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from twainbot import personas
 from twainbot.dialogues import prompts, speech
 from twainbot.dialogues.tool_results import DIED, REFUSED, TIMEOUT, TOOL_ERROR, WITHHELD, Outcome
 from twainbot.dialogues.weather import DIRECTION_WORDS
@@ -47,8 +48,8 @@ def guardrails() -> str:
 
 def said(rule: str, persona: str, rng: random.Random, **slots: str) -> str:
     """A line of honest.yaml; a persona without lines of its own speaks as the default one."""
-    choices = _lines()[rule]
-    line: str = rng.choice(choices.get(persona) or choices[prompts.personas()[0]])
+    own = personas.known()[persona].honest.get(rule) if persona in personas.known() else None
+    line: str = rng.choice(own or personas.said_for(_lines()[rule], persona))
     return line.format(**slots)
 
 

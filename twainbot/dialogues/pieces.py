@@ -13,16 +13,12 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
+from twainbot import personas
 from twainbot.dialogues import figures, grammar
 from twainbot.dialogues.observations import FIGURES, Observation
 from twainbot.dialogues.weather import DIRECTION_WORDS, WEEKDAYS
 from twainbot.evals import grounding
 
-DEVICES: Mapping[str, Mapping[str, int]] = {  # by persona: the device and its weight; each persona has all four
-    "twain": {"tall_tale": 4, "understatement": 4, "aphorism": 2, "mock_news": 2},
-    "franklin": {"aphorism": 5, "understatement": 3, "mock_news": 2, "tall_tale": 2},
-    "satirist": {"mock_news": 6, "understatement": 3, "aphorism": 2, "tall_tale": 2},
-}
 TONES = ("dry", "warm", "grave")
 LENGTHS = {"line": 3, "short": 4, "full": 3}  # one or two sentences, about three, four or five
 DRAFTS = 6  # one in 300 first drafts over the sample corpus is drawn again
@@ -146,7 +142,7 @@ def piece(seen: Observation, controls: Mapping[str, str], rng: random.Random) ->
 
 def slots(seen: Observation, controls: Mapping[str, str], rng: random.Random) -> dict[str, str]:
     """What the grammars say of the period; figures in digits or, outside a newspaper, at times in words."""
-    in_words = controls["persona"] != "satirist" and rng.random() < 0.45
+    in_words = personas.of(controls["persona"]).numbers_in_words and rng.random() < 0.45
     parts = _parts(seen, in_words, rng)
     if controls["length"] == "short" and rng.random() < 0.5:
         parts = parts[:2]

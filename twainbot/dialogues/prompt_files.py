@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from twainbot import personas
 from twainbot.dialogues.prompts import prompt_hash
 from twainbot.errors import BadConfig, UnknownName
 
@@ -101,4 +102,5 @@ def draw(rng: random.Random) -> Controls:
 
 def voice(persona: str, system_prompt: str) -> str:
     """How a persona speaks; one without an entry in controls.yaml is described by its own system prompt."""
-    return _controls()["voices"].get(persona, system_prompt)
+    own = personas.known()[persona].voice if persona in personas.known() else ""
+    return own or _controls()["voices"].get(persona, system_prompt)

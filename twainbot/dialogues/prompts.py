@@ -1,28 +1,23 @@
-"""System prompts by persona, their hashes, and the disclaimer. The words themselves are data: prompts.yaml."""
+"""System prompts by persona, their hashes, and the disclaimer. The words are data: prompts.yaml, and a profile's personas."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 
-import yaml
-
-from twainbot.errors import UnknownName
+from twainbot import personas as cast
 
 DISCLAIMER = "Synthetic: written by a grammar, not by Mark Twain or Benjamin Franklin."
 
 
-@cache
 def system_prompts() -> dict[str, str]:
-    """The shipped system prompts by persona, in the file's order; the first persona is the default one."""
-    return yaml.safe_load((resources.files("twainbot.dialogues") / "prompts.yaml").read_text("utf-8"))
+    """The system prompts by persona; the first persona is the default one."""
+    return {name: each.system_prompt for name, each in cast.known().items()}
 
 
 def personas() -> tuple[str, ...]:
     """The personas that a grammar exists for, the default one first."""
-    return tuple(system_prompts())
+    return tuple(cast.known())
 
 
 def persona_of(tags: Sequence[str]) -> str:
@@ -32,10 +27,12 @@ def persona_of(tags: Sequence[str]) -> str:
 
 def system_prompt(persona: str) -> str:
     """The system prompt of a persona. Raises UnknownName listing the known ones."""
-    prompts = system_prompts()
-    if persona not in prompts:
-        raise UnknownName(f"No persona is called {persona!r}; there are {list(prompts)}. Add it to prompts.yaml.")
-    return prompts[persona]
+    return cast.of(persona).system_prompt
+
+
+def disclaimer() -> str:
+    """What stands in every row that the grammar wrote: whose words they are not."""
+    return cast.disclaimed(DISCLAIMER)
 
 
 def prompt_hash(text: str) -> str:

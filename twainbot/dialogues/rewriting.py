@@ -22,6 +22,7 @@ from twainbot.dialogues.asking import Answer, Request
 from twainbot.dialogues.prompt_files import Prompt
 from twainbot.dialogues.rows import told_origin
 from twainbot.errors import BadInput
+from twainbot.personas import disclaimed
 from twainbot.records import DIALOGUE, frame
 from twainbot.screening.words import ENGLISH
 
@@ -105,7 +106,12 @@ def apply(draft: Row, answer: Answer, writer: Writer, *, repaired: bool = False,
         for at, turn in enumerate(draft["turns"])
     ]
     origin = origin_of(draft, answer, writer, prompt, repaired=repaired)
-    row = {**draft, "turns": turns, "origin": json.dumps(origin, ensure_ascii=False), "disclaimer": DISCLAIMER}
+    row = {
+        **draft,
+        "turns": turns,
+        "origin": json.dumps(origin, ensure_ascii=False),
+        "disclaimer": disclaimed(DISCLAIMER),
+    }
     return _marked(row, [reason]) if reason else row
 
 

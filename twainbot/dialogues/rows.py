@@ -93,7 +93,7 @@ def dialogue(
         "style_tags": [persona, scenario, *tags],
         "seed_id": seed["seed_id"],
         "origin": origin(persona, payload["rng"], seed["chunk_ids"]),
-        "disclaimer": prompts.DISCLAIMER,
+        "disclaimer": prompts.disclaimer(),
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from twainbot import personas as cast
 from twainbot.dialogues import pieces, prompts, situations, transfer, weather
 from twainbot.dialogues.observations import Observation
 from twainbot.dialogues.preferences import FLAWS
@@ -145,7 +146,7 @@ def _bulletin_seed(rng: random.Random, period: Observation, settings: DialogueSe
     return {
         "persona": persona,
         "form": "bulletin",
-        "device": _pick(rng, dict(pieces.DEVICES[persona])),
+        "device": _pick(rng, cast.of(persona).devices),
         "tone": rng.choice(pieces.TONES),
         "length": _pick(rng, dict(pieces.LENGTHS)),
         "seen": pieces.frozen(period),

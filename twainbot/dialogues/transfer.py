@@ -19,11 +19,11 @@ from typing import Any
 import polars as pl
 import yaml
 
+from twainbot import personas
 from twainbot.dialogues import figures, grammar, pieces, quality, rows
 from twainbot.dialogues.rows import Turn, turn
 from twainbot.records import DIALOGUE, frame
 
-MASTERS = {"twain": "Mark Twain", "franklin": "Benjamin Franklin", "satirist": "a newspaper satirist"}
 JOKE_WORDS = (6, 45)  # shorter has no point to it, longer costs more tokens than it is worth
 LINE_WORDS = (7, 26)
 CONTROLS = ("device", "tone", "length")  # of a piece about a bulletin, in the order of its tags
@@ -102,16 +102,17 @@ def _is_statement(sentence: str) -> bool:
 
 
 @cache
-def _swaps(persona: str) -> tuple[re.Pattern[str], Mapping[str, str]]:
+def _swaps(persona: str, stamp: str) -> tuple[re.Pattern[str], Mapping[str, str]]:  # noqa: ARG001 - by cast
     text = (resources.files("twainbot.dialogues") / "swaps.yaml").read_text("utf-8")
-    table = {str(old).lower(): str(new) for old, new in yaml.safe_load(text)[persona].items()}
+    listed = {**personas.said_for(yaml.safe_load(text), persona), **personas.of(persona).swaps}
+    table = {str(old).lower(): str(new) for old, new in listed.items()}
     options = "|".join(re.escape(word) for word in sorted(table, key=len, reverse=True))
     return re.compile(rf"(?<![\w'-])(?:{options})(?![\w'-])", re.IGNORECASE), table
 
 
 def restyle(text: str, persona: str) -> str:
     """The text with the persona's words for whole words and phrases, capitals kept; a part of a name stays ("Opera House")."""
-    pattern, table = _swaps(persona)
+    pattern, table = _swaps(persona, personas.stamp())
 
     def swap(match: re.Match[str]) -> str:
         named = match[0][0].isupper() and not match[0].startswith("I ")
@@ -204,7 +205,7 @@ def voices(dialogues: pl.DataFrame, weights: Mapping[str, float]) -> list[dict[s
 
 def _turns(payload: Mapping[str, Any], rng: random.Random) -> list[Turn]:
     persona, form, text = payload["persona"], payload["form"], payload["text"]
-    words = {"persona": persona, "master": MASTERS[persona], "original": text}
+    words = {"persona": persona, "master": personas.of(persona).called, "original": text}
     # a joke with a number in it is always quoted: the reply may state no number that nobody gave it
     tell = form == "joke" and not figures.read(text) and rng.random() < 0.5
     rule, setup, punch = _shape(form, text, persona, rng)

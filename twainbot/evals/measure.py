@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from twainbot.chunks.tags import tag
-from twainbot.dialogues.prompts import personas
 from twainbot.errors import BadInput
 from twainbot.evals import pairs, rubric, verdicts
 from twainbot.evals import ratings as rated
@@ -29,6 +28,7 @@ from twainbot.evals.tool_calls import CallRow, CallSummary, parse_calls
 from twainbot.evals.tool_calls import score as score_calls
 from twainbot.evals.tool_calls import summarise as summarise_calls
 from twainbot.evals.verdicts import TextLoss, Verdict
+from twainbot.personas import first
 from twainbot.records import EVAL, frame
 
 BASE = "base"
@@ -290,7 +290,7 @@ def copied(replies: Sequence[str], trained: Sequence[str], final: str) -> list[R
 
 def held_out(passages: pl.DataFrame) -> list[styles.StyleExample]:
     """Passages that no adapter trained on, labelled for the classifier: the persona that was asked for, or another style."""
-    target = personas()[0]  # whom the arms were asked to be
+    target = first().style  # whose: whom the arms were asked to be
     return [
         styles.StyleExample(row["text"], row["style"] == target, row["sample_id"].rsplit(":", 1)[0], row["style"])
         for row in passages.filter(pl.col("split") != "train").to_dicts()

@@ -7,7 +7,6 @@ Gathering replies and losses is resources/voices.py's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,16 +14,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from twainbot import personas as cast
 from twainbot.errors import BadInput
 from twainbot.evals import style
 from twainbot.evals.measure import BASE, SEED, item, metric, table, verdict_row
 from twainbot.evals.statistics import Interval, PairedGain, clopper_pearson, paired_bootstrap
 from twainbot.evals.verdicts import Verdict
 
-STYLES = {"twain": "twain", "franklin": "franklin", "satirist": "satire"}  # persona to the style of its passages
 PIECE_WORDS = 80
 FEWEST_GROUPS = 10  # a bootstrap over fewer groups has too few distinct resamples for its tails
-_NAMES = re.compile(r"\b(?:twain|clemens|franklin|poor richard|satir\w*)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def cut(text: str) -> list[str]:
 
 def names_somebody(prompt: str) -> bool:
     """Whether a prompt mentions one of the personas, so that it is no neutral one."""
-    return _NAMES.search(prompt) is not None
+    return cast.naming().search(prompt) is not None
 
 
 def evaluate(arms: Sequence[Arm], material: Material, routed: Sequence[Routed]) -> pl.DataFrame:
@@ -177,7 +175,7 @@ def compared_losses(
 
 def pairs(present: Mapping[str, Arm], material: Material) -> list[tuple[str, str]]:
     """(persona, what it must beat in its own style): the other personas that are or should be there, and the base."""
-    listed = [name for name in STYLES if name in present or name in material.missing]
+    listed = [name for name in cast.known() if name in present or name in material.missing]
     return [(own, other) for own in listed for other in (*listed, BASE) if other != own]
 
 
@@ -269,7 +267,7 @@ def leaning(losses: Mapping[str, float], texts: Sequence[Text], heavy: str) -> l
 def voice_scorers(texts: Sequence[Text]) -> dict[str, Any]:
     """A classifier per persona, fitted on held-out texts of it against the others'; none where one side is missing."""
     found = {}
-    for persona in STYLES:
+    for persona in cast.known():
         try:
             found[persona] = style.fit(examples(texts, persona))
         except BadInput:

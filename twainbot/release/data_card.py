@@ -11,6 +11,7 @@ import polars as pl
 
 from twainbot.corpora.inventory import matrix_lines
 from twainbot.corpora.rights import USES
+from twainbot.personas import authors, speaking
 from twainbot.records import SPLITS
 from twainbot.release import funnel
 from twainbot.release.cards import DatasetFacts, SourceFacts, dataset_card, table
@@ -128,7 +129,7 @@ def description(tables: Mapping[str, pl.DataFrame]) -> str:
     counts = {name: f"{tables[name].height:,}" for name in ("dapt", "sft", "preferences")}
     return (
         f"{counts['dapt']} passages, {counts['sft']} dialogues and {counts['preferences']} preference pairs, which teach a "
-        "small language model to speak as a persona (Mark Twain, Benjamin Franklin, a newspaper satirist), to joke about "
+        f"small language model to speak as a persona ({', '.join(each.called for each in speaking())}), to joke about "
         "the weather, and to ask a weather tool before it states any. Every row can be walked back to characters of a "
         "named work, or to the generator, prompt hash and seed that wrote it."
     )
@@ -196,8 +197,8 @@ def synthetic(tables: Mapping[str, pl.DataFrame]) -> str:
     said = sorted(set(told["disclaimer"].drop_nulls()))
     quoted = "\n".join(f"> {text}" for text in said)
     return (
-        f"{told.height:,} of {tables['provenance'].height:,} rows were written by a program for this set. Neither Mark Twain "
-        "nor Benjamin Franklin nor any newspaper wrote them, and the forecasts in them were never issued. The rows carry "
+        f"{told.height:,} of {tables['provenance'].height:,} rows were written by a program for this set. Neither "
+        f"{' nor '.join(authors())} nor any newspaper wrote them, and the forecasts in them were never issued. The rows carry "
         f"this in `disclaimer`:\n\n{quoted}\n\n{table(('kind', 'generator', 'model', 'prompt hash', 'rows'), lines)}\n\n"
         "Seed and parents of each row stand in config `provenance`."
     )
