@@ -14,7 +14,9 @@ import dagster as dg
 from checks import lineage as gates
 from checks.gates import specs
 from resources.folders import Folders
+from resources.home import Home
 from resources.lake import Lake, LakeResource
+from twainbot.errors import BadInput
 from twainbot.provenance import version_of
 from twainbot_assets import keys
 from twainbot_assets.profile import SOURCES, current
@@ -73,6 +75,26 @@ def write(lake: Lake, path: Path) -> "tuple[Links, str]":
     page = render(links, f"TwainBot lineage: {current().name}").encode()
     replace_file(path, lambda file: file.write_bytes(page))
     return links, hashlib.sha256(page).hexdigest()
+
+
+def told(home: Home, out: Path | None) -> Iterator[str]:
+    """Write the page where it is wanted; lines about it for people. Raises BadInput where the file cannot be written."""
+    path = (out or home.reports / PAGE).absolute()
+    try:
+        links, _ = write(Lake(home.lake), path)
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be written ({error.strerror or error}). Name another file with --out."
+        ) from error
+    yield f"{path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser."
+    for level, total in links.totals.items():
+        yield f"  {level}: {total:,}" + (
+            f", of which {links.shown[level]:,} shown" if links.shown[level] < total else ""
+        )
+    if links.lost:
+        yield f"{len(links.lost)} rows have lost what they were made of, the first {links.lost[0]}. Run `twainbot refresh`."
+    if links.moved:
+        yield f"{len(links.moved)} passages moved, the first {links.moved[0]}. Run `twainbot refresh`."
 
 
 def levels(links: "Links", page_sha256: str) -> "pl.DataFrame":
