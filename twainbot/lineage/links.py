@@ -74,7 +74,7 @@ def join(tables: Tables, limit_bytes: int) -> Links:
         made = gathered(tables, share)
         if share <= 0 or size_of(made.nodes) <= limit_bytes:
             return made
-        share = share * 0.7 if share > 1e-6 else 0.0
+        share = share * 0.7 if made.shown["rows"] else 0.0
 
 
 def size_of(nodes: Sequence[Node]) -> int:
