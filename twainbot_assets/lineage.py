@@ -141,7 +141,13 @@ def tables(lake: Lake) -> "Tables":
 
 def table(lake: Lake, name: str) -> "pl.LazyFrame":
     """A table of the lake, partitioned or not, with its schema's columns even where nothing was built."""
-    return lake.scan(name) if lake.exists(name) else lake.scan_all(name)
+    from twainbot.records import schema_of
+
+    rows = lake.scan(name) if lake.exists(name) else lake.scan_all(name)
+    missing = sorted(set(schema_of(name) or {}) - set(rows.collect_schema().names()))
+    if missing:
+        raise BadInput(f"Table {name} lacks the columns {missing}. Run `twainbot refresh`, which builds it anew.")
+    return rows
 
 
 def trained(lake: Lake) -> "Iterator[Trained]":

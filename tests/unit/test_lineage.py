@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks import lineage as gates
-from resources.lake import Lake
+from resources.lake import SCHEMA_KEY, Lake
 from tests import builders
 from twainbot.lineage.links import LEVELS, PASSAGE, ROW, WORK, Links, Tables, Trained, drawn, join, merged
 from twainbot.lineage.page import UNSAFE, embedded, render
-from twainbot.records import ASSIGNMENT, DAPT_ROW, PREFERENCE_ROW, REJECT, SFT_ROW, frame
+from twainbot.records import ASSIGNMENT, DAPT_ROW, PREFERENCE_ROW, REJECT, SCHEMA_VERSION, SFT_ROW, frame
 from twainbot_assets import cli, lineage
 
 CHUNK_ID = builders.chunk()["chunk_id"]
@@ -253,6 +253,16 @@ def test_a_file_that_cannot_be_written_is_one_sentence(home):
     done = CliRunner().invoke(cli.main, ["lineage", "--out", str(home)])
     assert done.exit_code == 1
     assert "--out" in done.output
+
+
+def test_a_table_of_an_older_version_is_one_sentence_with_the_repair(home):
+    rows = builders.chunks().drop("style")
+    rows.write_parquet(
+        home / "tiny/lake/chunks/local/partition=tales/part-0.parquet", metadata={SCHEMA_KEY: str(SCHEMA_VERSION)}
+    )
+    done = CliRunner().invoke(cli.main, ["lineage"])
+    assert done.exit_code == 1
+    assert "chunks/local lacks the columns ['style']. Run `twainbot refresh`" in done.output
 
 
 def test_a_home_where_nothing_was_built_has_a_page_that_says_so(tmp_path, monkeypatch):
