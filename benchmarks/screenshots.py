@@ -14,14 +14,15 @@ import json
 import shutil
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_BYTES = 200_000
-SIZE = {"width": 1440, "height": 860}
+SIZE = {"width": 1440, "height": 900}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking"]
+NAMES = ("graph", "asset", "check", "backfill", "lineage")
 BACKFILL = {
     "assetSelection": [{"path": ["chunks", "local"]}], "partitionNames": ["aphorisms", "river"],
     "title": "Cut the river and the aphorisms again",
@@ -85,12 +86,12 @@ def settled(page: Any) -> None:
     wait_for(same, "a page that stands still", 120)
 
 
-def save(page: Any, file: Path) -> None:
-    """A picture with as many colours as the limit allows."""
+def save(page: Any, file: Path, clip: dict[str, float] | None = None) -> None:
+    """A picture, or a part of it, with as many colours as the limit allows."""
     from PIL import Image
 
     settled(page)
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    picture = Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
     for colours in (256, 128, 64, 32):
         picture.quantize(colours, dither=Image.Dither.NONE).save(file, optimize=True)
         if file.stat().st_size < LIMIT_BYTES:
@@ -98,24 +99,44 @@ def save(page: Any, file: Path) -> None:
     print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")
 
 
-def take(page: Any, url: str, report: Path, out: Path) -> None:
-    """All five."""
-    asset, check = failed_check(url)
-    shots = {
-        "graph": (f"{url}/asset-groups", "curated"),
-        "asset": (f"{url}/assets/curated/passages", "lineage_page"),
-        "check": (f"{url}/assets/{asset}?view=checks&checkDetail={check}", check),
-        "backfill": (f"{url}/runs/b/{backfilled(url)}", "Completed"),
-    }
-    for name, (address, words) in shots.items():
-        page.goto(address, wait_until="domcontentloaded")
-        page.get_by_text(words).first.wait_for()
-        save(page, out / f"{name}.png")
-    page.goto(report.as_uri())
-    page.locator(".column[aria-label='Dialogues'] .node").filter(has_text="style_transfer").first.click()
-    page.locator("main mark").first.wait_for()
-    page.evaluate("document.activeElement.blur()")
-    save(page, out / "lineage.png")
+def take(page: Any, url: str, report: Path, out: Path, names: Sequence[str]) -> None:
+    """Those that are named."""
+    if "graph" in names:
+        page.goto(f"{url}/asset-groups", wait_until="domcontentloaded")
+        page.get_by_text("Hide navigation").click()
+        page.reload(wait_until="domcontentloaded")  # drawn anew over the room that this made
+        page.locator("foreignObject").get_by_text("release", exact=True).first.wait_for()
+        settled(page)
+        save(page, out / "graph.png", drawn(page))
+        page.evaluate("localStorage.clear()")
+    if "asset" in names:
+        show(page, f"{url}/assets/curated/passages", "Source code", out / "asset.png")
+    if "check" in names:
+        asset, check = failed_check(url)
+        show(page, f"{url}/assets/{asset}?view=checks&checkDetail={check}", check, out / "check.png")
+    if "backfill" in names:
+        show(page, f"{url}/runs/b/{backfilled(url)}", "Completed", out / "backfill.png")
+    if "lineage" in names:
+        page.goto(report.as_uri())
+        page.locator(".column[aria-label='Dialogues'] .node").filter(has_text="style_transfer").first.click()
+        page.locator("main mark").first.wait_for()
+        page.evaluate("document.activeElement.blur()")
+        save(page, out / "lineage.png")
+
+
+def drawn(page: Any) -> dict[str, float]:
+    """The part of the page that the boxes of the graph stand in, with a margin."""
+    boxes = [box for one in page.locator("foreignObject").all() if (box := one.bounding_box())]
+    left, top = min(box["x"] for box in boxes) - 24, min(box["y"] for box in boxes) - 24
+    right, bottom = (max(box[at] + box[size] for box in boxes) + 24 for at, size in (("x", "width"), ("y", "height")))
+    return {"x": left, "y": top, "width": right - left, "height": bottom - top}
+
+
+def show(page: Any, address: str, words: str, file: Path) -> None:
+    """A page of the UI once these words are on it."""
+    page.goto(address, wait_until="domcontentloaded")
+    page.get_by_text(words).first.wait_for()
+    save(page, file)
 
 
 def main() -> None:
@@ -124,6 +145,7 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:3000", help="of the running UI")
     parser.add_argument("--home", type=Path, default=ROOT / "data", help="TWAINBOT_HOME of that UI")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
     chosen = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
@@ -133,7 +155,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(180_000)
-        take(page, chosen.url, (chosen.home / "tiny" / "reports" / "lineage.html").resolve(), chosen.out)
+        take(page, chosen.url, (chosen.home / "tiny" / "reports" / "lineage.html").resolve(), chosen.out, chosen.only)
         browser.close()
 
 
