@@ -118,6 +118,8 @@ def take(page: Any, url: str, report: Path, out: Path, names: Sequence[str]) -> 
         show(page, f"{url}/runs/b/{backfilled(url)}", "Completed", out / "backfill.png")
     if "lineage" in names:
         page.goto(report.as_uri())
+        page.locator(".column[aria-label='Adapters'] .node").filter(has_text="adapters/sft").click()
+        page.locator("main h2").filter(has_text="adapters/sft").wait_for()
         page.locator(".column[aria-label='Dialogues'] .node").filter(has_text="style_transfer").first.click()
         page.locator("main mark").first.wait_for()
         page.evaluate("document.activeElement.blur()")

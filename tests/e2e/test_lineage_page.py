@@ -139,6 +139,7 @@ def test_a_phone_shows_one_column_and_never_scrolls_sideways(browser: Any, plain
     page.locator(".column:visible .node").first.tap()
     page.locator("main h2").filter(has_text="local/tales").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("scrollY") == 0  # to choose moves no page under the thumb
     page.screenshot(path=shots / "lineage-phone.png")
     assert page.said == []
 

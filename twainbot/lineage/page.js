@@ -105,9 +105,14 @@ function draw(focus) {
   const standing = chosen === null ? "Choose anything: the other columns narrow to what it was made of, and to what learned from it." : `Connected with the ${ONE[nodes[chosen].k]} ${nodes[chosen].id}`;
   by("standing").replaceChildren(standing, ...(chosen === null ? [] : [make("button", { class: "plain", type: "button", onclick: () => choose(null) }, "Show everything")]));
   by("words-of").replaceChildren(...(chosen === null ? [make("p", {}, "The words, the spans and the origin of what you choose stand here.")] : detail(chosen)));
-  document.querySelectorAll("[aria-current=true]").forEach((one) => one.scrollIntoView({ block: "nearest" }));
-  document.querySelector("main .scroll mark")?.scrollIntoView({ block: "nearest" });
+  bring(document.querySelector("#columns [aria-current=true]"), ".column ul");
+  bring(document.querySelector("main .scroll mark.deep") ?? document.querySelector("main .scroll mark"), ".scroll");
   if (focus) document.querySelector("#columns [aria-current=true]")?.focus({ preventScroll: true });
+}
+
+function bring(one, within) { // scroll what it stands in to it, and never the page itself
+  const box = one?.closest(within);
+  if (box) box.scrollTop += one.getBoundingClientRect().top - box.getBoundingClientRect().top - box.clientHeight / 3;
 }
 
 function detail(number) {
