@@ -298,8 +298,19 @@ def test_a_recipe_is_launched_from_the_launchpad_with_a_config(ui: Ui, page: Any
     click_until(page, button.locator("xpath=following::button[1]"), menu)
     menu.click()
     page.locator(".CodeMirror").wait_for()
-    page.evaluate("config => document.querySelector('.CodeMirror').CodeMirror.setValue(config)", IN_PROCESS)
-    run_id, status = ui.new_run(lambda: launch(page))
+    page.get_by_placeholder("Partition").fill("default")
+    entry = page.locator("[role=menuitem]:has-text('default'), li:has-text('default')").filter(visible=True).first
+    with page.expect_response(lambda answer: "ConfigPartitionForAssetJob" in (answer.request.post_data or "")):
+        entry.click()  # the choice loads a config of its own into the editor
+
+    def written() -> bool:
+        page.evaluate("config => document.querySelector('.CodeMirror').CodeMirror.setValue(config)", IN_PROCESS)
+        return bool(page.get_by_text("No errors").is_visible())
+
+    wait_for(written, 120, "a config without errors")
+    button = page.locator("button:has-text('Materialize')").last
+    wait_for(button.is_enabled, 120, "an enabled Materialize button")
+    run_id, status = ui.new_run(button.click)
     assert status == "SUCCESS"
     run = ui.run(run_id)
     assert "in_process" in run["runConfigYaml"]
