@@ -21,6 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_BYTES = 200_000
 SIZE = {"width": 1440, "height": 900}
+TOP = {"x": 0, "y": 0, "width": SIZE["width"]}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking"]
 NAMES = ("graph", "asset", "check", "backfill", "lineage")
 BACKFILL = {
@@ -119,7 +120,7 @@ def take(page: Any, url: str, report: Path, out: Path, names: Sequence[str]) -> 
         asset, check = failed_check(url)
         show(page, f"{url}/assets/{asset}?view=checks&checkDetail={check}", check, out / "check.png")
     if "backfill" in names:
-        show(page, f"{url}/runs/b/{backfilled(url)}", "Completed", out / "backfill.png")
+        show(page, f"{url}/runs/b/{backfilled(url)}", "Succeeded", out / "backfill.png", {**TOP, "height": 330})
     if "lineage" in names:
         page.goto(report.as_uri())
         page.locator(".column[aria-label='Adapters'] .node").filter(has_text="adapters/sft").click()
@@ -138,11 +139,11 @@ def drawn(page: Any) -> dict[str, float]:
     return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 
-def show(page: Any, address: str, words: str, file: Path) -> None:
-    """A page of the UI once these words are on it."""
+def show(page: Any, address: str, words: str, file: Path, clip: dict[str, float] | None = None) -> None:
+    """A page of the UI, or a part of it, once these words are on it."""
     page.goto(address, wait_until="domcontentloaded")
     page.get_by_text(words).first.wait_for()
-    save(page, file)
+    save(page, file, clip)
 
 
 def main() -> None:

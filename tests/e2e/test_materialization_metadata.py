@@ -1,4 +1,4 @@
-"""What a run leaves for people to read at every asset: rows, bytes, columns, a sample; figures and plots where they say more."""
+"""What a run leaves to read at every asset: rows, bytes, columns, a sample; figures and plots where they say more."""
 
 from __future__ import annotations
 
