@@ -240,11 +240,11 @@ class LakeIOManager(dg.ConfigurableIOManager):
     storage_options: dict[str, str] = {}  # noqa: RUF012  (pydantic copies defaults)
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Commit one frame, fenced. Tells Dagster where it lies."""
+        """Commit one frame, fenced. Tells Dagster where it lies and how large it is."""
         lake = Lake(self.base, self.storage_options)
         key = context.partition_key if context.has_asset_partitions else None
         path = lake.write("/".join(context.asset_key.path), key, obj, before_commit=lambda: fence(context))
-        context.add_output_metadata({"path": dg.MetadataValue.path(str(path))})
+        context.add_output_metadata({"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
 
     def load_input(self, context: dg.InputContext) -> Any:
         """A partition, a table, or the last good file of every upstream key; keys without a file are named in the log."""

@@ -138,6 +138,20 @@ def trace(sample_id: str, profile: str | None) -> None:
         click.echo(line)
 
 
+@main.command(epilog="Example: twainbot lineage --out lineage.html")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where to write it. Default: reports/lineage.html in the home."
+)
+@profile_option
+def lineage(out: Path | None, profile: str | None) -> None:
+    """One web page that walks from every adapter to the characters it learned, and back; it needs no network."""
+    home = prepared(profile)
+    from twainbot_assets.lineage import told
+
+    for line in told(home, out):
+        click.echo(line)
+
+
 @main.command(epilog="Example: twainbot clean")
 @profile_option
 @click.option("--yes", is_flag=True, help="Delete without asking.")

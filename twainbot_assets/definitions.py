@@ -28,6 +28,8 @@ from twainbot_assets import (
     dedupe,
     dialogues,
     evals,
+    labels,
+    lineage,
     mixtures,
     personas,
     release,
@@ -76,10 +78,11 @@ stages = (
     dataset_release,
     release,
     warehouse,
+    lineage,
 )
 
 defs = dg.Definitions(
-    assets=[asset for stage in stages for asset in stage.assets],
+    assets=labels.labelled(asset for stage in stages for asset in stage.assets),
     asset_checks=boundaries.checks,
     jobs=automation.jobs,
     sensors=sensors.sensors,

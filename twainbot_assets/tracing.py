@@ -402,20 +402,34 @@ def adapter_name(row: Mapping[str, Any]) -> str:
 
 def use_of(tables: Tables, row: Mapping[str, Any], stage: str, sample_id: str) -> tuple[bool, str]:
     """(Whether an adapter may hold a training row, in words): by its record of data and recipe, not by name alone."""
-    from twainbot.records import content_hash
-
-    record = record_of(row)
-    rows = tables.lake.read(SPLIT_TABLES[stage])
-    if record.get("data_sha256") not in (None, content_hash(rows)):
-        return True, f"trained on another version of {SPLIT_TABLES[stage]}, rebuilt since"
-    drawn = drawn_by(record, rows, stage)
+    drawn, doubt = reading(record_of(row), tables.lake.read(SPLIT_TABLES[stage]), stage)
     if drawn is None:
-        return True, "trained on this table by a recipe that changed since, so whether it drew this row is unknown"
+        return True, doubt
     if sample_id not in drawn:
         return False, f"not drawn by its recipe, which took {len(drawn)} rows"
+    return True, f"trained on it ({doubt})" if doubt else "trained on it"
+
+
+def reading(record: Mapping[str, Any], rows: pl.DataFrame, stage: str) -> tuple[set[str] | None, str]:
+    """(The sample ids that a training drew, None where that cannot be told; what is doubtful about it, in words)."""
+    from twainbot.records import content_hash
+
+    if record.get("data_sha256") not in (None, content_hash(rows)):
+        return None, f"trained on another version of {SPLIT_TABLES[stage]}, rebuilt since"
+    drawn = drawn_by(record, rows, stage)
+    if drawn is None:
+        return None, "trained on this table by a recipe that changed since, so whether it drew this row is unknown"
     left_out = (record.get("plan") or {}).get("too_long") or 0
-    doubt = f" (unless it is among {left_out} rows that were too long)" if left_out else ""
-    return True, f"trained on it{doubt}"
+    return drawn, f"unless it is among {left_out} rows that were too long" if left_out else ""
+
+
+def learned(lake: Lake, row: Mapping[str, Any], stage: str) -> tuple[set[str], bool, str]:
+    """The rows that an adapter learned from, all that it may have where that cannot be told; whether it can; any doubt."""
+    if not lake.exists(SPLIT_TABLES[stage]):
+        return set(), False, f"{SPLIT_TABLES[stage]} is not in the lake any more"
+    rows = lake.read(SPLIT_TABLES[stage])
+    drawn, doubt = reading(record_of(row), rows, stage)
+    return set(rows.filter(rows["split"] == "train")["sample_id"]) if drawn is None else drawn, drawn is not None, doubt
 
 
 def drawn_by(record: Mapping[str, Any], rows: pl.DataFrame, stage: str) -> set[str] | None:
