@@ -86,7 +86,7 @@ def deliver(message: Message, to: Sequence[Receiver] | None = None) -> list[Outc
     if not targets:
         return []
     asked = {
-        "title": harmless(message.title),
+        "title": harmless(" ".join(message.title.split())),  # a mail's subject is one line
         "body": harmless(message.body()),
         "said": _json_of(message),
         "each_s": EACH_S,
@@ -141,7 +141,8 @@ def harmless(text: str) -> str:
 
 def masked(text: str) -> str:
     """Values of variables that are named like secrets, replaced."""
-    secret = {value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST_SECRET}
+    named = {value for name, value in os.environ.items() if _SECRET.search(name)}
+    secret = {value for value in named | {one.address for one in receivers()} if len(value) >= _SHORTEST_SECRET}
     for value in sorted(secret, key=len, reverse=True):
         text = text.replace(value, "***")
     return text

@@ -39,8 +39,9 @@ SCORECARD, LEADERBOARD = dg.AssetKey(["evals", "scorecard"]), "evals/leaderboard
 ENDS = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 READ = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, dg.DagsterEventType.ASSET_CHECK_EVALUATION,
-    dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE,
 }  # fmt: skip
+MADE = {dg.DagsterEventType.ASSET_MATERIALIZATION}  # they hold plots, and are read by the one look that needs them
 RUNLESS = ""  # the run id of what is reported outside any run
 MOST = 50  # ended runs of one kind in a tick
 PASSED_OVER_S = 86_400.0  # a sensor that was off for weeks does not begin with last month's failures
@@ -103,7 +104,10 @@ class Cursor:
         return json.dumps(self.places, sort_keys=True)
 
 
-def ended(instance: dg.DagsterInstance, cursor: Cursor, kinds: Sequence[dg.DagsterEventType] = ENDS) -> Iterator[Ended]:
+def ended(
+    instance: dg.DagsterInstance, cursor: Cursor, kinds: Sequence[dg.DagsterEventType] = ENDS,
+    more: set[dg.DagsterEventType] | None = None,
+) -> Iterator[Ended]:  # fmt: skip
     """Runs that ended since the cursor, which is moved on. A stream that it does not know yet begins now."""
     for kind in kinds:
         place = cursor.places.get(kind.value)
@@ -115,9 +119,8 @@ def ended(instance: dg.DagsterInstance, cursor: Cursor, kinds: Sequence[dg.Dagst
         for record in found.records:
             run = instance.get_run_by_id(record.run_id)
             if run is not None and time.time() - record.timestamp < PASSED_OVER_S:
-                entries = [
-                    each.event_log_entry for each in instance.get_records_for_run(run.run_id, of_type=READ).records
-                ]
+                events = instance.get_records_for_run(run.run_id, of_type=READ | (more or set())).records
+                entries = [each.event_log_entry for each in events]
                 yield Ended(run, [entry.dagster_event for entry in entries if entry.dagster_event])
 
 
@@ -233,7 +236,7 @@ def regressions(instance: dg.DagsterInstance, place: str | None) -> tuple[list[H
     """Recipes whose new scorecard is worse than that of their release, and the leaderboard's own check."""
     cursor = Cursor.of(place)
     found: list[Happening] = []
-    for one in ended(instance, cursor):
+    for one in ended(instance, cursor, more=MADE):
         for evaluation, _ in one.evaluations():
             if evaluation.check_name == NO_REGRESSION and not evaluation.passed:
                 said = evaluation.description or "A recipe fell behind the best."

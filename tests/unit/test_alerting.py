@@ -38,19 +38,42 @@ def nobody(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def instance():
+    """One for all tests: each looks at what happens after its own beginning."""
     with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 
-@pytest.fixture
-def on_disk(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("dagster")
+
+
+@pytest.fixture(scope="module")
+def on_disk(folder):
     """SQLite, whose events lie in a file per run."""
-    folder = tmp_path / "dagster"
-    folder.mkdir()
     with dg.DagsterInstance.local_temp(str(folder)) as made:
         yield made
+
+
+class Kept:
+    """As much of an instance as the cooldown uses."""
+
+    def __init__(self):
+        self.run_storage = self
+        self.values: dict[str, str] = {}
+
+    def get_cursor_values(self, keys):
+        return {key: self.values[key] for key in keys if key in self.values}
+
+    def set_cursor_values(self, pairs):
+        self.values.update(pairs)
+
+
+@pytest.fixture
+def kept():
+    return Kept()
 
 
 def asset(
@@ -370,6 +393,7 @@ def test_a_live_source_none_of_whose_units_answers_is_told_with_the_reason(insta
     assert "gave no answer" in found.said
     instance.add_dynamic_partitions(UNITS["satire"].name, ["beaver"])
     assert alerting.staleness(instance, live, "satire") is None  # one of two still answers
+    instance.delete_dynamic_partition(UNITS["satire"].name, "beaver")
 
 
 def test_sources_of_this_machine_and_sources_without_units_are_never_stale(instance, live):
@@ -405,7 +429,7 @@ def test_a_budget_is_told_at_four_fifths_and_when_it_is_spent(tmp_path):
 NOW = 1_800_000_000.0
 
 
-def telling(instance, sent: list[Message], took: bool = True, now: float = NOW, kind: str = "check") -> Teller:
+def telling(kept, sent: list[Message], took: bool = True, now: float = NOW, kind: str = "check") -> Teller:
     def send(message: Message) -> list[Outcome]:
         sent.append(message)
         return [Outcome("1 test", took)]
@@ -416,42 +440,42 @@ def telling(instance, sent: list[Message], took: bool = True, now: float = NOW, 
 ONE = Happening("chunks/local has_words", "check has_words warns", "3 of 9 rows.", "Look.", "run-1", "run-1")
 
 
-def test_a_second_one_within_the_hour_is_held_back_and_told_with_the_next(instance):
+def test_a_second_one_within_the_hour_is_held_back_and_told_with_the_next(kept):
     sent: list[Message] = []
     for minute, occurrence in ((0, "run-1"), (5, "run-2"), (59, "run-3"), (60, "run-4"), (61, "run-5")):
         one = replace(ONE, run_id=occurrence, occurrence=occurrence)
-        assert telling(instance, sent, now=NOW + 60 * minute).tell([one])
+        assert telling(kept, sent, now=NOW + 60 * minute).tell([one])
     assert [message.run_id for message in sent] == ["run-1", "run-4"]
     assert sent[1].happened == "3 of 9 rows. (2 more like it since 2027-01-15 08:00 UTC were held back.)"
 
 
-def test_another_subject_and_another_kind_have_cooldowns_of_their_own(instance):
+def test_another_subject_and_another_kind_have_cooldowns_of_their_own(kept):
     sent: list[Message] = []
-    assert telling(instance, sent).tell([ONE])
-    assert telling(instance, sent).tell([replace(ONE, subject="chunks/jokes has_words")])
-    assert telling(instance, sent, kind="run failure").tell([ONE])
+    assert telling(kept, sent).tell([ONE])
+    assert telling(kept, sent).tell([replace(ONE, subject="chunks/jokes has_words")])
+    assert telling(kept, sent, kind="run failure").tell([ONE])
     assert len(sent) == 3
 
 
-def test_the_same_happening_is_told_once_whoever_sees_it_again(instance):
+def test_the_same_happening_is_told_once_whoever_sees_it_again(kept):
     sent: list[Message] = []
     for hour in (0, 2, 4):
-        assert telling(instance, sent, now=NOW + 3600 * hour).tell([ONE])
+        assert telling(kept, sent, now=NOW + 3600 * hour).tell([ONE])
     assert len(sent) == 1
-    assert recall(instance, "check", ONE.subject).held == 0
+    assert recall(kept, "check", ONE.subject).held == 0
 
 
-def test_what_nobody_took_is_told_again_and_starts_no_cooldown(instance):
+def test_what_nobody_took_is_told_again_and_starts_no_cooldown(kept):
     sent: list[Message] = []
-    assert not telling(instance, sent, took=False).tell([ONE])
-    assert telling(instance, sent, now=NOW + 60).tell([ONE])
+    assert not telling(kept, sent, took=False).tell([ONE])
+    assert telling(kept, sent, now=NOW + 60).tell([ONE])
     assert len(sent) == 2
 
 
-def test_several_happenings_are_one_message_with_a_link_each(instance):
+def test_several_happenings_are_one_message_with_a_link_each(kept):
     sent: list[Message] = []
     many = [replace(ONE, subject=f"s{n}", what=f"w{n}", run_id=f"run-{n}", occurrence=f"run-{n}") for n in range(11)]
-    assert telling(instance, sent).tell(many)
+    assert telling(kept, sent).tell(many)
     (message,) = sent
     assert message.title == "TwainBot: check: w0 and 10 more"
     assert message.happened.count("/runs/run-") == alert_memory.SHOWN
@@ -459,23 +483,23 @@ def test_several_happenings_are_one_message_with_a_link_each(instance):
     assert (message.repair, message.facts["count"]) == ("Look.", 11)
 
 
-def test_a_clock_that_was_set_back_does_not_silence_alerts(instance):
+def test_a_clock_that_was_set_back_does_not_silence_alerts(kept):
     sent: list[Message] = []
-    assert telling(instance, sent, now=NOW + 86_400).tell([ONE])
-    assert telling(instance, sent).tell([replace(ONE, occurrence="run-2")])
+    assert telling(kept, sent, now=NOW + 86_400).tell([ONE])
+    assert telling(kept, sent).tell([replace(ONE, occurrence="run-2")])
     assert len(sent) == 2
 
 
-def test_a_store_that_cannot_be_used_still_lets_alerts_out(instance, monkeypatch):
+def test_a_store_that_cannot_be_used_still_lets_alerts_out(kept, monkeypatch):
     def locked(*arguments):
         raise OSError("database is locked")
 
-    monkeypatch.setattr(instance.run_storage, "get_cursor_values", locked)
-    monkeypatch.setattr(instance.run_storage, "set_cursor_values", locked)
+    monkeypatch.setattr(kept, "get_cursor_values", locked)
+    monkeypatch.setattr(kept, "set_cursor_values", locked)
     sent: list[Message] = []
-    assert telling(instance, sent).tell([ONE])
+    assert telling(kept, sent).tell([ONE])
     assert len(sent) == 1
-    assert recall(instance, "check", "x") == Memory()
+    assert recall(kept, "check", "x") == Memory()
 
 
 # --- the sensors as the daemon runs them ------------------------------------------------------------------------------
@@ -487,7 +511,8 @@ def tick(instance, kind: str, cursor: str | None) -> Any:
     return sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=cursor))
 
 
-def test_a_tick_tells_the_webhook_and_moves_its_cursor_only_when_it_was_taken(instance, monkeypatch, capfd):
+def test_a_tick_tells_the_webhook_and_moves_its_cursor_only_when_it_was_taken(on_disk, folder, monkeypatch, capfd):
+    instance = on_disk
     with hooks() as web:
         monkeypatch.setenv(alerts.URL, f"http://127.0.0.1:{web.port}/s3cret")
         monkeypatch.setattr(alerts, "EACH_S", 60.0)
@@ -509,6 +534,7 @@ def test_a_tick_tells_the_webhook_and_moves_its_cursor_only_when_it_was_taken(in
     assert said["facts"]["run"] == f"http://127.0.0.1:3000/runs/{run_id}"
     assert said["facts"]["kind"] == "check"
     assert "s3cret" not in "".join(capfd.readouterr()) + repr([begun, failed, done, again])
+    assert not any(b"s3cret" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def test_every_sensor_ticks_where_nothing_happened(instance):

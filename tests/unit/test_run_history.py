@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from typing import Any
@@ -19,7 +20,6 @@ from twainbot_assets.cleaning import Bounds
 from twainbot_assets.runner import HOST_TAG, PID_TAG, only_one
 
 UNITS = dg.StaticPartitionsDefinition(["a", "b", "c"])
-CONTENT: dict[str, str] = {}
 FAILS: set[str] = set()
 LATER = 40 * run_history.DAY_S
 
@@ -36,7 +36,7 @@ def work(context):
     unit = context.partition_key
     if unit in FAILS:
         raise dg.Failure(description="no")
-    version = dg.DataVersion(CONTENT.get(unit, unit))
+    version = dg.DataVersion(unit)
     print("some output")
     yield dg.MaterializeResult(data_version=version, check_results=[dg.AssetCheckResult(passed=unit != "c")])
 
@@ -55,25 +55,49 @@ DEFS = dg.Definitions(assets=[raw, work, merged], asset_checks=[merged_holds])
 CHECKS = [dg.AssetCheckKey(dg.AssetKey("work"), "holds"), dg.AssetCheckKey(dg.AssetKey("merged"), "merged_holds")]
 
 
+def opened(home: Home) -> dg.DagsterInstance:
+    """The instance of a home, on SQLite, with steps' output in files."""
+    state = str(home.own / "dagster")
+    manager = {"module": "dagster._core.storage.local_compute_log_manager", "class": "LocalComputeLogManager"}
+    places = {
+        "storage": {"sqlite": {"base_dir": state}},
+        "compute_logs": {**manager, "config": {"base_dir": f"{state}/logs"}},
+    }
+    return dg.DagsterInstance.local_temp(state, overrides=places)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory) -> tuple[Home, dict[str, list[str]]]:
+    """A home with two generations of everything, made once and copied for each test; run ids by what they made."""
+    home = Home(tmp_path_factory.mktemp("template"), "tiny")
+    (home.own / "dagster" / "logs").mkdir(parents=True)
+    found: dict[str, list[str]] = {name: [] for name in ("a", "b", "c", "merged")}
+    with opened(home) as instance:
+        for _ in range(2):
+            for unit in "abc":
+                found[unit].append(run(instance, "work", unit=unit))
+            found["merged"].append(run(instance, "merged"))
+    return home, found
+
+
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path, template, monkeypatch):
     monkeypatch.delenv("TWAINBOT_LAKE", raising=False)
     monkeypatch.setattr(cleaning, "check_keys", lambda: CHECKS)
-    CONTENT.clear()
     FAILS.clear()
+    shutil.copytree(template[0].own, tmp_path / "tiny")
     return Home(tmp_path, "tiny").prepare()
 
 
 @pytest.fixture
+def made(template):
+    return template[1]
+
+
+@pytest.fixture
 def instance(home):
-    state = str(home.own / "dagster")
-    places = {
-        "storage": {"sqlite": {"base_dir": state}},
-        "compute_logs": {"module": "dagster._core.storage.local_compute_log_manager", "class": "LocalComputeLogManager",
-                         "config": {"base_dir": f"{state}/logs"}},
-    }  # fmt: skip
-    with dg.DagsterInstance.local_temp(state, overrides=places) as made:
-        yield made
+    with opened(home) as found:
+        yield found
 
 
 def run(instance, *names: str, unit: str | None = None) -> str:
@@ -81,16 +105,6 @@ def run(instance, *names: str, unit: str | None = None) -> str:
     chosen = [dg.AssetKey(name) for name in names]
     done = job.execute_in_process(instance=instance, partition_key=unit, asset_selection=chosen, raise_on_error=False)
     return done.run_id
-
-
-def built(instance) -> dict[str, list[str]]:
-    """Two generations of everything: run ids by what they made."""
-    found: dict[str, list[str]] = {name: [] for name in ("a", "b", "c", "merged")}
-    for _ in range(2):
-        for unit in "abc":
-            found[unit].append(run(instance, "work", unit=unit))
-        found["merged"].append(run(instance, "merged"))
-    return found
 
 
 def state_of(instance) -> dict[str, Any]:
@@ -122,15 +136,14 @@ def clean(home, instance, ask=cleaning.always, keep=1, days=30.0) -> list[str]:
     return lines
 
 
-def test_deleting_the_latest_run_makes_its_asset_missing_which_is_why_some_runs_stay(instance):
-    before = run(instance, "work", unit="a")
-    assert instance.get_materialized_partitions(dg.AssetKey("work")) == {"a"}
-    instance.delete_run(before)
-    assert instance.get_materialized_partitions(dg.AssetKey("work")) == set()
+def test_deleting_its_runs_makes_a_partition_missing_which_is_why_some_runs_stay(instance, made):
+    assert instance.get_materialized_partitions(dg.AssetKey("work")) == {"a", "b", "c"}
+    for run_id in made["a"]:
+        instance.delete_run(run_id)
+    assert instance.get_materialized_partitions(dg.AssetKey("work")) == {"b", "c"}
 
 
-def test_runs_that_were_followed_go_and_the_graph_says_the_same_as_before(home, instance):
-    made = built(instance)
+def test_runs_that_were_followed_go_and_the_graph_says_the_same_as_before(home, instance, made):
     before = state_of(instance)
     first = [runs[0] for runs in made.values()]
     assert forgettable(instance, home) == first
@@ -144,8 +157,7 @@ def test_runs_that_were_followed_go_and_the_graph_says_the_same_as_before(home, 
     assert lines[-1].endswith("4 runs, 0 files and folders.")
 
 
-def test_a_run_goes_with_its_events_its_shard_and_its_output(home, instance):
-    made = built(instance)
+def test_a_run_goes_with_its_events_its_shard_and_its_output(home, instance, made):
     old, new = made["a"]
     shards, logs = home.own / "dagster" / "history" / "runs", home.own / "dagster" / "logs"
     assert (shards / f"{old}.db").is_file()
@@ -159,7 +171,6 @@ def test_a_run_goes_with_its_events_its_shard_and_its_output(home, instance):
 
 
 def test_the_failed_latest_attempt_of_a_partition_stays_so_that_it_still_shows_as_failed(home, instance):
-    run(instance, "work", unit="a")
     FAILS.add("a")
     failed = run(instance, "work", unit="a")
     run(instance, "merged")
@@ -169,15 +180,13 @@ def test_the_failed_latest_attempt_of_a_partition_stays_so_that_it_still_shows_a
     assert state_of(instance) == before
 
 
-def test_the_newest_runs_and_those_of_the_last_days_stay_whatever_they_hold(home, instance):
-    made = built(instance)
+def test_the_newest_runs_and_those_of_the_last_days_stay_whatever_they_hold(home, instance, made):
     assert forgettable(instance, home, keep=7) == [made["a"][0]]
     assert forgettable(instance, home, keep=8) == []
     assert forgettable(instance, home, days=50.0) == []
 
 
 def test_a_run_at_work_stays_and_while_it_works_its_files_do_too(home, instance):
-    built(instance)
     job = DEFS.resolve_implicit_global_asset_job_def()
     tags = {PID_TAG: str(os.getpid()), HOST_TAG: "another-machine"}  # so that nobody can say that it is dead
     busy = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
@@ -190,8 +199,7 @@ def test_a_run_at_work_stays_and_while_it_works_its_files_do_too(home, instance)
     assert instance.get_run_by_id(busy.run_id) is not None
 
 
-def test_runs_of_a_backfill_that_goes_on_and_parents_of_a_retry_stay(home, instance, monkeypatch):
-    made = built(instance)
+def test_runs_of_a_backfill_that_goes_on_and_parents_of_a_retry_stay(home, instance, made, monkeypatch):
     job = DEFS.resolve_implicit_global_asset_job_def()
     tags = {"dagster/parent_run_id": made["a"][0], HOST_TAG: "another-machine"}
     instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
@@ -201,8 +209,7 @@ def test_runs_of_a_backfill_that_goes_on_and_parents_of_a_retry_stay(home, insta
     assert forgettable(instance, home) == [made["c"][0], made["merged"][0]]
 
 
-def test_files_of_runs_that_were_deleted_elsewhere_go_and_the_event_logs_own_do_not(home, instance):
-    made = built(instance)
+def test_files_of_runs_that_were_deleted_elsewhere_go_and_the_event_logs_own_do_not(home, instance, made):
     gone = made["a"][0]
     instance.delete_run(gone)  # as the UI does it: the shard stays
     runless = home.own / "dagster" / "history" / "runs" / ".db"
@@ -216,7 +223,6 @@ def test_files_of_runs_that_were_deleted_elsewhere_go_and_the_event_logs_own_do_
 
 
 def test_without_a_yes_and_in_a_dry_run_nothing_goes(home, instance):
-    built(instance)
     for ask in (None, lambda question: False):
         assert "4 runs" in clean(home, instance, ask=ask)[-1]
         assert len(instance.get_run_records()) == 8
@@ -228,7 +234,6 @@ def test_nothing_is_cleaned_while_another_command_holds_the_home(home, instance)
 
 
 def test_asking_happens_once_with_the_number_of_all_that_goes(home, instance):
-    built(instance)
     asked: list[str] = []
     clean(home, instance, ask=lambda question: bool(asked.append(question)))
     assert asked == ["Delete these 4?"]
