@@ -429,7 +429,7 @@ def test_a_budget_is_told_at_four_fifths_and_when_it_is_spent(tmp_path):
 NOW = 1_800_000_000.0
 
 
-def telling(kept, sent: list[Message], took: bool = True, now: float = NOW, kind: str = "check") -> Teller:
+def telling(instance, sent: list[Message], took: bool = True, now: float = NOW, kind: str = "check") -> Teller:
     def send(message: Message) -> list[Outcome]:
         sent.append(message)
         return [Outcome("1 test", took)]
@@ -556,14 +556,14 @@ def test_a_command_tells_at_its_end_what_happened_in_it(on_disk, monkeypatch, ca
 
     def stopped():
         with alerting.telling(on_disk):
-            run(on_disk, asset(passed=False), partition="default")
+            run(on_disk, asset(passed=False, table="chunks/jokes"), partition="default")
             run(on_disk, asset(error=ValueError("x")), partition="franklin")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stopped()
     assert [message.title for message in sent] == [
-        "TwainBot sample: chunks/local [franklin] failed", "TwainBot sample: check chunks/local [default] has_words warns",
+        "TwainBot sample: chunks/local [franklin] failed", "TwainBot sample: check chunks/jokes [default] has_words warns",
     ]  # fmt: skip
     assert capsys.readouterr().err == ""
 
