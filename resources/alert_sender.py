@@ -109,15 +109,23 @@ def notify(service: Any, asked: Mapping[str, Any]) -> str:
         return "apprise does not know this URL; see https://github.com/caronc/apprise/wiki"
     if isinstance(service, str):
         return "apprise is not installed: pip install apprise"
-    heard = _Heard()
+    heard, statuses = _Heard(), list[str]()
     logging.getLogger("apprise").addHandler(heard)
+    inner = service.send
+
+    def send_and_note(**arguments: Any) -> bool:
+        took = bool(inner(**arguments))  # in a thread of apprise's own, which is the one that it logs from
+        statuses.append(heard.status.pop(threading.get_ident(), ""))
+        return took
+
+    service.send = send_and_note
     from apprise import Apprise, NotifyFormat
 
-    sender = Apprise(asset=service.asset)  # which turns plain text into what the service shows: HTML in a mail
+    sender = Apprise(asset=service.asset)  # which turns plain text into what the service shows
     sender.add(service)
     if sender.notify(title=asked["title"], body=asked["body"], body_format=NotifyFormat.TEXT):
         return ""
-    status = heard.status.get(threading.get_ident())
+    status = next(filter(None, statuses), "")
     return f"it answered with HTTP {status}" if status else "it could not be reached, or refused"
 
 
