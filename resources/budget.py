@@ -81,7 +81,7 @@ class Budget:
         spent = self.spent()
         if not self._fits(spent + forecast):
             raise BudgetExceeded(
-                f"{calls} calls are forecast to take {forecast}, but of the budget of {self._whole()} already {spent} are "
+                f"{calls} calls are forecast to take {forecast}, but of the budget of {self.whole} already {spent} are "
                 f"spent. Nothing was asked. {self._repair(spent + forecast)}"
             )
 
@@ -91,7 +91,7 @@ class Budget:
             spent = self._sum(file)
             if not self._fits(spent + worst):
                 raise BudgetExceeded(
-                    f"The budget of {self._whole()} is spent: {spent} so far, and the next call may take {worst}. Answers so "
+                    f"The budget of {self.whole} is spent: {spent} so far, and the next call may take {worst}. Answers so "
                     f"far are kept and will not be paid for again. {self._repair(spent + worst)}"
                 )
             self._append(file, call, worst)
@@ -104,7 +104,9 @@ class Budget:
     def _fits(self, total: Spend) -> bool:
         return (self.usd is None or total.usd <= self.usd) and (self.tokens is None or total.tokens <= self.tokens)
 
-    def _whole(self) -> str:
+    @property
+    def whole(self) -> str:
+        """What may be spent, as people read it."""
         sides = [f"{self.tokens:,} tokens"] if self.tokens is not None else []
         return " and ".join([*sides, *([f"${self.usd:,.2f}"] if self.usd is not None else [])]) or "no bound"
 

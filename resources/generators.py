@@ -141,11 +141,7 @@ def open_generator(
 
     `local`: the local model's folder. Endpoint and key come from the environment. Raises BadConfig without a key.
     """
-    folder = cache / "generations"
-    budget = Budget(
-        folder / f"ledger-{ledger}.jsonl",
-        settings.budget_usd, settings.budget_tokens, settings.price_in or 0.0, settings.price_out or 0.0,
-    )  # fmt: skip
+    folder, budget = cache / "generations", budget_of(settings, cache, ledger)
     model = local.name if local else settings.model
 
     def runner(keep: Keep) -> Runner:
@@ -154,6 +150,14 @@ def open_generator(
         return remote(settings, folder, budget, keep, clock, sleep)
 
     return Generator(settings, model, GenerationCache(folder), budget, runner)
+
+
+def budget_of(settings: GeneratorSettings, cache: Path, ledger: str) -> Budget:
+    """The budget of these settings, with its ledger in the home's cache folder."""
+    return Budget(
+        cache / "generations" / f"ledger-{ledger}.jsonl",
+        settings.budget_usd, settings.budget_tokens, settings.price_in or 0.0, settings.price_out or 0.0,
+    )  # fmt: skip
 
 
 def remote(settings: GeneratorSettings, folder: Path, budget: Budget, keep: Keep, clock: Clock, sleep: Sleep) -> Runner:

@@ -59,6 +59,8 @@ class RawStore:
             found = RawFile(sha256, url, now, len(content), license, dict(headers or {}), robots)
             replace_file(path, lambda file: file.write_bytes(content))
             replace_file(sidecar, lambda file: file.write_text(json.dumps(asdict(found), indent=1)))
+        else:
+            path.touch()  # `twainbot clean` leaves alone for an hour what may be about to be named
         latest = {"url": url, "sha256": sha256, "headers": dict(headers or {})}
         replace_file(self._latest(url), lambda file: file.write_text(json.dumps(latest, indent=1)))
         return self.describe(sha256)

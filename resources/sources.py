@@ -175,6 +175,11 @@ class Harvest(dg.ConfigurableResource[None]):
         path = Path(self.raw) / "told" / f"{source}.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
+    def told_at(self, source: str) -> float:
+        """When the source was last observed, in seconds since 1970; 0 where it never was."""
+        path = Path(self.raw) / "told" / f"{source}.json"
+        return path.stat().st_mtime if path.is_file() else 0.0
+
     def tell(self, source: str, skipped: Mapping[str, str]) -> None:
         """Keep what an observation did not get or take, for the audit."""
         text = json.dumps(dict(sorted(skipped.items())), indent=1)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from checks import adapters as gates
 from checks.gates import plain, specs
+from resources.alert_memory import told
 from resources.alerts import alert
 from resources.folders import Folders
 from resources.lake import Lake, LakeResource, Table
@@ -16,7 +17,7 @@ from resources.trainer import Trainer
 from training import fence
 from twainbot.errors import Diverged, Fenced, TwainBotError
 from twainbot.provenance import version_of
-from twainbot_assets import keys
+from twainbot_assets import alerting, keys
 from twainbot_assets.base import MODEL
 from twainbot_assets.partitions import RECIPES
 from twainbot_assets.profile import current, recipe_path
@@ -143,7 +144,8 @@ def diverged(context: dg.AssetExecutionContext, error: TwainBotError) -> list[dg
     if not isinstance(error, Diverged):
         return []
     facts = {**error.details, **place_of(context)}
-    alert(f"{facts['asset']} [{facts['recipe']}] diverged", str(error), facts, context.log.warning)
+    if alert(f"{facts['asset']} [{facts['recipe']}] diverged", str(error), facts, context.log.warning):
+        told_at_once(context, facts)
     return [gates.diverged(error, context.asset_key, context.partition_key)]
 
 
@@ -152,7 +154,14 @@ def warned(context: dg.AssetExecutionContext, record: dict[str, Any]) -> None:
     facts = place_of(context)
     for found in filter(None, (record.get("ended_early"), record.get("lowered"))):
         title = f"{facts['asset']} [{facts['recipe']}] was steered at step {found['step']}"
-        alert(title, found["why"], {"step": found["step"], "loss": found["loss"], **facts}, context.log.warning)
+        if alert(title, found["why"], {"step": found["step"], "loss": found["loss"], **facts}, context.log.warning):
+            told_at_once(context, facts)
+
+
+def told_at_once(context: dg.AssetExecutionContext, facts: dict[str, Any]) -> None:
+    """Keep the sensor of divergences from telling the same again."""
+    subject = alerting.named(facts["asset"], facts["recipe"])
+    told(context.instance, alerting.DIVERGENCE, subject, facts["dagster_run"])
 
 
 def place_of(context: dg.AssetExecutionContext) -> dict[str, str]:

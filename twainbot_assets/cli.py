@@ -152,22 +152,35 @@ def lineage(out: Path | None, profile: str | None) -> None:
         click.echo(line)
 
 
-@main.command(epilog="Example: twainbot clean")
+@main.command(epilog="Example: twainbot clean --dry-run --keep-runs 50 --older-than 7")
 @profile_option
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--keep-runs", default=200, show_default=True, type=click.IntRange(min=1), help="The newest runs stay.")
+@click.option(
+    "--older-than", default=30.0, show_default=True, type=click.FloatRange(min=0), help="Days since a run ended."
+)
 @click.option("--yes", is_flag=True, help="Delete without asking.")
-def clean(profile: str | None, yes: bool) -> None:
-    """Delete what no fresh asset needs: old adapters and bundles, finished training work, temporary files."""
+def clean(profile: str | None, dry_run: bool, keep_runs: int, older_than: float, yes: bool) -> None:
+    """Delete what no fresh asset needs: old runs, adapters, bundles and downloads, training work, temporary files."""
     home = prepared(profile)
-    from twainbot_assets import retention
-    from twainbot_assets.runner import only_one
+    from twainbot_assets import cleaning
 
-    with only_one(home):  # a run could publish again what is listed here
-        found = retention.unneeded(home)
-        for path, size in found:
-            click.echo(f"{size / 2**20:8.1f} MiB  {path}")
-        if found and (yes or click.confirm(f"Delete these {len(found)}?")):
-            retention.delete([path for path, _ in found])
-    click.echo(f"{len(found)} unneeded, {sum(size for _, size in found) / 2**20:.1f} MiB.")
+    with open_instance() as instance:
+        asked = None if dry_run else cleaning.always if yes else click.confirm
+        cleaning.clean(home, instance, cleaning.Bounds(keep_runs, older_than), asked, click.echo)
+
+
+@main.command("alert-test", epilog="Example: TWAINBOT_ALERT_URLS='json://127.0.0.1:8080' twainbot alert-test")
+@profile_option
+def alert_test(profile: str | None) -> None:
+    """Send a test message to everybody in TWAINBOT_ALERT_URLS, and say who took it."""
+    prepared(profile)
+    from twainbot_assets import alerting
+
+    lines, all_took = alerting.trial()
+    for line in lines:
+        click.echo(line)
+    sys.exit(0 if all_took else 1)
 
 
 # twainbot.dedupe.ENGINES, which cannot be asked: importing it takes longer than `--help` may

@@ -1,8 +1,9 @@
-"""`twainbot clean`: what nothing needs any more. Tables, raw downloads, base models and cached answers always stay.
+"""`twainbot clean`, the files: what nothing needs any more. Runs are run_history.py's. Tables, models, cached answers stay.
 
-Unneeded are folders of adapters and bundles that no current row names, what finished trainings and bundles left in
-work/, and temporary files of a killed write. Only what has lain untouched for an hour is listed: a run publishes a
-folder before it commits the row that names it. A lake in an object store is left alone.
+Unneeded are folders of adapters and bundles that no current row names; what finished trainings and bundles left in work/,
+and of unfinished ones the checkpoints that nobody resumes; downloads that no index, row or bundle of any profile names; and
+temporary files of a killed write. Only what has lain untouched for an hour is listed: a run publishes a folder before it
+commits the row that names it. A lake in an object store is left alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ PUBLISHING_STAGES = ("adapters", "release")  # their tables keep folders beside 
 NAMING_STAGES = (*PUBLISHING_STAGES, "evals")  # whose rows may name a published folder
 SETTLED_S = 3600.0  # no write or commit takes an hour; whatever is younger may belong to a run at work
 FINISHED = ("record.json", "manifest.json")  # written last by a training, and by the making of a bundle
+SEAL = "sealed.json"  # training/watch.py writes it into a checkpoint when all its files are there
+SHA256 = re.compile(r"[0-9a-f]{64}")
+NAMING_COLUMNS = ("raw_sha256", "provenance")  # of a table, in which downloads are named
+TEXTS = {".json", ".jsonl"}
 TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{32}\.tmp$")  # the names that resources/lake.py writes under
 
 
@@ -34,7 +39,10 @@ def unneeded(home: Home, now: float | None = None) -> list[tuple[Path, int]]:
     Raises BadInput where a table cannot be read: then nobody knows what it names.
     """
     moment = time.time() if now is None else now
-    found = {*unnamed_folders(home), *finished_work(home.work), *temporary_files(home)}
+    found = {
+        *unnamed_folders(home), *finished_work(home.work), *useless_checkpoints(home.work), *unnamed_downloads(home),
+        *temporary_files(home),
+    }  # fmt: skip
     outermost = (path for path in found if found.isdisjoint(path.parents))
     return [(path, size_of(path)) for path in sorted(outermost) if settled(path, moment)]
 
@@ -86,6 +94,65 @@ def named(relative: str, texts: Sequence[str]) -> bool:
 def finished_work(work: Path) -> Iterator[Path]:
     """Folders of trainings and bundles that ended: the graph never reads them again. A training without can be resumed."""
     return (record.parent for name in FINISHED for record in work.rglob(name))
+
+
+def useless_checkpoints(work: Path) -> Iterator[Path]:
+    """Of trainings that have not ended: checkpoints that a kill left unsealed, and all of an earlier order's.
+
+    A folder checkpoints/<fingerprint> is one order of a stage; the newest is the one that is resumed, if its order stands.
+    """
+    for folder in work.rglob("checkpoints"):
+        orders = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+        yield from (path for path in orders[:-1] if list(path.glob("checkpoint-*")))
+        for order in orders[-1:]:
+            yield from (path for path in order.glob("checkpoint-*") if not (path / SEAL).is_file())
+
+
+def unnamed_downloads(home: Home) -> list[Path]:
+    """Raw files with their sidecars that nothing names: no index of the raw store, no table and no bundle of any profile.
+
+    The raw store is all profiles'. Where one has its lake elsewhere nobody knows what that names, and none is listed.
+    """
+    blobs = {path.name: path for path in home.raw.glob("??/*") if SHA256.fullmatch(path.name)}
+    lakes = [folder.parent / "lake" for folder in home.root.glob("*/dagster")]
+    if not blobs or "://" in home.lake or not all(lake.is_dir() for lake in lakes):
+        return []
+    left = set(blobs) - named_by_index(home.raw)
+    for lake in dict.fromkeys([*lakes, Path(home.lake)]):
+        if left:
+            left -= named_by_lake(lake)
+    found = [blobs[name] for name in left]
+    return [*found, *(side for path in found if (side := path.with_suffix(".json")).exists())]
+
+
+def named_by_index(raw: Path) -> set[str]:
+    """Hashes in the raw store's own lists: latest and last good answers, cached headers, what was gathered."""
+    lists = (path for path in raw.glob("*/**/*.json") if len(path.relative_to(raw).parts[0]) > 2)
+    return {found for path in lists for found in SHA256.findall(path.read_text(encoding="utf-8", errors="replace"))}
+
+
+def named_by_lake(lake: Path) -> set[str]:
+    """Hashes in the tables of a lake and in the files of its bundles. Only the columns that name downloads are read."""
+    found = set[str]()
+    for path in lake.rglob("*"):
+        if path.suffix == ".parquet":
+            found |= named_by_table(path)
+        elif path.suffix in TEXTS and path.is_file():
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                found |= {name for line in lines for name in SHA256.findall(line)}
+    return found
+
+
+def named_by_table(path: Path) -> set[str]:
+    """Hashes in the columns of a Parquet file that name downloads. Raises BadInput where it cannot be read."""
+    import polars as pl
+
+    try:
+        columns = [name for name in pl.read_parquet_schema(path) if name in NAMING_COLUMNS]
+        rows = pl.read_parquet(path, columns=columns).unique() if columns else pl.DataFrame()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{path} cannot be read ({error}), so what it needs is unknown. Rebuild it before.") from error
+    return set(SHA256.findall(json.dumps(rows.to_dicts(), default=str)))
 
 
 def temporary_files(home: Home) -> Iterator[Path]:

@@ -7,6 +7,7 @@ import dagster as dg
 
 from resources.sources import Harvest
 from twainbot.errors import TwainBotError
+from twainbot_assets import alerting
 from twainbot_assets.automation import observe_jobs
 from twainbot_assets.partitions import register
 from twainbot_assets.profile import SOURCES
@@ -34,4 +35,4 @@ def source_watcher(context: dg.SensorEvaluationContext, harvest: Harvest) -> Ite
         yield dg.RunRequest(run_key=f"{source}-{hour}", job_name=observe_jobs[source].name)
 
 
-sensors = [source_watcher]
+sensors = [source_watcher, *alerting.sensors]

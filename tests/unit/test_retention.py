@@ -11,6 +11,7 @@ import pytest
 
 from resources.home import Home
 from resources.lake import Lake
+from resources.raw_store import RawStore
 from twainbot.errors import BadInput
 from twainbot_assets import retention
 
@@ -139,3 +140,111 @@ def test_deleting_takes_folders_files_and_links_but_not_what_a_link_shows(tmp_pa
     retention.delete([folder, file, link, tmp_path / "gone already"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["target"]
     assert (target / "kept").is_file()
+
+
+# --- downloads --------------------------------------------------------------------------------------------------------
+
+
+def stored(home, text):
+    """A download that an index names, and its path."""
+    store = RawStore(home.raw)
+    return store.path(store.put(text.encode(), f"https://example.org/{text}").sha256)
+
+
+def forgotten(home, text):
+    """A download whose URL has given something else since, so that no index names it."""
+    path = stored(home, text)
+    RawStore(home.raw).put(b"newer", f"https://example.org/{text}")
+    return path
+
+
+def in_use(home, profile="tiny"):
+    """A profile's home that was used: its state and its lake exist."""
+    for name in ("dagster", "lake"):
+        (home.root / profile / name).mkdir(parents=True, exist_ok=True)
+    return Lake(str(home.root / profile / "lake"))
+
+
+def test_a_download_that_nothing_names_any_more_goes_with_its_sidecar(home):
+    kept, gone = stored(home, "current"), forgotten(home, "old")
+    assert set(listed(home)) == {gone, gone.with_suffix(".json")}
+    assert kept.is_file()
+
+
+@pytest.mark.parametrize("index", ["good/x.json", "http/y.json", "gathered/satire/onion.json"])
+def test_a_download_that_an_index_names_stays(home, index):
+    path = forgotten(home, "old")
+    put(home.raw / index, json.dumps({"seen": [{"sha256": path.name}]}))
+    assert listed(home) == []
+
+
+@pytest.mark.parametrize("profile", ["tiny", "laptop"])
+@pytest.mark.parametrize("column", ["raw_sha256", "listed", "provenance"])
+def test_a_download_that_a_row_of_any_profile_names_stays(home, profile, column):
+    path = forgotten(home, "old")
+    value = {"raw_sha256": path.name, "listed": [path.name], "provenance": json.dumps({"raw_sha256": [path.name]})}[
+        column
+    ]
+    rows = pl.DataFrame([{"raw_sha256" if column == "listed" else column: value}])
+    in_use(home, profile).write("evals/scorecard", None, rows)
+    assert listed(home) == []
+
+
+def test_a_download_that_a_bundles_file_names_stays(home):
+    path = forgotten(home, "old")
+    folder = published(home, "release/dataset", "aaaa")
+    put(folder / "sources.jsonl", f'{{"raw_sha256": "{path.name}"}}\n')
+    Lake(home.lake).write("release/dataset", "v1", pl.DataFrame([{"folder": "release/dataset/files/aaaa"}]))
+    assert listed(home) == []
+
+
+def test_no_download_goes_while_a_profile_keeps_its_lake_elsewhere(home, monkeypatch):
+    forgotten(home, "old")
+    (home.root / "full" / "dagster").mkdir(parents=True)  # its lake is in a bucket that nobody names here
+    assert listed(home) == []
+
+
+def test_a_download_that_came_again_within_the_hour_is_about_to_be_named_and_stays(home):
+    path = forgotten(home, "old")
+    assert set(listed(home, after=3700)) == {path, path.with_suffix(".json")}
+    time.sleep(0.05)
+    before = path.stat().st_ctime_ns
+    RawStore(home.raw).put(b"old", "https://example.org/elsewhere")
+    assert path.stat().st_ctime_ns > before  # which is what `settled` looks at
+
+
+def test_a_table_that_cannot_be_read_keeps_all_downloads(home):
+    forgotten(home, "old")
+    put(home.own / "lake" / "splits" / "dapt" / "part-0.parquet")
+    with pytest.raises(BadInput, match="what it needs is unknown"):
+        listed(home)
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def checkpoint(home, order, step, sealed=True):
+    """A checkpoint of an order of default/sft."""
+    folder = home.work / "default" / "sft" / "checkpoints" / order / f"checkpoint-{step}"
+    put(folder / "weights.bin")
+    if sealed:
+        put(folder / "sealed.json", "{}")
+    return folder
+
+
+def test_sealed_checkpoints_of_the_newest_order_stay_and_a_torn_one_goes(home):
+    kept, torn = checkpoint(home, "f00d", 3), checkpoint(home, "f00d", 6, sealed=False)
+    assert listed(home) == [torn]
+    assert kept.is_dir()
+
+
+def test_checkpoints_of_an_order_that_another_followed_go_with_their_folder(home):
+    old = checkpoint(home, "beef", 3).parent
+    os.utime(old, (1, 1))
+    checkpoint(home, "f00d", 3)
+    assert listed(home) == [old]
+
+
+def test_the_seals_name_is_the_trainings_own(root):
+    """The graph must not import the training loop, which imports torch."""
+    assert f'SEAL = "{retention.SEAL}"' in (root / "training" / "watch.py").read_text()
