@@ -22,7 +22,7 @@ export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(PROFILE)/dagster
 export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving known-systems clean-venv
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving bench-automation known-systems clean-venv
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,9 @@ bench-training: $(READY) ## Training beside Hugging Face's Trainer and TRL (PEER
 
 bench-serving: $(READY) ## Chat and batches beside plain transformers (GGUF=file for llama.cpp); after `make run`
 	@$(BIN)/python benchmarks/serving.py --home $(TWAINBOT_HOME) $(if $(GGUF),--gguf $(GGUF))
+
+bench-automation: $(READY) ## One changed unit of fifty against a full rebuild, and a look of the automation sensor
+	@$(BIN)/python benchmarks/automation.py
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems

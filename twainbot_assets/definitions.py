@@ -22,6 +22,7 @@ from twainbot_assets import (
     base,
     boundaries,
     chunks,
+    conditions,
     corpora,
     curated,
     dataset_release,
@@ -32,6 +33,7 @@ from twainbot_assets import (
     personas,
     release,
     routing,
+    schedules,
     screened,
     semantic,
     sensors,
@@ -79,10 +81,11 @@ stages = (
 )
 
 defs = dg.Definitions(
-    assets=[asset for stage in stages for asset in stage.assets],
+    assets=conditions.operated([asset for stage in stages for asset in stage.assets], profile),
     asset_checks=boundaries.checks,
     jobs=automation.jobs,
-    sensors=sensors.sensors,
+    schedules=schedules.schedules_of(profile),
+    sensors=[*sensors.sensors, conditions.sensor],
     resources={
         "io_manager": LakeIOManager(base=home.lake),
         "lake": lake,
