@@ -82,11 +82,8 @@ def operated(assets: Sequence[Asset], profile: Profile) -> list[Asset]:
     partitions, policies = partitions_of(assets), policies_of(profile)
 
     def attributed(spec: dg.AssetSpec) -> dg.AssetSpec:
-        if not is_automatic(spec.key, profile, more):
-            return spec
-        policy = policies.get(spec.key)
-        added = {"freshness_policy": policy} if policy else {}
-        return spec.replace_attributes(automation_condition=on_change(spec, partitions), **added)
+        wanted = on_change(spec, partitions) if is_automatic(spec.key, profile, more) else None
+        return spec.replace_attributes(automation_condition=wanted, freshness_policy=policies.get(spec.key))
 
     return [asset.map_asset_specs(attributed) if isinstance(asset, dg.AssetsDefinition) else asset for asset in assets]
 

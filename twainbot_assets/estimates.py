@@ -58,8 +58,10 @@ def seconds_in(instance: dg.DagsterInstance, run_id: str, step: str) -> float | 
 def ahead(instance: dg.DagsterInstance, stale: Sequence[Item], follow: Sequence[Item]) -> list[Line]:
     """A line per asset, in build order, with the median of its past steps."""
     tables = dict.fromkeys(item.table for item in (*stale, *follow))
-    named = [grouped(stale), grouped(follow)]
-    return [Line(table, *(found.get(table, ()) for found in named), step_seconds(instance, table)) for table in tables]
+    surely, maybe = grouped(stale), grouped(follow)
+    return [
+        Line(table, surely.get(table, ()), maybe.get(table, ()), step_seconds(instance, table)) for table in tables
+    ]
 
 
 def grouped(items: Sequence[Item]) -> Mapping[str, tuple[str, ...]]:

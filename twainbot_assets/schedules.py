@@ -69,7 +69,7 @@ def policies_of(profile: Profile) -> dict[dg.AssetKey, dg.FreshnessPolicy]:
 
     Dagster asks for materializations, not for observations, so the works carry the policy and not the raw units.
     """
-    found = {}
+    found: dict[dg.AssetKey, dg.FreshnessPolicy] = {}
     for source in live_sources(profile):
         pace = PACES[source]
         if pace.stale is not None:

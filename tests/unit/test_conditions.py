@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, DagsterEventType
+from dagster_shared.serdes import deserialize_value, serialize_value
 
 from twainbot.errors import BadConfig
 from twainbot_assets import conditions, keys
@@ -35,10 +36,21 @@ class World:
         self.units = {partitions.name: [] for partitions in UNITS.values()}
         # the tester asks for a set's keys thousands of times, and past Dagster's own cache
         instance.get_dynamic_partitions = lambda partitions_def_name: self.units.get(partitions_def_name, [])
-        self.units[UNITS["local"].name] = list(UNITS_HERE)
+        for unit in UNITS_HERE:
+            self.register(unit)
         for table in dict.fromkeys([*self.read(), *LOOKED_AT]):
             for partition in self.partitions(table):
                 self.commit(table, partition, "1")
+
+    def register(self, unit: str) -> None:
+        """A new unit of the drop folder."""
+        self.instance.add_dynamic_partitions("local_units", [unit])
+        self.units["local_units"].append(unit)
+
+    def forget(self, unit: str) -> None:
+        """A unit that is gone."""
+        self.instance.delete_dynamic_partition("local_units", unit)
+        self.units["local_units"].remove(unit)
 
     def read(self) -> list[str]:
         """What the assets looked at read."""
@@ -83,7 +95,9 @@ class World:
         partitions = GRAPH.get(keys.key(table)).partitions_def
         for gate in self.gates(table):
             planned = AssetCheckEvaluationPlanned(
-                gate.asset_key, gate.name, partitions_subset=partitions.subset_with_partition_keys([partition])
+                asset_key=gate.asset_key,
+                check_name=gate.name,
+                partitions_subset=partitions.subset_with_partition_keys([partition]),
             )
             self.report(DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned, run.run_id)
         self.instance.report_run_failed(run)
@@ -108,7 +122,6 @@ def built() -> Iterator[World]:
 @pytest.fixture
 def world(built: World) -> World:
     """The module's world, and a sensor that has just been switched on."""
-    built.units[UNITS["local"].name] = list(UNITS_HERE)
     built.cursor = None
     assert built.tick() == {}  # the first look only remembers
     return built
@@ -169,10 +182,11 @@ def test_a_refused_unit_keeps_no_fan_in_from_the_others(world: World) -> None:
 
 
 def test_a_new_unit_is_asked_for_when_it_has_been_observed(world: World) -> None:
-    world.units[UNITS["local"].name].append("spring")
+    world.register("spring")
     assert world.tick() == {}
     world.commit("sources/local", "spring", "a first text")
     assert world.tick() == chain("spring")
+    world.forget("spring")
 
 
 def test_new_passages_never_rebuy_frozen_seeds_and_edited_prompts_do(world: World) -> None:
@@ -186,7 +200,11 @@ def test_changed_code_asks_for_every_partition_of_what_it_makes(world: World) ->
     def rewritten(spec: dg.AssetSpec) -> dg.AssetSpec:
         return spec.replace_attributes(code_version="rewritten") if spec.key == keys.key("screened/local") else spec
 
-    assert world.tick(defs.map_asset_specs(func=rewritten)) == {"screened/local": UNITS_HERE}
+    assets = [
+        each.map_asset_specs(rewritten) if isinstance(each, dg.AssetsDefinition) else each for each in defs.assets
+    ]
+    changed = dg.Definitions(assets=assets, asset_checks=defs.asset_checks, resources=defs.resources)
+    assert world.tick(changed) == {"screened/local": UNITS_HERE}
 
 
 def automatic(profile: str, *more: str) -> set[str]:
@@ -232,6 +250,15 @@ def test_an_unknown_word_in_the_switch_is_told_with_those_known(monkeypatch: pyt
     monkeypatch.setenv("TWAINBOT_AUTOMATE", "training, trainings")
     with pytest.raises(BadConfig, match=r"names \['trainings'\]\. Known: training, generation"):
         conditions.switched_on()
+
+
+def test_the_daemon_can_read_every_condition() -> None:
+    wanted = [node.automation_condition for node in GRAPH.asset_nodes if node.automation_condition is not None]
+    assert wanted
+    for condition in wanted:
+        assert condition.is_serializable
+    one = GRAPH.get(keys.key(SEEDS)).automation_condition
+    assert deserialize_value(serialize_value(one)) == one
 
 
 def test_nothing_runs_by_itself_until_somebody_switches_it_on() -> None:
