@@ -11,7 +11,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluation,
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, DagsterEventType
 from dagster_shared.serdes import deserialize_value, serialize_value
 
@@ -72,12 +75,23 @@ class World:
     def judge(self, table: str, partition: str | None, *, passed: bool) -> None:
         """The verdict of all blocking gates on a partition."""
         run_id = str(uuid.uuid4())
-        for gate in self.gates(table):
+        gates = self.gates(table)
+        judged = self.latest(table, partition) if gates else None
+        for gate in gates:
             found = AssetCheckEvaluation(
                 asset_key=gate.asset_key, check_name=gate.name, passed=passed, metadata={}, partition=partition,
-                blocking=True,
+                blocking=True, target_materialization_data=judged,
             )  # fmt: skip
             self.report(DagsterEventType.ASSET_CHECK_EVALUATION, found, run_id)
+
+    def latest(self, table: str, partition: str | None) -> AssetCheckEvaluationTargetMaterializationData:
+        """The materialization that a gate judges, as a run notes it."""
+        partitions = [partition] if partition else None
+        wanted = dg.AssetRecordsFilter(asset_key=keys.key(table), asset_partitions=partitions)
+        record = self.instance.fetch_materializations(wanted, limit=1).records[0]
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
 
     def report(self, kind: DagsterEventType, found: Any, run_id: str) -> None:
         """One event of a run."""
