@@ -132,7 +132,7 @@ def written(folder: Path, code: Path, units: int) -> Path:
     (code / "profiles" / f"{PROFILE}.yaml").write_text(SETTINGS.format(folder=folder), encoding="utf-8")
     recipes = code / "training" / "configs"
     (recipes / PROFILE).symlink_to(recipes / "tiny")
-    return folder / "paper07.md"
+    return folder / "paper00.md"
 
 
 def twainbot(environment: Mapping[str, str], *words: str) -> Cost:
