@@ -59,9 +59,7 @@ def ahead(instance: dg.DagsterInstance, stale: Sequence[Item], follow: Sequence[
     """A line per asset, in build order, with the median of its past steps."""
     tables = dict.fromkeys(item.table for item in (*stale, *follow))
     surely, maybe = grouped(stale), grouped(follow)
-    return [
-        Line(table, surely.get(table, ()), maybe.get(table, ()), step_seconds(instance, table)) for table in tables
-    ]
+    return [Line(table, surely.get(table, ()), maybe.get(table, ()), step_seconds(instance, table)) for table in tables]
 
 
 def grouped(items: Sequence[Item]) -> Mapping[str, tuple[str, ...]]:
