@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Else each of two test workers, and each process that a test starts, compiles all modules and rewrites all assertions.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv bench-automation
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,9 @@ bench-serving: $(READY) ## Chat and batches beside plain transformers (GGUF=file
 
 docs: $(READY) ## Draw docs/architecture.md from the definitions
 	@$(BIN)/python -W ignore -m twainbot_assets.drawing
+
+bench-automation: $(READY) ## One changed unit of fifty against a full rebuild, and a look of the automation sensor
+	@$(BIN)/python benchmarks/automation.py
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems

@@ -89,7 +89,7 @@ def run(profile: str | None, select: str | None, partition: str | None, force: b
 
 @main.command(epilog="Example: twainbot refresh --dry-run")
 @profile_option
-@click.option("--dry-run", is_flag=True, help="Only say what is stale and why.")
+@click.option("--dry-run", is_flag=True, help="Only say what is stale, why, and how long it would take.")
 def refresh(profile: str | None, dry_run: bool) -> None:
     """Observe the sources, then rebuild what is stale and what truly depends on it; nothing else."""
     home = prepared(profile)
@@ -104,6 +104,8 @@ def refresh(profile: str | None, dry_run: bool) -> None:
                 f"May follow, if what they read changes: {', '.join(sorted({item.table for item in may_follow}))}"
             )
         if dry_run or not stale:
+            for line in work.estimate(list(stale), may_follow) if stale else ():
+                click.echo(line)
             click.echo("Nothing is stale." if not stale else f"{len(stale)} stale. Run `twainbot refresh` to rebuild.")
             return
         report = work.build(None, None, False)

@@ -22,6 +22,7 @@ from twainbot_assets import (
     base,
     boundaries,
     chunks,
+    conditions,
     corpora,
     curated,
     dataset_release,
@@ -34,6 +35,7 @@ from twainbot_assets import (
     personas,
     release,
     routing,
+    schedules,
     screened,
     semantic,
     sensors,
@@ -82,10 +84,11 @@ stages = (
 )
 
 defs = dg.Definitions(
-    assets=labels.labelled(asset for stage in stages for asset in stage.assets),
+    assets=labels.labelled(conditions.operated([asset for stage in stages for asset in stage.assets], profile)),
     asset_checks=boundaries.checks,
     jobs=automation.jobs,
-    sensors=sensors.sensors,
+    schedules=schedules.schedules_of(profile),
+    sensors=[*sensors.sensors, conditions.sensor],
     resources={
         "io_manager": LakeIOManager(base=home.lake),
         "lake": lake,

@@ -164,11 +164,21 @@ def current_versions(
     harvest: sources.Harvest, instance: dg.DagsterInstance, live: bool = True
 ) -> Iterator[tuple[Item, str]]:
     """Every source item with its data version now."""
+    yield from unit_versions(harvest, instance, live)
+    yield from settings_versions(instance)
+
+
+def unit_versions(harvest: sources.Harvest, instance: dg.DagsterInstance, live: bool) -> Iterator[tuple[Item, str]]:
+    """Every registered unit of the sources asked."""
     for source in asked(harvest, live):
         registered = set(instance.get_dynamic_partitions(UNITS[source].name or source))
         for unit, version in sources.unit_versions(harvest, source).items():
             if unit in registered:
                 yield Item(f"sources/{source}", unit), version
+
+
+def settings_versions(instance: dg.DagsterInstance) -> Iterator[tuple[Item, str]]:
+    """Settings, watched files, recipes, what people decided, and the set of units: all that is no unit."""
     for name, version in sources.plain_versions(sources.registered(instance)).items():
         yield Item(f"sources/{name}"), version
     for stage in keys.TRAINING_STAGES:
@@ -176,6 +186,26 @@ def current_versions(
             yield Item(f"sources/recipe_{stage}", recipe), version
     for recipe, version in sources.mixture_versions().items() if current().mixtures else ():
         yield Item("sources/recipe_mixture", recipe), version
+
+
+def observe_settings(instance: dg.DagsterInstance) -> list[Item]:
+    """Report the data version of every setting that differs from the last one seen. Returns those. Loads no graph."""
+    changed = []
+    for item, version in settings_versions(instance):
+        if last_seen(instance, item) != version:
+            report_version(instance, item, version)
+            changed.append(item)
+    return changed
+
+
+def last_seen(instance: dg.DagsterInstance, item: Item) -> str | None:
+    """The data version of the latest observation of an item."""
+    partitions = [item.partition] if item.partition else None
+    wanted = dg.AssetRecordsFilter(asset_key=item.key, asset_partitions=partitions)
+    for record in instance.fetch_observations(wanted, limit=1).records:
+        observed = record.event_log_entry.asset_observation
+        return observed.data_version if observed else None
+    return None
 
 
 def report_version(instance: dg.DagsterInstance, item: Item, version: str) -> None:

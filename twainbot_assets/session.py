@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ import dagster as dg
 
 from resources.home import Home
 from resources.lake import Lake
-from twainbot_assets import alerting, releasing, runner
+from twainbot_assets import alerting, estimates, releasing, runner
 from twainbot_assets.definitions import defs
 from twainbot_assets.freshness import Freshness, Item, selected
 from twainbot_assets.progress import watcher
@@ -36,6 +36,10 @@ class Session:
         """What is stale now with reasons, and what may follow."""
         stale = runner.stale_items(defs, self.instance)
         return stale, runner.followers(defs, self.instance, list(stale))
+
+    def estimate(self, stale: Sequence[Item], follow: Sequence[Item]) -> Iterator[str]:
+        """What an outlook would take, a line per asset, by past runs."""
+        return estimates.told(estimates.ahead(self.instance, stale, follow))
 
     def cut_rehearsal(self, report: runner.Report) -> None:
         """Cut the next bundle if the newest one is not of the present adapter and scorecard."""

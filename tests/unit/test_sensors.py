@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from resources.sources import Harvest
-from twainbot_assets import sources
+from twainbot_assets import sensors, sources
 from twainbot_assets.automation import observe_jobs
 from twainbot_assets.partitions import UNITS
 from twainbot_assets.sensors import source_watcher
@@ -72,3 +72,10 @@ def test_the_run_that_it_starts_records_a_version_per_unit(tmp_path, drop):
         observed = done.get_asset_observation_events()
     assert done.success
     assert [event.asset_observation_data.asset_observation.partition for event in observed] == ["river"]
+
+
+def test_a_source_that_a_schedule_looks_at_is_left_to_it(tmp_path, drop, monkeypatch):
+    monkeypatch.setattr(sensors, "live_sources", lambda profile: ["local"])
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert tick(instance, harvest(tmp_path, local={"folder": str(drop)})) == []
+        assert instance.get_dynamic_partitions(UNITS["local"].name) == []

@@ -1,0 +1,108 @@
+"""When the automation sensor asks for an asset: its data's or its code's change, never a mere re-materialization.
+
+What a condition is made of is Dagster's; which assets have one, and what each waits for, stands here. docs/automation.md
+says it for users, decision 0029 says why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import dagster as dg
+
+from resources.generator_settings import GRAMMAR, LOCAL
+from twainbot.errors import BadConfig
+from twainbot_assets.automation import on_request
+from twainbot_assets.freshness import LINEAGE_ONLY
+from twainbot_assets.profile import Profile
+from twainbot_assets.schedules import policies_of
+
+AC = dg.AutomationCondition
+Condition: TypeAlias = Any  # the classes of composed conditions are private
+Asset: TypeAlias = "dg.AssetsDefinition | dg.SourceAsset"
+Partitions: TypeAlias = Mapping[dg.AssetKey, "dg.PartitionsDefinition[str] | None"]
+
+SWITCH = "TWAINBOT_AUTOMATE"
+TRAINING, GENERATION = "training", "generation"  # what the switch adds, separated by commas
+TRAINED = ("adapters", "evals")  # stages that cost hours of a GPU
+INTERVAL_S = 60  # between two looks of the sensor
+
+
+def switched_on() -> frozenset[str]:
+    """What TWAINBOT_AUTOMATE adds. Raises BadConfig on a word that it does not know."""
+    named = frozenset(word.strip() for word in os.environ.get(SWITCH, "").split(",") if word.strip())
+    unknown = sorted(named - {TRAINING, GENERATION})
+    if unknown:
+        raise BadConfig(f"{SWITCH} names {unknown}. Known: {TRAINING}, {GENERATION}, separated by a comma.")
+    return named
+
+
+def is_automatic(key: dg.AssetKey, profile: Profile, more: frozenset[str]) -> bool:
+    """Whether automation may build this asset: nothing on request; trainings and paid words only where switched on."""
+    if on_request(key):
+        return False
+    if key.path[0] in TRAINED:
+        return TRAINING in more
+    return key.path[0] != "dialogues" or GENERATION in more or not is_paid(profile)
+
+
+def is_paid(profile: Profile) -> bool:
+    """Whether a service that may cost money writes or judges the profile's dialogues."""
+    return not {profile.dialogues.generator.backend, profile.dialogues.judge.backend} <= {GRAMMAR, LOCAL}
+
+
+def on_change(spec: dg.AssetSpec, partitions: Partitions) -> Condition:
+    """Wanted since its data or code changed, and nothing that it reads is missing, at work, or refused by a gate.
+
+    A fan-in over partitions waits while one is at work, but not for one that is missing or was refused: it reads the last
+    good file of each.
+    """
+    read = [dep.asset_key for dep in spec.deps]
+    lineage = [key for key in read if (spec.key, key) in LINEAGE_ONLY]
+    whole = [key for key in read if partitions.get(key) is None or partitions[key] == partitions[spec.key]]
+    wanted = (AC.missing().newly_true() | data_changed(lineage) | AC.code_version_changed()).since_last_handled()
+    free = ~AC.any_deps_in_progress() & ~AC.in_progress()
+    if whole:
+        ready = dg.AssetSelection.assets(*whole)
+        free = free & ~AC.any_deps_missing().allow(ready) & AC.all_deps_blocking_checks_passed().allow(ready)
+    return (wanted & free).with_label("on_change")
+
+
+def data_changed(lineage: Sequence[dg.AssetKey]) -> Condition:
+    """Something that it reads has another data version, or is asked for in the same run; edges of lineage do not count."""
+    found = AC.any_deps_match(AC.data_version_changed() | AC.will_be_requested())
+    return (found.ignore(dg.AssetSelection.assets(*lineage)) if lineage else found).with_label("data_changed")
+
+
+def operated(assets: Sequence[Asset], profile: Profile) -> list[Asset]:
+    """The assets as they are operated: with a condition where automation may build them, and live ones with a policy."""
+    more = switched_on()
+    partitions, policies = partitions_of(assets), policies_of(profile)
+
+    def attributed(spec: dg.AssetSpec) -> dg.AssetSpec:
+        wanted = on_change(spec, partitions) if is_automatic(spec.key, profile, more) else None
+        return spec.replace_attributes(automation_condition=wanted, freshness_policy=policies.get(spec.key))
+
+    return [asset.map_asset_specs(attributed) if isinstance(asset, dg.AssetsDefinition) else asset for asset in assets]
+
+
+def partitions_of(assets: Sequence[Asset]) -> Partitions:
+    """The partition set of each asset."""
+    found: dict[dg.AssetKey, dg.PartitionsDefinition[str] | None] = {}
+    for asset in assets:
+        if isinstance(asset, dg.SourceAsset):
+            found[asset.key] = asset.partitions_def
+        else:
+            found |= {spec.key: spec.partitions_def for spec in asset.specs}
+    return found
+
+
+sensor = dg.AutomationConditionSensorDefinition(
+    "automation",
+    target=dg.AssetSelection.all(),
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    minimum_interval_seconds=INTERVAL_S,
+    description="Builds what depends on changed data or code. Switch it on after a first `twainbot run`.",
+)
