@@ -37,6 +37,7 @@ from twainbot_assets import (
     sensors,
     sources,
     splits,
+    steps,
     warehouse,
 )
 from twainbot_assets.profile import current
@@ -83,6 +84,7 @@ defs = dg.Definitions(
     asset_checks=boundaries.checks,
     jobs=automation.jobs,
     sensors=sensors.sensors,
+    executor=steps.executor,
     resources={
         "io_manager": LakeIOManager(base=home.lake),
         "lake": lake,
