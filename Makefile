@@ -5,6 +5,8 @@ PROFILE ?= $(or $(TWAINBOT_PROFILE),sample)
 CONSTRAINTS ?= constraints.txt
 VENV ?= .venv
 PORT ?= 3000
+KILLS ?= 50
+SEED ?= 1910
 EXAMPLES ?= 25# of a property test, where it names no number of its own
 # Where a CPU build of torch is wanted: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 TORCH_INDEX_URL ?=
@@ -22,7 +24,7 @@ export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(PROFILE)/dagster
 export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving known-systems clean-venv
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving chaos known-systems clean-venv
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,6 +77,9 @@ bench-training: $(READY) ## Training beside Hugging Face's Trainer and TRL (PEER
 
 bench-serving: $(READY) ## Chat and batches beside plain transformers (GGUF=file for llama.cpp); after `make run`
 	@$(BIN)/python benchmarks/serving.py --home $(TWAINBOT_HOME) $(if $(GGUF),--gguf $(GGUF))
+
+chaos: $(READY) ## SIGKILLs at random moments on profile tiny (KILLS=50 SEED=1910; CHAOS=folder of one to go on with)
+	@$(BIN)/python -m benchmarks.chaos.campaign --kills $(KILLS) --seed $(SEED) $(if $(CHAOS),--folder $(CHAOS))
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems

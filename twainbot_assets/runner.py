@@ -28,7 +28,7 @@ from twainbot_assets.freshness import Freshness, Item
 from twainbot_assets.partitions import UNITS, register
 from twainbot_assets.profile import SOURCES, current
 
-PID_TAG, HOST_TAG = "twainbot/pid", "twainbot/host"
+PID_TAG, HOST_TAG, BORN_TAG = "twainbot/pid", "twainbot/host", "twainbot/born"
 NOT_FINISHED = (
     dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
@@ -89,20 +89,32 @@ def only_one(home: Home) -> Iterator[None]:
         yield
 
 
-def alive(pid: int, started: float) -> bool:
-    """Whether the process that began a run at this time still lives; a later process with its number does not count."""
+def alive(pid: int, started: float, born: str = "") -> bool:
+    """Whether the process that began a run still lives; a later process with its number does not count.
+
+    born: what `birth` said of it. Without that, as for runs launched from the UI, `started` decides: when the run began,
+    by a clock that may have been set since.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.exists():
-        return True
-    ticks = int(stat.read_text().rsplit(")", 1)[1].split()[19])
+    now = birth(pid)
+    if born or not now:
+        return not born or not now or born == now
     boot = time.time() - float(Path("/proc/uptime").read_text().split()[0])
-    return boot + ticks / os.sysconf("SC_CLK_TCK") <= started + 2.0  # begun before the run, give or take clock rounding
+    return boot + int(now.split("/")[1]) / os.sysconf("SC_CLK_TCK") <= started + 2.0  # give or take clock rounding
+
+
+def birth(pid: int) -> str:
+    """Which boot of the machine a process was born in and how many ticks after it, which no clock changes; else empty."""
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{ticks}"
+    except OSError:
+        return ""
 
 
 def reconcile(instance: dg.DagsterInstance) -> list[str]:
@@ -111,11 +123,17 @@ def reconcile(instance: dg.DagsterInstance) -> list[str]:
     for record in instance.get_run_records(dg.RunsFilter(statuses=list(NOT_FINISHED))):
         run = record.dagster_run
         pid = process_of(instance, run)
-        if pid is not None and not alive(pid, record.start_time or record.create_timestamp.timestamp()):
+        begun = record.start_time or record.create_timestamp.timestamp()
+        if pid is not None and not alive(pid, begun, run.tags.get(BORN_TAG, "")):
             instance.report_run_failed(run, f"Its process {pid} is gone: killed, or the machine stopped.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             dead.append(run.run_id)
     return dead
+
+
+def signature() -> dict[str, str]:
+    """The tags by which a later process finds out whether this one still lives."""
+    return {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname(), BORN_TAG: birth(os.getpid())}
 
 
 def process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
@@ -289,7 +307,7 @@ class Runner:
             asset_selection=[item.key for item in items],
             raise_on_error=False,
             run_config=QUIET,
-            tags={PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname(), **(tags or {})},
+            tags={**signature(), **(tags or {})},
         )
         made = {Item(keys.table(event.asset_key), event.partition) for event in result.get_asset_materialization_events()
                 if event.asset_key}  # fmt: skip
@@ -350,7 +368,9 @@ def failure_text(event: dg.DagsterEvent) -> str:
         if error.cause is None:
             break
         error = error.cause
-    return " ".join((error.message if error else "failed").split())
+    name, _, rest = (error.message if error else "failed").partition(": ")
+    plain = rest if error and name.endswith(str(error.cls_name)) else f"{name}: {rest}" if rest else name
+    return " ".join(plain.split())
 
 
 def line_of(entry: EventLogEntry) -> str:

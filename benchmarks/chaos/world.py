@@ -64,7 +64,8 @@ class World:
                 shutil.copytree(ROOT / part, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
             for name in ("dagster.yaml", "workspace.yaml"):
                 shutil.copy(ROOT / name, self.root / name)
-            shutil.copy(ROOT / EDITED, self.folder / "first_edition.md")
+        if not (self.folder / "first_edition.md").exists():
+            shutil.copy(self.root / EDITED, self.folder / "first_edition.md")
         return self
 
     def environment(self) -> dict[str, str]:
