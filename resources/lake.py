@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import dagster as dg
 from pydantic import PrivateAttr
+from typing_extensions import override
 
 from resources import orders
 from twainbot.errors import BadInput, Fenced, LakeUnavailable, StaleSchema, TwainBotError
@@ -339,7 +340,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     _order: int | None = PrivateAttr(default=None)  # of the step at work: when it began to read
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+    @override
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Take a number for the first step of this process. Whatever inputs a step has, it takes a new one with them."""
         with reported(self.base):
             self._order = Lake(self.base, self.storage_options).begin()

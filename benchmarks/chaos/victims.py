@@ -14,16 +14,16 @@ from benchmarks.chaos.world import Child, World
 if TYPE_CHECKING:
     import dagster as dg
 
-WORKER = ("job", "execute", "-m", "twainbot_assets.definitions", "-j", "curate")
-DAEMON = ("-m", "dagster._daemon", "run", "-w", "workspace.yaml")
-TABLES = (
-    "corpora/local", "chunks/local", "screened/local", "dedupe/signatures/local", "dedupe/edges", "dedupe/clusters",
-    "curated/passages",
-)  # fmt: skip
 UNIT, UNITS = "river", ("river", "aphorisms")  # of source `local`: the one that changes, and those of a backfill
+WORKER = (
+    "job", "execute", "-m", "twainbot_assets.definitions", "-j", "harvest_local",
+    "--tags", f'{{"dagster/partition": "{UNIT}"}}',
+)  # fmt: skip
+DAEMON = ("-m", "dagster._daemon", "run", "-w", "workspace.yaml")
+TABLES = ("corpora/local", "chunks/local", "screened/local", "dedupe/signatures/local")  # what job harvest_local makes
 BACKFILLED = TABLES[:2]
 SCOPE = " or ".join(TABLES)
-WHOLE = "+curated/passages"
+WHOLE = f"+{TABLES[-1]}"
 TRAINED = "adapters/dapt"
 TRAINING = ("run", "--force", "--select", TRAINED)
 
@@ -65,8 +65,8 @@ def is_code_server(line: str) -> bool:
 
 KINDS = (  # weights by what a round costs: a daemon and its code servers import the graph five times
     Kind("run in process", 17, "twainbot", ("run", "--select", SCOPE), changes=True),
-    Kind("run worker", 13, "dagster", WORKER),
-    Kind("step", 9, "dagster", WORKER, is_step, all_die=False),
+    Kind("run worker", 13, "dagster", WORKER, changes=True),
+    Kind("step", 9, "dagster", WORKER, is_step, all_die=False, changes=True),
     Kind("training child", 5, "twainbot", TRAINING, is_training, all_die=False, again=TRAINING),
     Kind("daemon", 3, "python", DAEMON, changes=True, all_die=False, backfill=True),
     Kind("code server", 3, "python", DAEMON, is_code_server, changes=True, all_die=False, backfill=True),

@@ -28,6 +28,11 @@ EDITED = "samples/local/river.md"  # the unit that rounds change and change back
 EDIT = "\n\nA line of the second edition, which nobody on the levee had asked for.\n"
 FOREIGN = ("DAGSTER_", "TWAINBOT_", "MLFLOW_")
 PROFILE = "tiny"
+READERS = (
+    "tail -F ",
+    "watch_orphans",
+    "poll_compute_logs",
+)  # of a step's output, Dagster's: they write nothing, and end alone
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class World:
                 if int(folder.name) in spared or mark not in (folder / "environ").read_bytes().split(b"\0"):
                     continue
                 line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                if line:  # a zombie has none
+                if line and not any(word in line for word in READERS):  # a zombie has none
                     found[int(folder.name)] = line
         return found
 
@@ -158,12 +163,11 @@ class Child:
         return self.code
 
     def end(self) -> None:
-        """End it and its group, politely first."""
-        for sign, patience_s in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 20.0)):
-            with contextlib.suppress(ProcessLookupError):
+        """End it and its group, politely first. What has ended already is left alone: its number may be another's."""
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            if self.poll() is None:
                 os.killpg(self.pid, sign)
-            if self.wait(patience_s) is not None and sign is signal.SIGTERM:
-                continue  # the rest of its group may live on
+                self.wait(20)
 
 
 def _become(world: World, program: str, words: Sequence[str]) -> None:
