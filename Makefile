@@ -79,7 +79,7 @@ bench-serving: $(READY) ## Chat and batches beside plain transformers (GGUF=file
 	@$(BIN)/python benchmarks/serving.py --home $(TWAINBOT_HOME) $(if $(GGUF),--gguf $(GGUF))
 
 chaos: $(READY) ## SIGKILLs at random moments on profile tiny (KILLS=50 SEED=1910; CHAOS=folder of one to go on with)
-	@$(BIN)/python -m benchmarks.chaos.campaign --kills $(KILLS) --seed $(SEED) $(if $(CHAOS),--folder $(CHAOS))
+	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS) --seed $(SEED) $(if $(CHAOS),--folder $(CHAOS))
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems

@@ -39,7 +39,8 @@ PART = "part-0.parquet"
 SCHEMA_KEY, RUN_KEY = "twainbot_schema", "twainbot_run"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL = ("No space left", "File too large", "quota exceeded")  # as polars words them, without a number
-REMOTE = ("botocore", "aiobotocore", "aiohttp", "polars")  # whose errors mean the store, where the lake is in one
+REMOTE = ("botocore", "aiobotocore", "aiohttp")  # whose errors mean the store, where the lake is in one
+OVER_THE_NET = ("S3 error", "HTTP error", "error sending request", "object-store")  # as polars words its own
 LIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 
 
@@ -299,7 +300,8 @@ def trouble_of(base: str, error: Exception, what: str = "") -> str | None:
     plain = " ".join(str(error).split())
     nothing_lost = f"{what} was not written and its last good version stays" if what else "Nothing was changed"
     if "://" in base and not base.startswith("file://"):
-        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in REMOTE:
+        remote = type(error).__module__.partition(".")[0] in REMOTE or any(word in plain for word in OVER_THE_NET)
+        if not isinstance(error, OSError) and not remote:
             return None
         return (
             f"The lake {base} cannot be reached ({plain}). {nothing_lost}. Check the store, AWS_ENDPOINT_URL and the "

@@ -1,6 +1,4 @@
-"""SIGKILL at random moments, and what must hold after each. `make chaos` runs it:
-
-python -m benchmarks.chaos.campaign [--kills 50] [--seed 1910] [--folder DIR]
+"""SIGKILL at random moments, and what must hold after each. __main__.py starts it.
 
 A round starts something in a clone of the project, kills the victim, and looks: is every table whole, is anything
 lost, does anything still write though its run is dead? Then the ordinary next run must leave every table as an unbroken run
@@ -10,18 +8,17 @@ was cut off. Exit code 1 where any round found a fault.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from benchmarks.chaos.__main__ import options_of
 from benchmarks.chaos.victims import (
     BACKFILLED,
     DAEMON,
@@ -291,25 +288,12 @@ def played(folder: Path, kills: int, seed: int, kinds: Sequence[Kind] | None = N
 
 
 def main() -> None:
-    """The command line: make the world, then go on in a process that lives in it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=1910)
-    parser.add_argument("--folder", type=Path, help="Default: a new temporary one. The same folder goes on.")
-    parser.add_argument("--kinds", help="Comma-separated, to play these in turn instead.")
-    options = parser.parse_args()
-    folder = (options.folder or Path(tempfile.mkdtemp(prefix="twainbot-chaos-"))).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    world = World(folder).make()
-    environment = world.environment()
-    if any(os.environ.get(name) != environment[name] for name in ("TWAINBOT_HOME", "PYTHONPATH", "TWAINBOT_PROFILE")):
-        words = ["-m", "benchmarks.chaos.campaign", *sys.argv[1:], "--folder", str(folder)]
-        os.chdir(world.root)
-        os.execve(sys.executable, [sys.executable, *words], environment)
+    """Play on in the folder that __main__.py made, in its environment; exit with 1 where any round found a fault."""
+    options = options_of(sys.argv[1:])
     named = {kind.name: kind for kind in KINDS}
     kinds = [named[name] for name in options.kinds.split(",")] if options.kinds else None
-    rounds = played(folder, options.kills, options.seed, kinds)
-    print(f"profile {PROFILE}, seed {options.seed}, {folder}\n{table_of(rounds)}")
+    rounds = played(options.folder, options.kills, options.seed, kinds)
+    print(f"profile {PROFILE}, seed {options.seed}, {options.folder}\n{table_of(rounds)}")
     for bad in (each for each in rounds if not each.good):
         print(json.dumps(asdict(bad), indent=1))
     sys.exit(any(not each.good for each in rounds))

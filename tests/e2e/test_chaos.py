@@ -27,7 +27,7 @@ def campaign(clone: Clone, folder: Path, *words: str) -> tuple[str, list[dict[st
     if not (folder / "home").exists():
         shutil.copytree(clone.root, folder / "project")
         shutil.copytree(clone.home, folder / "home", symlinks=True)
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.chaos.campaign", "--folder", str(folder), *words]
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.chaos", "--folder", str(folder), *words]
     with (folder / "printed.txt").open("w+") as output:
         process = subprocess.Popen(
             command, cwd=clone.root, env=clone.environment(), stdout=output, stderr=output, start_new_session=True

@@ -99,6 +99,12 @@ def test_a_store_that_refuses_connections_is_named_with_the_repair():
     assert "big was not written and its last good version stays. Check the store, AWS_ENDPOINT_URL and" in said
 
 
+def test_what_polars_says_of_a_store_is_told_apart_from_what_it_says_of_the_rows():
+    refused = "Generic S3 error: Error performing PUT http://127.0.0.1:9/x in 1s - HTTP error: error sending request"
+    assert "cannot be reached" in str(trouble_of("s3://bucket", pl.exceptions.ComputeError(refused)))
+    assert trouble_of("s3://bucket", pl.exceptions.SchemaError("expected i64")) is None
+
+
 def test_other_errors_are_not_taken_for_faults_of_the_lake():
     assert trouble_of("/lake", ValueError("no such type")) is None
     assert trouble_of("s3://bucket", ValueError("no such type")) is None
