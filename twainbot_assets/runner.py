@@ -19,6 +19,7 @@ from typing import Protocol
 
 import dagster as dg
 from dagster._core.events.log import EventLogEntry
+from dagster._utils.error import SerializableErrorInfo
 
 from resources.home import Home
 from twainbot.errors import BadUse, UnknownName
@@ -311,7 +312,7 @@ class Runner:
         )
         made = {Item(keys.table(event.asset_key), event.partition) for event in result.get_asset_materialization_events()
                 if event.asset_key}  # fmt: skip
-        faults = self.faults(result, items, made)
+        faults = self.faults(result, items, made) or run_faults(result, items)
         self.report.made.extend(item for item in items if item in made)
         self.good |= made
         self.report.faults.extend(faults)
@@ -359,18 +360,32 @@ def interrupted(event: dg.DagsterEvent) -> bool:
     return error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
+def run_faults(result: dg.ExecuteInProcessResult, items: Sequence[Item]) -> list[Fault]:
+    """The fault of a run that failed before any step began, as where the lake's disk is not there."""
+    if result.success or result.get_step_failure_events():
+        return []
+    failures = [event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE]
+    return [Fault(items[0], plain_words(failures[-1].job_failure_data.error) if failures else "its run failed")]
+
+
 def failure_text(event: dg.DagsterEvent) -> str:
     """The plain words of a step failure: our own sentence where the step raised one."""
     error = event.step_failure_data.error
     while error is not None:
         if error.cls_name == "Failure" and event.step_failure_data.user_failure_data:
             return event.step_failure_data.user_failure_data.description or error.message
-        if error.cause is None:
-            break
         error = error.cause
-    name, _, rest = (error.message if error else "failed").partition(": ")
-    plain = rest if error and name.endswith(str(error.cls_name)) else f"{name}: {rest}" if rest else name
-    return " ".join(plain.split())
+    return plain_words(event.step_failure_data.error)
+
+
+def plain_words(error: SerializableErrorInfo | None) -> str:
+    """What an error's first cause says, without the name of its class."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    if error is None:
+        return "failed"
+    name, _, rest = error.message.partition(": ")
+    return " ".join((rest if rest and name.endswith(str(error.cls_name)) else error.message).split())
 
 
 def line_of(entry: EventLogEntry) -> str:

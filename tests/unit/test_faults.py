@@ -18,7 +18,6 @@ from click.testing import CliRunner
 from resources import patience
 from resources.lake import Lake, LakeIOManager, trouble_of
 from tests.builders import chunks
-from twainbot.errors import LakeUnavailable
 from twainbot_assets import runner
 from twainbot_assets.cli import Plain
 from twainbot_assets.data_versions import recorded
@@ -76,12 +75,31 @@ def big_of(rows: pl.DataFrame) -> dg.AssetsDefinition:
     return big
 
 
-def test_a_lake_whose_disk_is_not_there_says_so(tmp_path):
+class Silent:
+    """Progress that nobody watches."""
+
+    def started(self, items):
+        """Nothing."""
+
+    def event(self, message):
+        """Nothing."""
+
+    def finished(self, items, seconds, faults):
+        """Nothing."""
+
+
+def test_a_lake_whose_disk_is_not_there_is_a_fault_of_the_item_that_needed_it(tmp_path):
     (tmp_path / "lake").write_text("a file, where a folder is expected")
-    done = materialized(big_of(chunks()), str(tmp_path / "lake"))
-    assert not done.success
-    with pytest.raises(LakeUnavailable, match=r"cannot be used .*Check that the disk is there and can be written"):
-        LakeIOManager(base=str(tmp_path / "lake")).setup_for_execution(dg.build_init_resource_context())
+    manager = LakeIOManager(base=str(tmp_path / "lake"))
+    defs = dg.Definitions(assets=[big_of(chunks())], resources={"io_manager": manager})
+    with dg.DagsterInstance.ephemeral() as instance:
+        work = runner.Runner(defs, instance, Silent())
+        work.execute([Item("big")])
+    [fault] = work.report.faults
+    assert fault.item == Item("big")
+    assert fault.why.startswith(f"The lake {tmp_path}/lake cannot be used (")
+    assert fault.why.endswith("Check that the disk is there and can be written, then run again.")
+    assert (work.report.made, work.report.skipped) == ([], [])
 
 
 @pytest.mark.slow  # the store's client tries again for some seconds
