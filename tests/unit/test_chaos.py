@@ -133,8 +133,9 @@ def test_processes_of_a_home_are_found_however_they_were_started_and_ended_alone
     world, neighbour = World(tmp_path / "one"), World(tmp_path / "two")
     for each in (world, neighbour):
         each.root.mkdir(parents=True)
-    script = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)']); time.sleep(99)"
-    mine, other = world.start(["-c", script]), neighbour.start(["-c", "import time; time.sleep(99)"])
+    sleep = "import time; time.sleep(99)"
+    script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '{sleep}']); {sleep}"
+    mine, other = world.start(["-c", script]), neighbour.start(["-c", sleep])
     try:
         assert within(60, lambda: len(world.processes()) == 2)
         assert mine.pid in world.processes()
