@@ -74,15 +74,15 @@ KINDS = (  # weights by what a round costs: a daemon and its code servers import
 
 
 def schedule(kills: int, random_of: Callable[[], float]) -> list[Kind]:
-    """The kinds of so many rounds in proportion to their weights, shuffled; each at least once where there is room."""
+    """The kinds of so many rounds in proportion to their weights, shuffled; from six rounds on each at least once."""
     total = sum(kind.weight for kind in KINDS)
-    owed = {kind: kind.weight * kills / total for kind in KINDS}
-    chosen: list[Kind] = []
-    for _ in range(kills):
-        kind = max(KINDS, key=lambda each: owed[each])
-        owed[kind] -= 1
-        chosen.append(kind)
-    return sorted(chosen, key=lambda _kind: random_of())
+    chosen = dict.fromkeys(KINDS, 0)
+    for number in range(kills):
+        missing = [kind for kind in KINDS if not chosen[kind]]
+        behind = max(KINDS, key=lambda kind: kind.weight * kills / total - chosen[kind])
+        chosen[missing[0] if missing and kills - number <= len(missing) else behind] += 1
+    planned = [kind for kind, count in chosen.items() for _ in range(count)]
+    return sorted(planned, key=lambda _kind: random_of())
 
 
 def steps_of(world: World) -> list[int]:

@@ -91,7 +91,7 @@ def test_a_table_that_is_not_as_the_unbroken_run_left_it_is_named():
     assert len(truth.unequal({}, wanted)) == 1
 
 
-@pytest.mark.parametrize("kills", [6, 50])
+@pytest.mark.parametrize("kills", [6, 12, 50])
 def test_a_schedule_has_every_victim_and_is_its_seeds_own(kills):
     planned = [kind.name for kind in schedule(kills, random.Random(1).random)]
     assert len(planned) == kills
@@ -147,7 +147,7 @@ def test_processes_of_a_home_are_found_however_they_were_started_and_ended_alone
     finally:
         world.clear()
         other.end()
-    assert other.code == -15
+    assert other.code in (-15, -9)
     other.end()  # what has ended is left alone
 
 

@@ -107,28 +107,31 @@ sys.exit(not done.success)
 """
 
 
-def appears(path: Path, seconds: float = 300) -> None:
+def appears(path: Path, process: subprocess.Popen[bytes], seconds: float = 500) -> None:
     deadline = time.monotonic() + seconds
     while not path.exists():
+        assert process.poll() is None, f"the operator ended with {process.poll()} before {path.name} came"
         assert time.monotonic() < deadline, f"{path.name} never came"
         time.sleep(0.05)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_two_operators_on_one_partition_leave_the_newer_result_whole(tmp_path, root):
     def operator(name: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-W", "ignore", "-c", OPERATOR, str(tmp_path), name], cwd=root,
                                 start_new_session=True)  # fmt: skip
 
+    (tmp_path / "instance").mkdir()
     (tmp_path / "source").write_text("old")
     first = operator("first")
     started = [first]
     try:
-        appears(tmp_path / "first.read")
+        appears(tmp_path / "first.read", first)
         (tmp_path / "source").write_text("new")
         second = operator("second")
         started.append(second)
-        appears(tmp_path / "second.read")
+        appears(tmp_path / "second.read", second)
         (tmp_path / "second.go").touch()
         assert second.wait(300) == 0
         (tmp_path / "first.go").touch()
