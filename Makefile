@@ -6,6 +6,8 @@ CONSTRAINTS ?= constraints.txt
 VENV ?= .venv
 PORT ?= 3000
 EXAMPLES ?= 25# of a property test; one that names a number looks at so many percent of it
+KILLS ?= 50
+SEED ?= 1910
 # Where a CPU build of torch is wanted: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 TORCH_INDEX_URL ?=
 BIN := $(VENV)/bin
@@ -24,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Else each of two test workers, and each process that a test starts, compiles all modules and rewrites all assertions.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv bench-automation
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv bench-automation chaos
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +85,9 @@ docs: $(READY) ## Draw docs/architecture.md from the definitions
 
 bench-automation: $(READY) ## One changed unit of fifty against a full rebuild, and a look of the automation sensor
 	@$(BIN)/python benchmarks/automation.py
+
+chaos: $(READY) ## SIGKILLs at random moments on profile tiny (KILLS=50 SEED=1910; CHAOS=folder of one to go on with)
+	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS) --seed $(SEED) $(if $(CHAOS),--folder $(CHAOS))
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems

@@ -10,17 +10,22 @@ one or the new one. polars is imported inside functions: the code location must 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 import dagster as dg
+from pydantic import PrivateAttr
+from typing_extensions import override
 
-from twainbot.errors import BadInput, Fenced, StaleSchema
+from resources import orders
+from twainbot.errors import BadInput, Fenced, LakeUnavailable, StaleSchema, TwainBotError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +36,11 @@ else:
     Table = Any  # Dagster resolves annotations when it loads the code location, which must not import polars
 
 PART = "part-0.parquet"
-SCHEMA_KEY = "twainbot_schema"
+SCHEMA_KEY, RUN_KEY = "twainbot_schema", "twainbot_run"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = ("No space left", "File too large", "quota exceeded")  # as polars words them, without a number
+REMOTE = ("botocore", "aiobotocore", "aiohttp")  # whose errors mean the store, where the lake is in one
+OVER_THE_NET = ("S3 error", "HTTP error", "error sending request", "object-store")  # as polars words its own
 LIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
 
 
@@ -83,22 +92,54 @@ class Lake:
         return sorted(key for key in map(unquote, found) if self.exists(table, key))
 
     def write(
-        self, table: str, key: str | None, rows: pl.DataFrame, before_commit: Callable[[], None] | None = None
+        self,
+        table: str,
+        key: str | None,
+        rows: pl.DataFrame,
+        before_commit: Callable[[], None] | None = None,
+        order: int | None = None,
+        run: str = "",
     ) -> UPath:
-        """Commit rows as one partition. `before_commit` runs last before the rename and may raise to stop it."""
+        """Commit rows as one partition. `before_commit` runs last before the rename and may raise to stop it.
+
+        order: the number that `begin` gave this writer; Fenced is raised where one with a higher number committed.
+        run: the id of the run that writes, kept in the file.
+        """
         from twainbot import records
 
         schema = records.schema_of(table)
         checked = rows if schema is None else records.conform(rows, schema, table)
         path = self.part(table, key)
-        metadata = {SCHEMA_KEY: str(records.SCHEMA_VERSION)}
+        metadata = {SCHEMA_KEY: str(records.SCHEMA_VERSION), **({RUN_KEY: run} if run else {})}
         if self.is_local:
-            replace_file(Path(str(path)), lambda file: checked.write_parquet(file, metadata=metadata), before_commit)
+            turn = self._turn(table, key, Path(str(path)).parent, order)
+            replace_file(
+                Path(str(path)), lambda file: checked.write_parquet(file, metadata=metadata), before_commit, turn
+            )
         else:
             if before_commit is not None:
                 before_commit()
             checked.write_parquet(str(path), metadata=metadata, storage_options=self.options)  # one PUT: atomic per key
         return path
+
+    def begin(self) -> int | None:
+        """A number for a writer that begins to read now; None in an object store, which keeps no order."""
+        return orders.begin(Path(self.base)) if self.is_local else None
+
+    @contextmanager
+    def _turn(self, table: str, key: str | None, folder: Path, order: int | None) -> Iterator[None]:
+        """Hold a partition while it is replaced. Raises Fenced where a writer that began later was there."""
+        if order is None:
+            yield
+            return
+        with orders.turn(folder, order) as last:
+            if last > order:
+                which = table if key is None else f"{table} [{key}]"
+                raise Fenced(
+                    f"A run that began later has already committed {which}, so the result of this older one was not "
+                    "written. Nothing needs to be done: the newer version stands."
+                )
+            yield
 
     def scan(self, table: str, key: str | None = None) -> pl.LazyFrame:
         """One table or partition, lazily. Raises BadInput where it was never committed, StaleSchema on an old file."""
@@ -110,6 +151,15 @@ class Lake:
             raise BadInput(f"{which} was never materialized. Run `twainbot run --select {table}`.")
         self._check_version(path, table, key)
         return pl.scan_parquet(str(path), glob=False, storage_options=self.options)  # a home may be called "run[1]"
+
+    def writer(self, table: str, key: str | None = None) -> str:
+        """The id of the run that wrote a partition; empty where the file names none, or is no Parquet file."""
+        import polars as pl
+
+        try:
+            return pl.read_parquet_metadata(str(self.part(table, key)), storage_options=self.options).get(RUN_KEY, "")
+        except (pl.exceptions.PolarsError, OSError):
+            return ""
 
     def scan_all(self, table: str, keys: Iterable[str] | None = None) -> pl.LazyFrame:
         """The last good file of every key (default: of every key that has one), stacked; no file gives no rows."""
@@ -190,17 +240,26 @@ def repair(table: str, key: str | None) -> str:
     return f"`twainbot run --force --select {table}" + (f" --partition {key}`" if key else "`")
 
 
-def replace_file(path: Path, write: Callable[[Path], object], before_commit: Callable[[], None] | None = None) -> None:
-    """Write to a temporary name in the same folder, fsync, then rename over `path`. An exception leaves the old file."""
+def replace_file(
+    path: Path,
+    write: Callable[[Path], object],
+    before_commit: Callable[[], None] | None = None,
+    turn: AbstractContextManager[object] | None = None,
+) -> None:
+    """Write to a temporary name in the same folder, fsync, then rename over `path`. An exception leaves the old file.
+
+    turn: what is held from before `before_commit` until after the rename.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        if before_commit is not None:
-            before_commit()
-        temporary.replace(path)
+        with turn or nullcontext():
+            if before_commit is not None:
+                before_commit()
+            temporary.replace(path)
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)  # the rename itself must survive a power cut
@@ -222,6 +281,48 @@ def fence(context: dg.OutputContext) -> None:
         raise Fenced(f"Run {run_id} is {state}, so its late result was not committed. Start a new run.")
 
 
+@contextmanager
+def reported(base: str, what: str = "") -> Iterator[None]:
+    """Raise LakeUnavailable, with the repair, for a fault of disk or net. what: the partition that was to be written."""
+    try:
+        yield
+    except TwainBotError:
+        raise
+    except Exception as error:
+        text = trouble_of(base, error, what)
+        if text is None:
+            raise
+        raise LakeUnavailable(text) from None
+
+
+def trouble_of(base: str, error: Exception, what: str = "") -> str | None:
+    """The sentence for a fault of disk or net; None for any other error."""
+    plain = " ".join(str(error).split())
+    nothing_lost = f"{what} was not written and its last good version stays" if what else "Nothing was changed"
+    if "://" in base and not base.startswith("file://"):
+        remote = type(error).__module__.partition(".")[0] in REMOTE or any(word in plain for word in OVER_THE_NET)
+        if not isinstance(error, OSError) and not remote:
+            return None
+        return (
+            f"The lake {base} cannot be reached ({plain}). {nothing_lost}. Check the store, AWS_ENDPOINT_URL and the "
+            "credentials, then run again."
+        )
+    full = getattr(error, "errno", None) in NO_ROOM or any(word in plain for word in FULL)
+    if not isinstance(error, OSError) and not full:
+        return None
+    state = "The disk of the lake {} is full" if full else "The lake {} cannot be used"
+    advice = "Make room, for example by `twainbot clean`" if full else "Check that the disk is there and can be written"
+    return f"{state.format(base)} ({plain}). {nothing_lost}. {advice}, then run again."
+
+
+def run_of(context: dg.OutputContext) -> str:
+    """The id of the run that writes; empty where a context was built by hand."""
+    try:
+        return context.run_id
+    except (dg.DagsterInvariantViolationError, AttributeError):
+        return ""
+
+
 class LakeResource(dg.ConfigurableResource[None]):
     """The lake for assets and checks that read tables beside their inputs. `base`: a folder or URL."""
 
@@ -239,16 +340,33 @@ class LakeIOManager(dg.ConfigurableIOManager):
     base: str
     storage_options: dict[str, str] = {}  # noqa: RUF012  (pydantic copies defaults)
 
+    _order: int | None = PrivateAttr(default=None)  # of the step at work: when it began to read
+
+    @override
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Take a number for the first step of this process. Whatever inputs a step has, it takes a new one with them."""
+        with reported(self.base):
+            self._order = Lake(self.base, self.storage_options).begin()
+
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Commit one frame, fenced. Tells Dagster where it lies and how large it is."""
+        """Commit one frame, fenced. Tells Dagster where it lies and how large it is.
+
+        Raises LakeUnavailable where the lake takes nothing.
+        """
         lake = Lake(self.base, self.storage_options)
         key = context.partition_key if context.has_asset_partitions else None
-        path = lake.write("/".join(context.asset_key.path), key, obj, before_commit=lambda: fence(context))
+        table = "/".join(context.asset_key.path)
+        with reported(self.base, table if key is None else f"{table} [{key}]"):
+            path = lake.write(table, key, obj, lambda: fence(context), self._order, run_of(context))
         context.add_output_metadata({"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
 
     def load_input(self, context: dg.InputContext) -> Any:
         """A partition, a table, or the last good file of every upstream key; keys without a file are named in the log."""
-        lake = Lake(self.base, self.storage_options)
+        with reported(self.base):
+            return self._load(context, Lake(self.base, self.storage_options))
+
+    def _load(self, context: dg.InputContext, lake: Lake) -> Any:
+        self._order = lake.begin()
         table = "/".join(context.asset_key.path)
         if not context.has_asset_partitions:
             return lake.scan(table)

@@ -11,6 +11,7 @@
     ├── Busy                      as many requests wait as may; a later try will succeed
     ├── MissingModel              base weights or a scorer's weights are not where they should be
     ├── StaleSchema               a lake file was written by another schema version
+    ├── LakeUnavailable           the disk is full or not there, or the object store does not answer; nothing was changed
     ├── BudgetExceeded            a generator's forecast or spending passes its budget: what is spent, what is missing
     ├── GateFailed                a blocking gate refused a result before it was committed
     ├── Diverged                  training left the road: step, loss and the last good checkpoint
@@ -66,6 +67,10 @@ class MissingModel(TwainBotError):
 
 class StaleSchema(TwainBotError):
     """A lake file was written by another schema version."""
+
+
+class LakeUnavailable(TwainBotError):
+    """The lake's disk is full or not there, or its object store does not answer. What was committed stays."""
 
 
 class BudgetExceeded(TwainBotError):

@@ -39,6 +39,14 @@ class Plain(click.Group):
         except TwainBotError as error:
             click.echo(f"twainbot: {error}", err=True)
             ctx.exit(2 if isinstance(error, BadUse) else 1)
+        except Exception as error:
+            from resources.patience import trouble_of
+
+            said = trouble_of(error)
+            if said is None:
+                raise
+            click.echo(f"twainbot: {said}", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=Plain, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -65,6 +73,9 @@ def open_instance() -> dg.DagsterInstance:
     """The Dagster instance of the home, as the UI uses it, but with step output left on this terminal."""
     import dagster as dg
 
+    from resources.patience import wait_for_locks
+
+    wait_for_locks()
     return dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"])
 
 

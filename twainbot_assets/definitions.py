@@ -13,6 +13,7 @@ from resources.folders import Folders
 from resources.home import current as current_home
 from resources.home import export
 from resources.lake import LakeIOManager, LakeResource
+from resources.patience import wait_for_locks
 from resources.sources import Harvest
 from resources.tracking import Tracker
 from resources.trainer import trainer_of
@@ -41,12 +42,14 @@ from twainbot_assets import (
     sensors,
     sources,
     splits,
+    steps,
     warehouse,
 )
 from twainbot_assets.profile import current
 
 profile, home = current(), current_home()
 export(home)
+wait_for_locks()  # here, because run workers, steps and code servers all come by
 harvest = Harvest(
     settings={name: settings.model_dump(mode="json", exclude_none=True) for name, settings in profile.sources.items()},
     raw=str(home.raw),
@@ -89,6 +92,7 @@ defs = dg.Definitions(
     jobs=automation.jobs,
     schedules=schedules.schedules_of(profile),
     sensors=[*sensors.sensors, conditions.sensor],
+    executor=steps.executor,
     resources={
         "io_manager": LakeIOManager(base=home.lake),
         "lake": lake,

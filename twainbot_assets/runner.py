@@ -19,6 +19,7 @@ from typing import Protocol
 
 import dagster as dg
 from dagster._core.events.log import EventLogEntry
+from dagster._utils.error import SerializableErrorInfo
 
 from resources.home import Home
 from twainbot.errors import BadUse, UnknownName
@@ -28,7 +29,7 @@ from twainbot_assets.freshness import Freshness, Item
 from twainbot_assets.partitions import UNITS, register
 from twainbot_assets.profile import SOURCES, current
 
-PID_TAG, HOST_TAG = "twainbot/pid", "twainbot/host"
+PID_TAG, HOST_TAG, BORN_TAG = "twainbot/pid", "twainbot/host", "twainbot/born"
 NOT_FINISHED = (
     dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
@@ -89,20 +90,32 @@ def only_one(home: Home) -> Iterator[None]:
         yield
 
 
-def alive(pid: int, started: float) -> bool:
-    """Whether the process that began a run at this time still lives; a later process with its number does not count."""
+def alive(pid: int, started: float, born: str = "") -> bool:
+    """Whether the process that began a run still lives; a later process with its number does not count.
+
+    born: what `birth` said of it. Without that, as for runs launched from the UI, `started` decides: when the run began,
+    by a clock that may have been set since.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.exists():
-        return True
-    ticks = int(stat.read_text().rsplit(")", 1)[1].split()[19])
+    now = birth(pid)
+    if born or not now:
+        return not born or not now or born == now
     boot = time.time() - float(Path("/proc/uptime").read_text().split()[0])
-    return boot + ticks / os.sysconf("SC_CLK_TCK") <= started + 2.0  # begun before the run, give or take clock rounding
+    return boot + int(now.split("/")[1]) / os.sysconf("SC_CLK_TCK") <= started + 2.0  # give or take clock rounding
+
+
+def birth(pid: int) -> str:
+    """Which boot of the machine a process was born in and how many ticks after it, which no clock changes; else empty."""
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{ticks}"
+    except OSError:
+        return ""
 
 
 def reconcile(instance: dg.DagsterInstance) -> list[str]:
@@ -111,11 +124,17 @@ def reconcile(instance: dg.DagsterInstance) -> list[str]:
     for record in instance.get_run_records(dg.RunsFilter(statuses=list(NOT_FINISHED))):
         run = record.dagster_run
         pid = process_of(instance, run)
-        if pid is not None and not alive(pid, record.start_time or record.create_timestamp.timestamp()):
+        begun = record.start_time or record.create_timestamp.timestamp()
+        if pid is not None and not alive(pid, begun, run.tags.get(BORN_TAG, "")):
             instance.report_run_failed(run, f"Its process {pid} is gone: killed, or the machine stopped.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             dead.append(run.run_id)
     return dead
+
+
+def signature() -> dict[str, str]:
+    """The tags by which a later process finds out whether this one still lives."""
+    return {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname(), BORN_TAG: birth(os.getpid())}
 
 
 def process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
@@ -319,11 +338,11 @@ class Runner:
             asset_selection=[item.key for item in items],
             raise_on_error=False,
             run_config=QUIET,
-            tags={PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname(), **(tags or {})},
+            tags={**signature(), **(tags or {})},
         )
         made = {Item(keys.table(event.asset_key), event.partition) for event in result.get_asset_materialization_events()
                 if event.asset_key}  # fmt: skip
-        faults = self.faults(result, items, made)
+        faults = self.faults(result, items, made) or run_faults(result, items)
         self.report.made.extend(item for item in items if item in made)
         self.good |= made
         self.report.faults.extend(faults)
@@ -371,16 +390,32 @@ def interrupted(event: dg.DagsterEvent) -> bool:
     return error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
+def run_faults(result: dg.ExecuteInProcessResult, items: Sequence[Item]) -> list[Fault]:
+    """The fault of a run that failed before any step began, as where the lake's disk is not there."""
+    if result.success or result.get_step_failure_events():
+        return []
+    failures = [event for event in result.all_events if event.event_type is dg.DagsterEventType.RUN_FAILURE]
+    return [Fault(items[0], plain_words(failures[-1].job_failure_data.error) if failures else "its run failed")]
+
+
 def failure_text(event: dg.DagsterEvent) -> str:
     """The plain words of a step failure: our own sentence where the step raised one."""
     error = event.step_failure_data.error
     while error is not None:
         if error.cls_name == "Failure" and event.step_failure_data.user_failure_data:
             return event.step_failure_data.user_failure_data.description or error.message
-        if error.cause is None:
-            break
         error = error.cause
-    return " ".join((error.message if error else "failed").split())
+    return plain_words(event.step_failure_data.error)
+
+
+def plain_words(error: SerializableErrorInfo | None) -> str:
+    """What an error's first cause says, without the name of its class."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    if error is None:
+        return "failed"
+    name, _, rest = error.message.partition(": ")
+    return " ".join((rest if rest and name.endswith(str(error.cls_name)) else error.message).split())
 
 
 def line_of(entry: EventLogEntry) -> str:

@@ -11,7 +11,7 @@ import dagster as dg
 
 from resources.home import Home
 from resources.lake import Lake
-from twainbot_assets import alerting, estimates, releasing, runner
+from twainbot_assets import alerting, estimates, releasing, runner, unrecorded
 from twainbot_assets.definitions import defs
 from twainbot_assets.freshness import Freshness, Item, selected
 from twainbot_assets.progress import watcher
@@ -96,5 +96,7 @@ def opened(home: Home, instance: dg.DagsterInstance, lock: bool = True) -> Itera
         alerting.telling(instance) if lock else nullcontext(),
     ):
         dead = runner.reconcile(instance)
+        if lock:
+            unrecorded.settle(instance, Lake(home.lake))
         runner.register_units(instance, live=lock)
         yield Session(home, instance, dead, runner.observe(instance, live=lock))

@@ -1,0 +1,1 @@
+"""A seeded campaign of SIGKILLs against the graph on profile `tiny`; `make chaos` runs it."""
