@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from checks.gates import outcome
 from resources.lake import LakeResource
+from twainbot import yaml_text
 from twainbot.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def suites() -> tuple[Suite, ...]:
     found = []
     for path in sorted(SUITES.glob("*.yaml")):
         try:
-            found.append(Suite.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)))
+            found.append(Suite.model_validate(yaml_text.read(path.read_text(encoding="utf-8"))))
         except (ValueError, yaml.YAMLError) as error:
             raise BadConfig(f"The suite {path} does not validate: {error}") from error
     return tuple(found)

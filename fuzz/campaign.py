@@ -1,12 +1,12 @@
 """The campaign: each parser in a process of its own for so many minutes, findings written down, hangs ended.
 
-    python -m fuzz                                       every parser, 1 minute each, findings in <out>/findings
+    python -m fuzz                                       every parser, 1 minute each, findings in data/fuzz
     python -m fuzz --minutes 20 --inputs 1000000         until 20 minutes or a million inputs, whichever comes first
     python -m fuzz --only pdf --engine atheris           one parser, guided by coverage (pip install atheris)
 
 An input passes where the parser returns or raises an error of ours. A finding is any other exception, more than SLOW_S of
-processor time, or a process that dies; equal ones (same error, same line) are one, shrunk and kept as a file. Exit code 1
-where there is any. The same seed repeats the same inputs.
+processor time, or a process that dies or stands still; equal ones (same error, same line) are one, shrunk and kept as a file. Exit code 1
+where there is any. The same seed repeats the same inputs. Minutes are the processor's: a loaded machine shortens nothing.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Trial:
     def __init__(self, door: Door, out: Path, slow_s: float = SLOW_S) -> None:
         self.door, self.out, self.slow_s = door, out, slow_s
         self.tally = Tally(door.name)
-        self.began = time.monotonic()
+        self.began = time.process_time()
         self.known: set[str] = set()
         out.mkdir(parents=True, exist_ok=True)
         with (out / "current").open("w+b") as file:  # what is being tried, for whoever finds this process dead
@@ -117,7 +117,7 @@ class Trial:
 
     def save(self) -> None:
         """The tally so far, for whoever watches."""
-        self.tally.seconds = round(time.monotonic() - self.began, 1)
+        self.tally.seconds = round(time.process_time() - self.began, 1)
         (self.out / "tally.json").write_text(json.dumps(dataclasses.asdict(self.tally), indent=1), encoding="utf-8")
 
 
@@ -140,7 +140,11 @@ def limited(seconds: float) -> Iterator[None]:
 def place(error: BaseException) -> str:
     """File and line of the last frame of ours; of the last frame at all where none is."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).is_relative_to(ROOT) and "fuzz" not in Path(frame.filename).parts[-2:]]
+    own = [
+        frame
+        for frame in frames
+        if Path(frame.filename).is_relative_to(ROOT) and "fuzz" not in Path(frame.filename).parts[-2:]
+    ]
     frame = (own or list(frames))[-1]
     return f"{Path(frame.filename).name}:{frame.lineno}"
 
@@ -169,8 +173,8 @@ def by_mutation(trial: Trial, seed: int, seconds: float, most: int) -> None:
     pool, seen = [raw[:MOST_BYTES] for raw in trial.door.seeds()], set[str]()
     for raw in pool:
         seen.add(trial.run(raw))
-    first, ends = len(pool), time.monotonic() + seconds
-    while time.monotonic() < ends and trial.tally.inputs < most and len(trial.known) < MOST_FINDINGS:
+    first, ends = len(pool), time.process_time() + seconds
+    while time.process_time() < ends and trial.tally.inputs < most and len(trial.known) < MOST_FINDINGS:
         data = mutated(rng, rng.choice(pool), pool, trial.door.shape)
         sight = trial.run(data)
         if sight not in seen or (sight == "" and rng.random() < 0.05):  # accepted ones reach furthest
@@ -246,7 +250,7 @@ def watched(name: str, given: argparse.Namespace) -> Tally:
 
 
 def _wait(running: subprocess.Popen[bytes], current: Path, still_s: float) -> str:
-    """"" where the child ended well; else how it did not."""
+    """ "" where the child ended well; else how it did not."""
     last, since, cpu = b"", time.monotonic(), 0.0
     while running.poll() is None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -280,7 +284,9 @@ def report(tallies: Sequence[Tally]) -> list[str]:
     for tally in tallies:
         share = f"{tally.refused / tally.inputs:.0%}" if tally.inputs else "-"
         found = "; ".join(tally.findings) or "none"
-        lines.append(f"{tally.parser:<20} {tally.inputs:>9,} {share:>8} {tally.seconds:>8.0f} {tally.slowest_s:>7.2f}s  {found}")
+        lines.append(
+            f"{tally.parser:<20} {tally.inputs:>9,} {share:>8} {tally.seconds:>8.0f} {tally.slowest_s:>7.2f}s  {found}"
+        )
     total, faults = sum(tally.inputs for tally in tallies), sum(len(tally.findings) for tally in tallies)
     return [*lines, f"{len(tallies)} parsers, {total:,} inputs, {faults} findings."]
 
@@ -288,14 +294,18 @@ def report(tallies: Sequence[Tally]) -> list[str]:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """What the command line says."""
     names = [door.name for door in doors()]
-    parser = argparse.ArgumentParser(prog="python -m fuzz", description="Fuzz every parser that reads bytes from outside.")
-    parser.add_argument("--minutes", type=float, default=1.0, help="a parser (default 1)")
+    parser = argparse.ArgumentParser(
+        prog="python -m fuzz", description="Fuzz every parser that reads bytes from outside."
+    )
+    parser.add_argument("--minutes", type=float, default=1.0, help="of processor time a parser (default 1)")
     parser.add_argument("--inputs", type=int, default=1_000_000, help="a parser at most (default 1,000,000)")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="PARSER", help=", ".join(names))
     parser.add_argument("--engine", choices=("mutation", "atheris"), default="mutation")
     parser.add_argument("--seed", type=int, default=1835)
     parser.add_argument("--still", type=float, default=STILL_S, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=ROOT / "data" / "fuzz", help="folder of findings (default data/fuzz)")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "data" / "fuzz", help="folder of findings (default data/fuzz)"
+    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
     given.out = given.out.resolve()

@@ -56,8 +56,8 @@ PAGE = (
 
 FEED = (
     '<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom"><title>The Gazette</title><rights>CC0</rights><entry>'
-    "<title type=\"html\">Duck &amp;amp; Mule</title><link href=\"https://example.org/a\"/><id>tag:example.org,2026:1</id>"
-    "<updated>2026-05-01T10:00:00Z</updated><summary>It rained.</summary><content type=\"html\">&lt;p&gt;It rained on Monday, and the "
+    '<title type="html">Duck &amp;amp; Mule</title><link href="https://example.org/a"/><id>tag:example.org,2026:1</id>'
+    '<updated>2026-05-01T10:00:00Z</updated><summary>It rained.</summary><content type="html">&lt;p&gt;It rained on Monday, and the '
     "council blamed the duck.&lt;/p&gt;</content></entry></feed>"
 ).encode()
 
@@ -219,7 +219,9 @@ def epub() -> bytes:
             '<spine><itemref idref="a"/><itemref idref="b" linear="no"/></spine></package>',
         )
         archive.writestr("OEBPS/a.xhtml", f"{head}<h2>The Rain</h2><p>It rained.<br/>Again.</p></body></html>")
-        archive.writestr("OEBPS/b c.xhtml", f"{head}<h1>Dry</h1><p>It was dry.</p><table><tr><td>1</td></tr></table></body></html>")
+        archive.writestr(
+            "OEBPS/b c.xhtml", f"{head}<h1>Dry</h1><p>It was dry.</p><table><tr><td>1</td></tr></table></body></html>"
+        )
     return made.getvalue()
 
 
@@ -266,6 +268,7 @@ def archives() -> list[bytes]:
 @cache
 def gguf() -> bytes:
     """Head, two fields and one tensor of a GGUF file, as far as its reader follows them."""
+
     def text(value: str) -> bytes:
         return len(value).to_bytes(8, "little") + value.encode()
 

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from typing_extensions import override
 
+from twainbot import yaml_text
 from twainbot.errors import BadConfig, BadUse, UnknownName
 from twainbot.records import STYLES
 
@@ -310,8 +311,8 @@ def _sections(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadConfig(f"No recipe at {path}. Known ones: {', '.join(known_recipes()) or 'none'}.")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        raw = yaml_text.read(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not YAML: {error}.") from error
     if not isinstance(raw, dict):
         raise BadConfig(f"{path} must hold a mapping of sections, found {type(raw).__name__}.")

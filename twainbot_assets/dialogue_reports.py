@@ -207,7 +207,7 @@ def _in_short(content: str) -> str:
     """A JSON object as `key value`, separated by dots; long ones are cut."""
     try:
         value = json.loads(content)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         value = None
     text = " · ".join(_fields(value)) if isinstance(value, dict) else " ".join(content.split())
     return text if len(text) <= RESULT_CHARACTERS else f"{text[:RESULT_CHARACTERS]}…"

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from resources.generator_settings import GRAMMAR, LOCAL, MODEL, GeneratorSettings
 from resources.home import PROJECT
+from twainbot import yaml_text
 from twainbot.dialogues import prompts
 from twainbot.errors import BadConfig, UnknownName
 
@@ -265,7 +266,7 @@ def recipe_path(profile: str, recipe: str) -> Path:
 @cache
 def mix_of(profile: str, recipe: str) -> dict[str, Any] | None:
     """What a recipe's file says under `mix`; None where it trains. Only the shape: training.config checks a recipe whole."""
-    raw = yaml.load(recipe_path(profile, recipe).read_text(encoding="utf-8"), yaml.CSafeLoader)
+    raw = yaml_text.read(recipe_path(profile, recipe).read_text(encoding="utf-8"))
     found = raw.get("mix") if isinstance(raw, dict) else None
     return found if isinstance(found, dict) and isinstance(found.get("adapters"), dict) else None
 
@@ -279,13 +280,18 @@ def load(name: str) -> Profile:
         raise UnknownName(
             f"No profile {name!r}. Known profiles: {known}. Set TWAINBOT_PROFILE or --profile to one of them."
         )
-    return parse(path.read_text(encoding="utf-8"), path)
+    try:
+        return parse(path.read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise BadConfig(
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
 
 
 def parse(text: str, path: Path) -> Profile:
     """A profile from YAML text, with the environment's overrides applied."""
     try:
-        raw = yaml.load(text, yaml.CSafeLoader)  # a tenth of the pure parser's time
+        raw = yaml_text.read(text)
         if not isinstance(raw, dict):
             raise BadConfig(f"{path} must hold a mapping. See profiles/sample.yaml.")
         return Profile.model_validate(overridden({**raw, "name": path.stem}))

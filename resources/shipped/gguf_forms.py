@@ -17,7 +17,7 @@ def read_model(path: Path, folder: Path) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     model = AutoModelForCausalLM.from_config(config).float()
     stored, names = tensors(path), gguf_names(config)
     weights = {}

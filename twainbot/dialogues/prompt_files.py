@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from twainbot import yaml_text
 from twainbot.dialogues.prompts import prompt_hash
 from twainbot.errors import BadConfig, UnknownName
 
@@ -77,8 +78,12 @@ def load(name: str) -> Prompt:
 def parse(text: str, name: str) -> Prompt:
     """A prompt from its file's text."""
     match = _FORM.fullmatch(text)
-    front = yaml.safe_load(match["front"]) if match else None
-    if match is None or not isinstance(front, dict) or not {"name", "version", "kind"} <= set(front):
+    try:
+        front = yaml_text.read(match["front"]) if match else None
+    except yaml.YAMLError as error:
+        raise BadConfig(f"The front matter of {FOLDER}/{name}.md is not YAML: {error}.") from error
+    named = isinstance(front, dict) and {"name", "version", "kind"} <= set(front) and type(front["version"]) is int
+    if match is None or not named:
         raise BadConfig(
             f"{FOLDER}/{name}.md needs front matter with name, version and kind, then `# system` and `# user`. "
             f"See {FOLDER}/judge.md."

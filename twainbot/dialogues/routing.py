@@ -126,7 +126,7 @@ class Router:
             if weights.shape != (len(raw["personas"]), len(raw["ngrams"])) or idf.shape != weights.shape[1:]:
                 raise ValueError(f"weights of shape {weights.shape}")
             return cls(raw["personas"], raw["ngrams"], idf, weights, bias)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise BadInput(f"This is no router: {type(error).__name__}: {error}. {_AGAIN}") from error
 
 

@@ -65,8 +65,8 @@ def problems(lines: Sequence[str], name: str) -> list[Problem]:
             continue
         try:
             raw = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BadInput(f"{name}, line {number}: not JSON ({error.msg}). Write one problem a line.") from error
+        except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError only
+            raise BadInput(f"{name}, line {number}: not JSON ({error}). Write one problem a line.") from error
         if not isinstance(raw, dict):
             raise BadInput(f"{name}, line {number}: a problem is an object, not {type(raw).__name__}.")
         found.append(problem(raw, f"{name}, line {number}"))

@@ -78,7 +78,7 @@ def from_json(data: bytes) -> dict[str, Any]:
     """A manifest read back; raises BadInput where it is not one of this version."""
     try:
         manifest = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{MANIFEST_NAME} is not JSON ({error}): fetch the bundle again.") from error
     if not isinstance(manifest, dict) or manifest.get("manifest_version") != MANIFEST_VERSION:
         found = manifest.get("manifest_version") if isinstance(manifest, dict) else type(manifest).__name__
