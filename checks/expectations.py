@@ -20,6 +20,7 @@ from checks.gates import outcome
 from resources.lake import LakeResource
 from twainbot import yaml_text
 from twainbot.errors import BadConfig
+from twainbot.markdown import code
 
 if TYPE_CHECKING:
     import polars as pl
@@ -146,4 +147,4 @@ def exception_in(info: Mapping[str, Any]) -> str:
 def rows_at_fault(result: Mapping[str, Any]) -> Any:
     """Some unexpected values, as Markdown."""
     listed: Sequence[Any] = result.get("partial_unexpected_list") or ()
-    return dg.MetadataValue.md("\n".join(f"- `{str(value)[:120]}`" for value in listed[:ROWS_NAMED]))
+    return dg.MetadataValue.md("\n".join(f"- {code(str(value)[:120])}" for value in listed[:ROWS_NAMED]))

@@ -214,7 +214,7 @@ def child(name: str, given: argparse.Namespace) -> int:
         import atheris  # pyrefly: ignore[missing-import]
 
         with atheris.instrument_imports(include=["twainbot", "resources.shipped", "training.config"]):
-            import twainbot.corpora.works  # noqa: F401
+            import twainbot.corpora.works
             import twainbot.dialogues.tool_results
             import twainbot.evals.facts  # noqa: F401
     door = next(door for door in doors() if door.name == name)

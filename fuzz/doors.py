@@ -140,7 +140,7 @@ def _served(raw: bytes) -> None:
     with contextlib.suppress(TwainBotError):
         served.observed(nws.read_observation(document), "Hannibal, MO")
     with contextlib.suppress(TwainBotError):
-        served.forecast_of_day(nws.read_forecast(document), "Hannibal, MO", "tomorrow", lambda day: [])
+        served.forecast_of_day(nws.read_forecast(document), "Hannibal, MO", "tomorrow", lambda _day: [])
 
 
 def _robots(raw: bytes) -> None:
@@ -225,7 +225,7 @@ def _claims(raw: bytes) -> None:
 @cache
 def _folder() -> Path:
     """A folder of this process, in memory where there is such a place."""
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     return Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory if os.access(memory, os.W_OK) else None))
 
 

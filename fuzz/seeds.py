@@ -34,41 +34,41 @@ def shared(*patterns: str) -> list[bytes]:
 
 
 BOOK = (
-    "The Project Gutenberg EBook of A Wet Summer, by Amos Quill\n\nTitle: A Wet Summer\nAuthor: Amos Quill\nLanguage: English\n"
-    "Release Date: July, 1999 [eBook #99001]\nCharacter set encoding: ISO-8859-1\n\n"
-    "*** START OF THIS PROJECT GUTENBERG EBOOK A WET SUMMER ***\n\nProduced by Nobody\n\n\nA WET SUMMER\n\nCONTENTS\n\n"
-    "I. The Rain    1\nII. More Rain   9\n\nCHAPTER I.\nThe Rain\n\nIt rained. [Illustration: a duck] The duck said nothing,\n"
-    "and meant it.[1]\n\n[Footnote 1: It was a goose.]\n\n{12}\n\nCHAPTER II.\nMore Rain\n\n\"Will it stop?\" said the mule.\n\n"
-    "[Transcriber's Note: spelling kept.]\n\nEnd of the Project Gutenberg EBook of A Wet Summer, by Amos Quill\n\n"
-    "*** END OF THIS PROJECT GUTENBERG EBOOK A WET SUMMER ***\n\nSection 1. General Terms of Use\n"
-).encode()  # fmt: skip
+    b"The Project Gutenberg EBook of A Wet Summer, by Amos Quill\n\nTitle: A Wet Summer\nAuthor: Amos Quill\nLanguage: English\n"
+    b"Release Date: July, 1999 [eBook #99001]\nCharacter set encoding: ISO-8859-1\n\n"
+    b"*** START OF THIS PROJECT GUTENBERG EBOOK A WET SUMMER ***\n\nProduced by Nobody\n\n\nA WET SUMMER\n\nCONTENTS\n\n"
+    b"I. The Rain    1\nII. More Rain   9\n\nCHAPTER I.\nThe Rain\n\nIt rained. [Illustration: a duck] The duck said nothing,\n"
+    b"and meant it.[1]\n\n[Footnote 1: It was a goose.]\n\n{12}\n\nCHAPTER II.\nMore Rain\n\n\"Will it stop?\" said the mule.\n\n"
+    b"[Transcriber's Note: spelling kept.]\n\nEnd of the Project Gutenberg EBook of A Wet Summer, by Amos Quill\n\n"
+    b"*** END OF THIS PROJECT GUTENBERG EBOOK A WET SUMMER ***\n\nSection 1. General Terms of Use\n"
+)  # fmt: skip
 
 PAGE = (
-    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>A Wet Summer</title><meta name="robots" content="noai">'
-    '<meta property="og:title" content="Duck Resigns"><link rel="license" href="https://creativecommons.org/publicdomain/zero/1.0/">'
-    '<script type="application/ld+json">{"@context":"https://schema.org","@graph":[{"@type":["NewsArticle","SatiricalArticle"],'
-    '"headline":"Duck Resigns","articleBody":"The duck resigned on Monday. It gave no reason.","datePublished":"2026-05-01T10:00:00Z",'
-    '"author":[{"@type":"Person","name":"A. Quill"}],"keywords":"ducks, weather"}]}</script></head><body><article><h1>Duck Resigns</h1>'
-    "<p>The duck resigned on Monday, citing the rain, the weather bureau and a want of prospects.</p><p>It gave no further reason, and "
-    "the council, which had expected one, adjourned.</p><table><tr><td>x</td></tr></table><pre>  a\n b</pre><ul><li>one</li></ul>"
-    "</article><footer>*** END OF THE PROJECT GUTENBERG EBOOK ***</footer></body></html>"
-).encode()
+    b'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>A Wet Summer</title><meta name="robots" content="noai">'
+    b'<meta property="og:title" content="Duck Resigns"><link rel="license" href="https://creativecommons.org/publicdomain/zero/1.0/">'
+    b'<script type="application/ld+json">{"@context":"https://schema.org","@graph":[{"@type":["NewsArticle","SatiricalArticle"],'
+    b'"headline":"Duck Resigns","articleBody":"The duck resigned on Monday. It gave no reason.","datePublished":"2026-05-01T10:00:00Z",'
+    b'"author":[{"@type":"Person","name":"A. Quill"}],"keywords":"ducks, weather"}]}</script></head><body><article><h1>Duck Resigns</h1>'
+    b"<p>The duck resigned on Monday, citing the rain, the weather bureau and a want of prospects.</p><p>It gave no further reason, and "
+    b"the council, which had expected one, adjourned.</p><table><tr><td>x</td></tr></table><pre>  a\n b</pre><ul><li>one</li></ul>"
+    b"</article><footer>*** END OF THE PROJECT GUTENBERG EBOOK ***</footer></body></html>"
+)
 
 FEED = (
-    '<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom"><title>The Gazette</title><rights>CC0</rights><entry>'
-    '<title type="html">Duck &amp;amp; Mule</title><link href="https://example.org/a"/><id>tag:example.org,2026:1</id>'
-    '<updated>2026-05-01T10:00:00Z</updated><summary>It rained.</summary><content type="html">&lt;p&gt;It rained on Monday, and the '
-    "council blamed the duck.&lt;/p&gt;</content></entry></feed>"
-).encode()
+    b'<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom"><title>The Gazette</title><rights>CC0</rights><entry>'
+    b'<title type="html">Duck &amp;amp; Mule</title><link href="https://example.org/a"/><id>tag:example.org,2026:1</id>'
+    b'<updated>2026-05-01T10:00:00Z</updated><summary>It rained.</summary><content type="html">&lt;p&gt;It rained on Monday, and the '
+    b"council blamed the duck.&lt;/p&gt;</content></entry></feed>"
+)
 
 RDF = (
-    '<?xml version="1.0"?><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dcterms="http://purl.org/dc/terms/" '
-    'xmlns:pgterms="http://www.gutenberg.org/2009/pgterms/"><pgterms:ebook rdf:about="ebooks/99001"><dcterms:title>A Wet\nSummer'
-    '</dcterms:title><dcterms:creator><pgterms:agent rdf:about="2009/agents/1"><pgterms:name>Quill, Amos</pgterms:name></pgterms:agent>'
-    "</dcterms:creator><dcterms:rights>Public domain in the USA.</dcterms:rights><dcterms:issued>2021-07-01</dcterms:issued>"
-    "<dcterms:language><rdf:Description><rdf:value>en</rdf:value></rdf:Description></dcterms:language><dcterms:type><rdf:Description>"
-    "<rdf:value>Text</rdf:value></rdf:Description></dcterms:type></pgterms:ebook></rdf:RDF>"
-).encode()
+    b'<?xml version="1.0"?><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dcterms="http://purl.org/dc/terms/" '
+    b'xmlns:pgterms="http://www.gutenberg.org/2009/pgterms/"><pgterms:ebook rdf:about="ebooks/99001"><dcterms:title>A Wet\nSummer'
+    b'</dcterms:title><dcterms:creator><pgterms:agent rdf:about="2009/agents/1"><pgterms:name>Quill, Amos</pgterms:name></pgterms:agent>'
+    b"</dcterms:creator><dcterms:rights>Public domain in the USA.</dcterms:rights><dcterms:issued>2021-07-01</dcterms:issued>"
+    b"<dcterms:language><rdf:Description><rdf:value>en</rdf:value></rdf:Description></dcterms:language><dcterms:type><rdf:Description>"
+    b"<rdf:value>Text</rdf:value></rdf:Description></dcterms:type></pgterms:ebook></rdf:RDF>"
+)
 
 CATALOGUE = (
     b"Text#,Type,Issued,Title,Language,Authors,Subjects,LoCC,Bookshelves\n"
@@ -181,7 +181,7 @@ MANIFEST = json.dumps({
     "files": [{"path": "adapter/adapter_model.safetensors", "sha256": "0" * 64, "bytes": 9}, {"path": "README.md", "sha256": "1" * 64, "bytes": 1}],
 }).encode()  # fmt: skip
 BUNDLE = json.dumps({
-    "format": 1, "base": {"name": "HuggingFaceTB/SmolLM2-135M-Instruct", "revision": "x", "tokenizer_sha256": "0" * 64,
+    "format": 1, "base": {"name": "HuggingFaceTB/SmolLM2-135M-Instruct", "revision": "x", "how": "From the Hub.", "tokenizer_sha256": "0" * 64,
                                            "weights_sha256": "0" * 64},
     "personas": {"twain": {"adapter": "adapter", "exports": {"merged": "merged", "gguf": "gguf/a.gguf", "gguf_lora": "gguf/b.gguf"}}},
 }).encode()  # fmt: skip

@@ -50,7 +50,9 @@ def _config_problems(config: Mapping[str, Any], max_rank: int) -> list[str]:
     )
     pattern = _pattern(config)
     if pattern is None or not all(map(_NAME.fullmatch, pattern)):
-        found.append("rank_pattern must be a mapping of module names to ranks; patterns beyond a name cannot be checked.")
+        found.append(
+            "rank_pattern must be a mapping of module names to ranks; patterns beyond a name cannot be checked."
+        )
     ranks = {"r": config.get("r"), **{f"rank_pattern[{k}]": v for k, v in (pattern or {}).items()}}
     for name, rank in ranks.items():
         if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= max_rank:
