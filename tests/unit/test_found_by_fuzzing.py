@@ -15,6 +15,7 @@ from twainbot import yaml_text
 from twainbot.corpora.catalogue import load_pinned, read_pg_csv
 from twainbot.corpora.headers import read_header
 from twainbot.corpora.jokes import parse_jokes
+from twainbot.corpora.local import parse_document
 from twainbot.corpora.rdf import read_rdf, read_rdf_archive
 from twainbot.dialogues import asking, prompt_files
 from twainbot.dialogues.judging import SCHEMA
@@ -172,6 +173,13 @@ def test_a_tensor_file_that_is_none_is_refused_and_no_header_of_a_terabyte_is_re
 
 
 # --- the harness ------------------------------------------------------------------------------------------------------
+
+
+def test_a_heading_of_thousands_of_spaces_is_read_in_no_time():
+    raw = ("# Rain ##\n\n#" + " " * 40_000 + "x\n\n## Snow #\n\nIt snowed.").encode()
+    assert [(row["title"], row["text"]) for row in parse_document(raw, ".md")][-1] == ("Snow", "It snowed.")
+    spaces = b"#" + b" " * 40_000 + b"/Filter\n\nIt rained."
+    assert parse_document(spaces, ".md")[0]["title"] == "/Filter"
 
 
 def test_every_door_has_a_name_of_its_own_and_a_seed():
