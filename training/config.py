@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -296,7 +297,10 @@ def load_recipe(path: Path) -> Recipe:
     """
     raw = _sections(path)
     if "extends" in raw:
-        start = path.with_name(f"{raw.pop('extends')}.yaml")
+        named = str(raw.pop("extends"))
+        if not re.fullmatch(r"[\w-]{1,80}", named):
+            raise BadConfig(f"{path} extends {named[:60]!r}. Name a recipe of the same folder, such as default.")
+        start = path.with_name(f"{named}.yaml")
         before = _sections(start)
         if "extends" in before:
             raise BadConfig(f"{path} extends {start.stem}, which extends another. Extend {before['extends']} instead.")

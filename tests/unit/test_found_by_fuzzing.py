@@ -133,6 +133,59 @@ def test_an_adapter_config_of_another_shape_breaks_the_contract_and_nothing_else
     assert any(name in problem for problem in found for name in change)
 
 
+@pytest.mark.parametrize(
+    "parameters", [7, {"required": [["a"]]}, {"required": 7}, {"properties": {"a": 7}}, {"properties": [1]}]
+)
+def test_a_tool_to_score_against_must_have_a_schema_that_calls_can_be_compared_with(parameters, tmp_path):
+    from twainbot_assets.scoring import score_file
+
+    line = json.loads(seeds.SCORES[0].split(b"\n")[0])
+    line["tools"][0]["function"]["parameters"] = parameters
+    (tmp_path / "lines.jsonl").write_text(json.dumps(line))
+    with pytest.raises(BadInput, match="line 1: the `parameters` of each of `tools`"):
+        score_file("tool-calls", tmp_path / "lines.jsonl", as_json=True)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "../../etc/passwd", "", "x/y", "7.5.1"])
+def test_a_recipe_extends_a_neighbour_by_its_plain_name(name, tmp_path):
+    from training.config import load_recipe
+
+    (tmp_path / "mine.yaml").write_text(f"extends: {name!r}\n")
+    with pytest.raises(BadConfig, match="Name a recipe of the same folder"):
+        load_recipe(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("tests", [2, "assert f(1)", {"a": 1}])
+def test_tests_of_a_coding_problem_that_are_no_list_are_refused(tests):
+    with pytest.raises(BadInput, match="test_list and test_imports are lists"):
+        problems(
+            [json.dumps({"task_id": 1, "text": "x", "code": "def f(x):\n    return x\n", "test_list": tests})],
+            "m.jsonl",
+        )
+
+
+def test_a_manifest_with_half_a_character_or_no_list_of_files_is_told_what_is_wrong():
+    from twainbot.release import manifest
+
+    made = {**json.loads(seeds.MANIFEST), "name": "\ud800", "files": 7}
+    assert manifest.verify(made, {}) == [
+        "The manifest was edited: its manifest_id does not match its content.",
+        "The manifest lists no files.",
+    ]
+
+
+def test_a_reply_of_nothing_but_numbers_is_read_in_the_time_of_its_length(tmp_path):
+    from fuzz.campaign import Trial
+    from fuzz.doors import Door
+    from twainbot.evals.claims import assertions
+
+    reply = (
+        "it was cloudy, 41 and 52, or 63 " * 1_500
+    )  # 48,000 characters took 30 s of processor time, and the square of it
+    trial = Trial(Door("claims", lambda raw: assertions(raw.decode()), list), tmp_path, slow_s=30.0)
+    assert trial.run(reply.encode()) == ""
+
+
 # --- bundles ----------------------------------------------------------------------------------------------------------
 
 
