@@ -186,6 +186,29 @@ def test_a_reply_of_nothing_but_numbers_is_read_in_the_time_of_its_length(tmp_pa
     assert trial.run(reply.encode()) == ""
 
 
+@pytest.mark.parametrize(
+    "change", [{"bias": [0.1]}, {"bias": 7}, {"personas": [], "weights": [], "bias": []}, {"personas": [[], {}]},
+               {"ngrams": "ab"}, {"idf": [float("inf"), 1.0]}],
+)  # fmt: skip
+def test_a_router_of_other_shapes_is_refused_when_it_is_read_and_not_when_it_is_asked(change):
+    made = json.loads(seeds.ROUTER)
+    assert Router.from_json(json.dumps(made)).route("Will it rain?").persona in made["personas"]
+    with pytest.raises(BadInput, match="no router"):
+        Router.from_json(json.dumps({**made, **change}))
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"GGUF", seeds.gguf()[:60], seeds.gguf()[:-20], seeds.gguf().replace(b"\x08\0\0\0", b"\xff\xff\0\0")]
+)
+def test_a_gguf_file_that_breaks_off_is_unfit_and_no_traceback(raw, tmp_path):
+    pytest.importorskip("gguf")
+    from resources.shipped import gguf_forms
+
+    (tmp_path / "a.gguf").write_bytes(raw)
+    with pytest.raises(gguf_forms.Unfit):
+        gguf_forms.tensors(tmp_path / "a.gguf")
+
+
 # --- bundles ----------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,8 @@ from twainbot_assets.partitions import MAX_KEY, UNUSABLE, register
 
 CLIMBING = (
     "../../etc/passwd", "..", ".", "/etc/passwd", "%2e%2e%2fetc", "..%2f..", "a/../../b", "~root", "C:\\x", "\\\\host\\share",
-    "ａ／．．／ｂ", "．．／", "a∕b", "partition=other", "part-0.parquet", "con", "-rf", "$HOME", "`id`", "a b", "[x]*?", "pg245;rm",
+    "ａ／．．／ｂ", "．．／", "a∕b", "partition=other", "part-0.parquet", "con", "-rf", "$HOME", "`id`", "a b",
+    "[x]*?", "pg245;rm",
 )  # fmt: skip
 REFUSED = ("", "  ", "a\0b", "a\nb", "a...b", "a\u202eb", "k" * (MAX_KEY + 1), "ж" * (MAX_KEY // 6 + 1), "\ud800")
 

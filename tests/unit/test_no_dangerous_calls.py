@@ -153,7 +153,8 @@ def test_the_search_finds_each_of_them(source, fault):
 @pytest.mark.parametrize(
     "source",
     ["model.eval()", "torch.load(path, weights_only=True)", "yaml.load(text, yaml.CSafeLoader)",
-     "frame['a'].str.extract(pattern)", "ast.literal_eval(text)", "subprocess.run(words)", "Model.from_pretrained(x, trust_remote_code=False)"],
+     "frame['a'].str.extract(pattern)", "ast.literal_eval(text)", "subprocess.run(words)",
+     "Model.from_pretrained(x, trust_remote_code=False)"],
 )  # fmt: skip
 def test_it_lets_pass_what_only_looks_like_them(source):
     assert found_in(source) == []

@@ -78,7 +78,7 @@ def behind() -> Iterator[int]:
 
 def written(root: Path, folder: Path, behind: int, ui: int, chat: int) -> Path:
     """The documented file with a certificate, a login and ports of this test."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=twainbot.example.org",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=example.org",
                     "-keyout", folder / "k.key", "-out", folder / "c.crt"], check=True, capture_output=True)  # fmt: skip
     hashed = subprocess.run(
         ["openssl", "passwd", "-apr1", "pass"], check=True, capture_output=True, text=True
