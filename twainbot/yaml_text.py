@@ -36,7 +36,8 @@ def _survey(text: str) -> None:
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if depth > DEEPEST:
-            raise Hostile(f"it nests more than {DEEPEST} levels deep (line {event.start_mark.line + 1})")
+            raise Hostile(f"it nests more than {DEEPEST} levels deep (line {line})")
         if isinstance(event, yaml.AliasEvent):
-            raise Hostile(f"it has the alias *{event.anchor} (line {event.start_mark.line + 1}); write the value out")
+            raise Hostile(f"it has the alias *{event.anchor} (line {line}); write the value out")

@@ -79,11 +79,11 @@ def parse(text: str, name: str) -> Prompt:
     """A prompt from its file's text."""
     match = _FORM.fullmatch(text)
     try:
-        front = yaml_text.read(match["front"]) if match else None
+        read = yaml_text.read(match["front"]) if match else None
     except yaml.YAMLError as error:
         raise BadConfig(f"The front matter of {FOLDER}/{name}.md is not YAML: {error}.") from error
-    named = isinstance(front, dict) and {"name", "version", "kind"} <= set(front) and type(front["version"]) is int
-    if match is None or not named:
+    front: dict[str, Any] = read if isinstance(read, dict) else {}
+    if match is None or not {"name", "version", "kind"} <= set(front) or type(front["version"]) is not int:
         raise BadConfig(
             f"{FOLDER}/{name}.md needs front matter with name, version and kind, then `# system` and `# user`. "
             f"See {FOLDER}/judge.md."
