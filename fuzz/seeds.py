@@ -96,7 +96,7 @@ _ALERT = {
     "severity": "Severe", "certainty": "Likely", "urgency": "Expected", "onset": "2026-05-01T18:00:00-05:00", "ends": None,
     "expires": "2026-05-02T18:00:00-05:00", "sent": "2026-05-01T18:00:00-05:00", "status": "Actual", "messageType": "Alert",
     "description": "* WHAT...Flooding.\n\n* WHERE...The river.", "instruction": "Move to higher ground.", "geocode": {"UGC": ["MOZ018"]},
-    "parameters": {"VTEC": ["/O.NEW.KLSX.FL.W.0001.260501T0000Z-260502T0000Z/"]}, "references": [],
+    "parameters": {"VTEC": ["/O.NEW.KLSX.FL.W.0001.260501T0000Z-260502T0000Z/"]}, "references": [None],
 }  # fmt: skip
 _SEEN = {
     "station": "https://api.weather.gov/stations/KUIN", "timestamp": "2026-05-01T18:00:00+00:00", "textDescription": "Cloudy",
@@ -256,7 +256,7 @@ def archives() -> list[bytes]:
     found = [zipped.getvalue()]
     for mode in ("w", "w:bz2"):
         packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode=mode) as archive:  # pyrefly: ignore[no-matching-overload]
+        with tarfile.open(fileobj=packed, mode=mode) as archive:
             for name, content in members.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
