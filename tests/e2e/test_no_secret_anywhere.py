@@ -79,7 +79,7 @@ def test_every_documented_secret_is_planted(root: Path) -> None:
     assert named <= {*KEYS, *ADDRESSES}
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_failing_run_leaves_no_secret_in_its_home_and_says_none(new_clone: Callable[[str], Clone], echo: str) -> None:
     clone, secret = new_clone("canary"), f"canary{uuid.uuid4().hex}"
     asking_a_service(clone)

@@ -160,6 +160,13 @@ def test_it_lets_pass_what_only_looks_like_them(source):
     assert found_in(source) == []
 
 
+def test_no_resource_is_configured_with_the_value_of_a_variable():
+    """Dagster keeps resource configuration with every run; `dg.EnvVar` keeps the variable's name instead."""
+    text = (ROOT / "twainbot_assets" / "definitions.py").read_text(encoding="utf-8")
+    assert "environ" not in text
+    assert 'dg.EnvVar("MLFLOW_TRACKING_URI")' in text
+
+
 # --- doors ------------------------------------------------------------------------------------------------------------
 
 
