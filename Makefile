@@ -26,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Else each of two test workers, and each process that a test starts, compiles all modules and rewrites all assertions.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv bench-automation chaos
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv bench-automation chaos fuzz audit sbom
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,6 +91,23 @@ chaos: $(READY) ## SIGKILLs at random moments on profile tiny (KILLS=50 SEED=191
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems
+
+MINUTES ?= 20# of processor time, of each parser
+FUZZ ?=
+fuzz: $(READY) ## Fuzz every parser of foreign bytes: make fuzz MINUTES=20 [FUZZ="--only pdf epub"]
+	@$(BIN)/python -m fuzz --minutes $(MINUTES) --inputs 1000000 --out $(TWAINBOT_HOME)/fuzz $(FUZZ)
+
+# The audit's own packages stay out of what is audited.
+AUDIT := .venv-audit
+$(AUDIT)/.ready: pyproject.toml
+	@$(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install -q 'pip-audit>=2.10.1' 'cyclonedx-bom>=7.5.0'
+	@touch $@
+
+audit: $(AUDIT)/.ready ## Known vulnerabilities of the pinned packages; exit 2 where not all could be looked up
+	@$(AUDIT)/bin/python -m security.audit --out dist/audit.json
+
+sbom: $(READY) $(AUDIT)/.ready ## dist/sbom.cdx.json: what is installed, as a CycloneDX bill of materials
+	@$(AUDIT)/bin/python -m security.sbom --python $(BIN)/python
 
 clean-venv: ## Remove the virtual environment
 	rm -rf $(VENV)

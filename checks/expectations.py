@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from checks.gates import outcome
 from resources.lake import LakeResource
+from twainbot import yaml_text
 from twainbot.errors import BadConfig
+from twainbot.markdown import code
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,7 +62,7 @@ def suites() -> tuple[Suite, ...]:
     found = []
     for path in sorted(SUITES.glob("*.yaml")):
         try:
-            found.append(Suite.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)))
+            found.append(Suite.model_validate(yaml_text.read(path.read_text(encoding="utf-8"))))
         except (ValueError, yaml.YAMLError) as error:
             raise BadConfig(f"The suite {path} does not validate: {error}") from error
     return tuple(found)
@@ -156,4 +158,4 @@ def exception_in(info: Mapping[str, Any]) -> str:
 def rows_at_fault(result: Mapping[str, Any]) -> Any:
     """Some unexpected values, as Markdown."""
     listed: Sequence[Any] = result.get("partial_unexpected_list") or ()
-    return dg.MetadataValue.md("\n".join(f"- `{str(value)[:120]}`" for value in listed[:ROWS_NAMED]))
+    return dg.MetadataValue.md("\n".join(f"- {code(str(value)[:120])}" for value in listed[:ROWS_NAMED]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from twainbot.errors import TwainBotError
+from twainbot.markdown import code
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,7 +71,9 @@ def result(gate: Gate, finding: Finding, ran: bool, asset: dg.AssetKey, partitio
     if finding.bound is not None:
         metadata["bound"] = finding.bound
     if finding.rows:
-        metadata["rows_at_fault"] = dg.MetadataValue.md("\n".join(f"- `{row}`" for row in list(finding.rows)[:10]))
+        metadata["rows_at_fault"] = dg.MetadataValue.md(
+            "\n".join(f"- {code(str(row))}" for row in list(finding.rows)[:10])
+        )
     return dg.AssetCheckResult(
         check_name=gate.name,
         asset_key=asset,

@@ -14,6 +14,7 @@ import yaml
 
 from resources.home import PROJECT
 from resources.raw_store import RawStore, digest
+from twainbot import yaml_text
 from twainbot.errors import BadConfig, UnknownName
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def as_text(known: Mapping[str, Any]) -> dict[str, Any]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping. Raises BadConfig with the file's name on anything else."""
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        found = yaml_text.read(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not readable YAML: {error}") from error
     if not isinstance(found, dict):

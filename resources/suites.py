@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from resources.home import PROJECT
+from twainbot import yaml_text
 from twainbot.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -152,8 +153,8 @@ def read(name: str) -> dict[str, Any]:
     """A suite file. Raises BadConfig naming it where it is missing or not what it should be."""
     path = FOLDER / name
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
-    except (OSError, yaml.YAMLError) as error:
+        found = yaml_text.read(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadConfig(f"The suite {path} cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise BadConfig(f"The suite {path} must hold a mapping.")

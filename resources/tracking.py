@@ -199,8 +199,9 @@ class Tracker(dg.ConfigurableResource[None]):
         return self.tracking_uri or f"sqlite:///{Path(self.folder).resolve() / 'mlflow.db'}"
 
     def _server(self) -> str:
+        """The server's address for people. A password in it stays out: this goes into metadata."""
         uri = self._uri()
-        return uri.rstrip("/") if uri.startswith("http") else self.ui_url
+        return without_login(uri).rstrip("/") if uri.startswith("http") else self.ui_url
 
     def _experiment(self, client: MlflowClient) -> str:
         """The experiment's id; it is made on first use. A local store keeps artifacts beside its database."""
@@ -241,6 +242,13 @@ def _points(metrics: Mapping[str, float], curves: Mapping[str, Sequence[Point]])
         for name, curve in curves.items()
         for point in curve
     ]
+
+
+def without_login(uri: str) -> str:
+    """The address without `user:password@`."""
+    scheme, mark, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _commit_tag() -> dict[str, str]:

@@ -32,12 +32,12 @@ NAME = "sdpa_by_row"
 
 def load(folder: Path, dtype: torch.dtype, **more: Any) -> Any:
     """A causal language model from a local folder, with the attention that suits it and this machine."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if (getattr(config, "quantization_config", None) or {}).get("quant_method") == "mxfp4":
         more["quantization_config"] = Mxfp4Config(dequantize=True)  # gpt-oss: its 4-bit experts pass no gradient on
     chosen = implementation(config)
     model = AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, dtype=dtype, attn_implementation=chosen, **more
+        folder, local_files_only=True, dtype=dtype, attn_implementation=chosen, use_safetensors=True, **more
     )
     if chosen == "eager":
         model.model.register_forward_pre_hook(with_row_masks, with_kwargs=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -17,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from typing_extensions import override
 
+from twainbot import yaml_text
 from twainbot.errors import BadConfig, BadUse, UnknownName
 from twainbot.records import STYLES
 
@@ -312,6 +314,10 @@ def load_recipe(path: Path) -> Recipe:
 
 def _start_of(path: Path, named: str) -> Path:
     """The file that a recipe extends: one of its folder, or `<profile>/<recipe>` of those that ship with the project."""
+    if not re.fullmatch(r"(?:[\w-]{1,80}/)?[\w-]{1,80}", named):
+        raise BadConfig(
+            f"{path} extends {named[:60]!r}. Name a recipe of the same folder, such as default, or sample/default."
+        )
     profile, slash, recipe = named.partition("/")
     return recipe_path(profile, recipe) if slash else path.with_name(f"{named}.yaml")
 
@@ -320,8 +326,8 @@ def _sections(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadConfig(f"No recipe at {path}. Known ones: {', '.join(known_recipes()) or 'none'}.")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        raw = yaml_text.read(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not YAML: {error}.") from error
     if not isinstance(raw, dict):
         raise BadConfig(f"{path} must hold a mapping of sections, found {type(raw).__name__}.")

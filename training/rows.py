@@ -349,7 +349,7 @@ def _prompt_tools(row: dict[str, Any]) -> list[dict[str, Any]]:
 def _json_list(row: dict[str, Any], column: str) -> list[dict[str, Any]]:
     try:
         value = json.loads(row[column])
-    except (TypeError, json.JSONDecodeError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         found = f"Sample {row['sample_id']!r}: column {column} is no JSON ({error})"
         raise BadInput(f"{found}. Rematerialize splits/.") from error
     if not isinstance(value, list):

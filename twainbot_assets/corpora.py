@@ -11,6 +11,7 @@ from checks import corpora as gates
 from checks.gates import specs
 from resources.lake import Lake, LakeResource
 from resources.sources import Harvest
+from twainbot.markdown import fenced
 from twainbot.provenance import version_of
 from twainbot_assets import keys
 from twainbot_assets.partitions import UNITS
@@ -79,7 +80,7 @@ def preview(rows: "pl.DataFrame") -> Any:
     if not texts:
         return "no usable work"
     begins, ends = texts[0][:PREVIEW_CHARACTERS], texts[-1][-PREVIEW_CHARACTERS:]
-    return dg.MetadataValue.md(f"begins\n\n```text\n{begins}\n```\n\nends\n\n```text\n{ends}\n```")
+    return dg.MetadataValue.md(f"begins\n\n{fenced(begins)}\n\nends\n\n{fenced(ends)}")
 
 
 RIGHTS, AUDIT = keys.key("corpora/rights"), keys.key("corpora/audit")

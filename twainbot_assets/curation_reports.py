@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from twainbot.markdown import plain
 from twainbot_assets.publish import WIDTH, bare, bars, counts_table, draw_bars, figure
 
 if TYPE_CHECKING:
@@ -332,7 +333,7 @@ def read_pairs(pairs: Iterator[tuple[str, str, str]], texts: Mapping[str, str]) 
     blocks = []
     for how, one, other in pairs:
         left, right = marked(texts[one], texts[other])
-        blocks.append(f"**{how}**\n\n| {escaped(one)} | {escaped(other)} |\n|---|---|\n| {left} | {right} |")
+        blocks.append(f"**{how}**\n\n| {plain(one)} | {plain(other)} |\n|---|---|\n| {left} | {right} |")
     note = "Bold: words that the other text has not, or has elsewhere. …: words that are equal in both."
     return dg.MetadataValue.md("\n\n".join([*blocks, note]))
 
@@ -346,9 +347,9 @@ def marked(one: str, other: str) -> tuple[str, str]:
     for kind, a, b, c, d in difflib.SequenceMatcher(None, plain_left, plain_right).get_opcodes():
         for side, words in zip(sides, (left[a:b], right[c:d]), strict=True):
             if kind == "equal":
-                side.extend(map(escaped, elided(words)))
+                side.extend(map(plain, elided(words)))
             elif words:
-                side.append(f"**{' '.join(map(escaped, words))}**")
+                side.append(f"**{' '.join(map(plain, words))}**")
     return clipped(sides[0]), clipped(sides[1])
 
 
@@ -374,11 +375,6 @@ def clipped(parts: Sequence[str]) -> str:
         shown.append(part)
         room -= len(words)
     return " ".join(shown)
-
-
-def escaped(word: str) -> str:
-    """A word whose characters Markdown leaves alone."""
-    return re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", word)
 
 
 # evaluations, reviews -------------------------------------------------------------------------------------------------

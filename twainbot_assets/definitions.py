@@ -5,8 +5,6 @@ Heavy libraries are imported inside the functions that need them: this module lo
 
 from __future__ import annotations
 
-import os
-
 import dagster as dg
 
 from resources.folders import Folders
@@ -101,7 +99,7 @@ defs = dg.Definitions(
         "trainer": trainer_of(profile.trainer),
         "tracker": Tracker(
             folder=str(home.own / "mlflow"),
-            tracking_uri=os.environ["MLFLOW_TRACKING_URI"],
+            tracking_uri=dg.EnvVar("MLFLOW_TRACKING_URI"),  # by name: it may hold a password, and config is stored
             experiment=f"twainbot-{profile.name}",
         ),
     },

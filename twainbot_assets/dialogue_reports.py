@@ -5,7 +5,6 @@ answers of a language model are writing.py's; handing tables over is publish.py'
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,6 +13,7 @@ import dagster as dg
 
 from checks import thresholds
 from resources.home import PROJECT
+from twainbot.markdown import code, plain
 from twainbot_assets.publish import bars, counts_table
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ Row: TypeAlias = Mapping[str, Any]
 SHOWN = 10  # dialogues to read
 RESULT_CHARACTERS = 260  # of a tool result
 PROMPTS = "twainbot/dialogues/prompts.yaml"  # the system prompts of the personas
-
-_MARKS = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 def written_report(rows: pl.DataFrame) -> dict[str, Any]:
@@ -178,16 +176,16 @@ def spread(rows: Iterable[Row], count: int) -> list[Row]:
 def as_markdown(row: Row) -> str:
     """One dialogue: a heading, what wrote it, then a paragraph per turn; calls as code, tool results in short."""
     tags = ", ".join(row["style_tags"] or [])
-    head = f"#### `{row['conversation_id']}`\n\n*{_text(row['kind'])}: {_text(tags)}*"
+    head = f"#### {code(row['conversation_id'])}\n\n*{plain(row['kind'])}: {plain(tags)}*"
     return "\n\n".join([head, *(_turn(turn) for turn in row["turns"] if turn["role"] != "system")])
 
 
 def _turn(turn: Row) -> str:
-    call, said = turn["tool_call"], _text(turn["content"] or "")
+    call, said = turn["tool_call"], plain(turn["content"] or "")
     if call is not None and call["tool_name"]:
-        return f"**Assistant calls** {_code(_as_call(call))}" + (f" {said}" if said else "")
+        return f"**Assistant calls** {code(_as_call(call))}" + (f" {said}" if said else "")
     if turn["role"] == "tool":
-        return f"**Tool** {_code(_in_short(turn['content'] or ''))}"
+        return f"**Tool** {code(_in_short(turn['content'] or ''))}"
     return f"**{turn['role'].capitalize()}:** {said}"
 
 
@@ -207,7 +205,7 @@ def _in_short(content: str) -> str:
     """A JSON object as `key value`, separated by dots; long ones are cut."""
     try:
         value = json.loads(content)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         value = None
     text = " · ".join(_fields(value)) if isinstance(value, dict) else " ".join(content.split())
     return text if len(text) <= RESULT_CHARACTERS else f"{text[:RESULT_CHARACTERS]}…"
@@ -215,17 +213,8 @@ def _in_short(content: str) -> str:
 
 def _fields(value: Row) -> Iterator[str]:
     for name, item in value.items():
-        plain = isinstance(item, (str, int, float)) and not isinstance(item, bool)
-        yield f"{name} {item if plain else json.dumps(item, ensure_ascii=False)}"
-
-
-def _text(text: str) -> str:
-    """Plain words that Markdown shows as they are."""
-    return _MARKS.sub(r"\\\1", " ".join(text.split()))
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('`', chr(39))}`"
+        bare = isinstance(item, (str, int, float)) and not isinstance(item, bool)
+        yield f"{name} {item if bare else json.dumps(item, ensure_ascii=False)}"
 
 
 def prompt_list(rows: pl.DataFrame) -> str:
@@ -234,5 +223,5 @@ def prompt_list(rows: pl.DataFrame) -> str:
     for origin in rows["origin"].to_list():
         told = json.loads(origin or "{}")
         counted[str(told.get("prompt") or "system prompt"), str(told.get("prompt_hash") or "none")] += 1
-    lines = [f"- {_text(name)} `{digest}`: {count} dialogues" for (name, digest), count in sorted(counted.items())]
+    lines = [f"- {plain(name)} {code(digest)}: {count} dialogues" for (name, digest), count in sorted(counted.items())]
     return "\n".join([*lines, "", f"[{PROMPTS}]({(PROJECT / PROMPTS).as_uri()})"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import dagster as dg
 
 from twainbot.errors import BadConfig
 from twainbot_assets.profile import SOURCES, Profile, current
 
+MAX_KEY = 200  # characters, percent-encoded: a folder `partition=<key>` may have 255 bytes
+UNUSABLE = ("...", "\a", "\b", "\f", "\n", "\r", "\t", "\v", "\0")  # what Dagster takes in no key
 MAX_KEYS = 99  # from 100 upstream partitions on, Dagster does not check a fan-in's staleness
 
 UNITS = {source: dg.DynamicPartitionsDefinition(name=f"{source}_units") for source in SOURCES}
@@ -24,10 +28,25 @@ RECIPES = dg.StaticPartitionsDefinition(list(current().trained))
 MIXTURES = dg.StaticPartitionsDefinition(list(current().mixtures))
 
 
+def require_usable(source: str, key: str) -> None:
+    """Raise BadConfig for a key that Dagster refuses or that is too long for a folder's name. Keys are names of files."""
+    odd = next((mark for mark in UNUSABLE if mark in key), None)
+    if not key.strip() or odd is not None or not key.isprintable():
+        found = repr(odd) if odd else "a character that cannot be printed" if key.strip() else "no letter"
+        raise BadConfig(f"The unit {key[:60]!r} of {source} has {found} in its name. Rename its file or its entry.")
+    if len(quote(key, safe=" ")) > MAX_KEY:
+        raise BadConfig(
+            f"The unit {key[:60]!r} of {source} has a name of {len(quote(key, safe=' '))} characters as a folder's; "
+            f"{MAX_KEY} are possible. Rename its file or its entry."
+        )
+
+
 def register(instance: dg.DagsterInstance, source: str, keys: list[str]) -> tuple[list[str], list[str]]:
     """Make the instance's unit keys equal to the source's. Returns the keys added and removed."""
     if len(keys) > MAX_KEYS:
         raise BadConfig(f"{source} has {len(keys)} units; at most {MAX_KEYS} work. Name the wanted ones under `only:`.")
+    for key in keys:
+        require_usable(source, key)
     name = UNITS[source].name or source
     before, now = set(instance.get_dynamic_partitions(name)), set(keys)
     added, removed = sorted(now - before), sorted(before - now)

@@ -70,6 +70,10 @@ class CallLine(Form):
             raise ValueError("give `tools`, the JSON schemas that the model was offered")
         if not all(isinstance(named(tool), str) for tool in self.tools):
             raise ValueError("each of `tools` needs a name, bare or under `function`")
+        if not all(map(is_schema, self.tools)):
+            raise ValueError(
+                "the `parameters` of each of `tools` are a JSON schema: `properties` of objects, `required` names"
+            )
         return self
 
 
@@ -376,6 +380,16 @@ def named(tool: Mapping[str, Any]) -> Any:
     """A tool schema's name, bare or under `function`."""
     inner = tool.get("function", tool)
     return inner.get("name") if isinstance(inner, dict) else None
+
+
+def is_schema(tool: Mapping[str, Any]) -> bool:
+    """Whether a tool's parameters have the form in which they can be compared with a call."""
+    parameters = tool.get("function", tool).get("parameters") or {}
+    if not isinstance(parameters, dict):
+        return False
+    properties, required = parameters.get("properties") or {}, parameters.get("required") or []
+    typed = isinstance(properties, dict) and all(isinstance(each, dict) for each in properties.values())
+    return typed and isinstance(required, list) and all(isinstance(each, str) for each in required)
 
 
 def share(name: str, rate: float | None, n: int) -> str:

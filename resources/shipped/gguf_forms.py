@@ -17,7 +17,7 @@ def read_model(path: Path, folder: Path) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     model = AutoModelForCausalLM.from_config(config).float()
     stored, names = tensors(path), gguf_names(config)
     weights = {}
@@ -57,15 +57,18 @@ def add_lora(model: Any, path: Path) -> Any:
 
 
 def tensors(path: Path) -> dict[str, Any]:
-    """A GGUF file's tensors by name, as float arrays of their shape."""
+    """A GGUF file's tensors by name, as float arrays of their shape. Raises Unfit where the file breaks off or is none."""
     import gguf
 
-    return {
-        tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(
-            [*map(int, reversed(tensor.shape))]
-        )
-        for tensor in gguf.GGUFReader(path).tensors
-    }
+    try:
+        return {
+            tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(
+                [*map(int, reversed(tensor.shape))]
+            )
+            for tensor in gguf.GGUFReader(path).tensors
+        }
+    except (IndexError, TypeError, ValueError, KeyError, NotImplementedError, MemoryError, OverflowError) as error:
+        raise Unfit(f"{path.name} is no readable GGUF file ({type(error).__name__}: {error}).") from error
 
 
 def gguf_names(config: Any) -> Callable[[str], str | None]:

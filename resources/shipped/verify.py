@@ -31,6 +31,11 @@ SHOWN = 20
 FOREIGN = (".git", ".cache")
 _SIBLINGS: dict[str, ModuleType] = {}
 FORMAT = 1
+MANIFEST_FORM = {"name": str, "version": str, "files": [{"path": str, "sha256": str}]}
+BUNDLE_FORM = {
+    "base": {"name": str, "revision": str, "how": str, "tokenizer_sha256": str, "weights_sha256": str},
+    "personas": {"*": {"adapter": str}},
+}
 
 
 class NoBundle(Exception):
@@ -96,9 +101,33 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     found = read_json(path)
     body = {key: value for key, value in found.items() if key != "manifest_id"}
     canonical = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    if found.get("manifest_id") != hashlib.sha256(canonical.encode()).hexdigest():
+    if found.get("manifest_id") != hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest():
         raise Broken("manifest.json was edited: its manifest_id does not match its content. Fetch the bundle again.")
+    require(found, MANIFEST_FORM, "manifest.json")
     return found
+
+
+def require(value: Any, form: Any, where: str) -> None:
+    """Raise Broken where a value is not of a form: a type, a list of one form, or a mapping ("*": any further name)."""
+    kind = form if isinstance(form, type) else type(form)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise Broken(f"{where} should be a {kind.__name__} and is {str(value)[:40]!r}. Fetch the bundle again.")
+    if isinstance(form, list):
+        for place, item in enumerate(value):
+            require(item, form[0], f"{where}[{place}]")
+    if isinstance(form, dict):
+        lacking = sorted(set(form) - set(value) - {"*"})
+        if lacking:
+            raise Broken(f"{where} says nothing of {', '.join(lacking)}. Fetch the bundle again.")
+        for name, inner in form.items():
+            for key in (set(value) - set(form)) if name == "*" else (name,):
+                require(value[key], inner, f"{where}: {key}")
+
+
+def inside(folder: Path, name: str, where: str) -> None:
+    """Raise Broken where a name leads out of the bundle: whoever wrote its manifest may have meant harm."""
+    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+        raise Broken(f"{where} names {name[:60]!r}, which is not inside {folder}. Do not use this bundle.")
 
 
 def file_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
@@ -139,7 +168,13 @@ def read_bundle(folder: Path) -> dict[str, Any]:
         raise NoBundle(f"{folder} holds no bundle.json, so it is no model bundle of this form.")
     found = read_json(path)
     if found.get("format") != FORMAT:
-        raise NoBundle(f"bundle.json has format {found.get('format')!r}, this program reads {FORMAT}.")
+        raise NoBundle(f"bundle.json has format {str(found.get('format'))[:40]!r}, this program reads {FORMAT}.")
+    require(found, BUNDLE_FORM, "bundle.json")
+    for persona, entry in found["personas"].items():
+        for name in ("adapter", "merged", "gguf", "gguf_lora"):
+            if name in entry:
+                require(entry[name], str, f"bundle.json: {persona}: {name}")
+                inside(folder, entry[name], f"bundle.json: {persona}")
     return found
 
 
@@ -226,8 +261,17 @@ def contract_problems(folder: Path, bundle: Mapping[str, Any], contract: Any, me
 def tensor_shapes(path: Path) -> dict[str, list[int]]:
     """Names and shapes out of a safetensors file's header."""
     with path.open("rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+        size = int.from_bytes(stream.read(8), "little")
+        if size > path.stat().st_size:
+            raise Broken(f"{path.name} ends before its header does. Fetch the bundle again.")
+        try:
+            header = json.loads(stream.read(size))
+        except (ValueError, RecursionError) as error:
+            raise Broken(f"{path.name} is no safetensors file ({error}). Fetch the bundle again.") from error
+    require(header, {}, path.name)
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    require(tensors, {"*": {"shape": [int]}}, path.name)
+    return {name: entry["shape"] for name, entry in tensors.items()}
 
 
 # --- what each export says -------------------------------------------------------------------------------------------------
@@ -285,7 +329,7 @@ def tokenizer_problems(folder: Path, bundle: Mapping[str, Any], probe: Mapping[s
     """Tokenizer and template, loaded as a client loads them, must give the tokens that training gave."""
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     if not tokenizer.chat_template:
         return ["The tokenizer has no chat template: chat_template.jinja is missing."]
     tools = json.loads((folder / "tools.json").read_bytes())
@@ -331,7 +375,9 @@ def load(folder: Path) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_pretrained(  # no code of the folder's own, no pickle
+        str(folder), local_files_only=True, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    ).eval()
 
 
 def with_adapter(base: Path, adapter: Path) -> Any:

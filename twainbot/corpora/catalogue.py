@@ -70,7 +70,12 @@ def load_pinned(yaml_text: str) -> list[CatalogueRow]:
     """Rows of a pinned catalogue, sorted by number. Raises BadConfig naming the entry that is wrong or doubled."""
     import yaml
 
-    found = yaml.safe_load(yaml_text)
+    from twainbot.yaml_text import read
+
+    try:
+        found = read(yaml_text)
+    except yaml.YAMLError as error:
+        raise BadConfig(f"The pinned catalogue is not YAML: {error}. Correct the file.") from error
     entries = found.get("works") if isinstance(found, dict) else None
     if not isinstance(entries, list) or not entries:
         raise BadConfig(
@@ -119,7 +124,17 @@ def read_pg_csv(raw: bytes) -> list[CatalogueRow]:
         raise UnreadableSource(
             f"The Gutenberg catalogue lacks the columns {missing}. Fetch /cache/epub/feeds/pg_catalog.csv."
         )
-    return [_csv_row(record) for record in reader if record["Type"] == "Text" and (record["Text#"] or "").isdigit()]
+    try:
+        return [_csv_row(record) for record in reader if record["Type"] == "Text" and _is_number(record["Text#"])]
+    except csv.Error as error:  # a field beyond the reader's bound: a quotation mark that never closes
+        raise UnreadableSource(
+            f"Line {reader.line_num} of the Gutenberg catalogue is no CSV ({error}). Fetch it again."
+        ) from error
+
+
+def _is_number(text: str | None) -> bool:
+    """Plain digits, few enough for a number of a book: "²" is a digit to str.isdigit, and none to int."""
+    return bool(text) and text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _csv_row(record: dict[str, str]) -> CatalogueRow:

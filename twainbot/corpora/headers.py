@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from twainbot.corpora.rights import rights_of_header
 
 _FIELD = re.compile(r"^[ \t]*(Title|Author|Language)[ \t]*:[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.MULTILINE | re.IGNORECASE)
-_NUMBER = re.compile(r"\[?\s*E-?(?:text|book)[ \t]*(?:No\.?|#)[ \t]*0*(\d+)", re.IGNORECASE)
+_NUMBER = re.compile(r"\[?\s*E-?(?:text|book)[ \t]*(?:No\.?|#)[ \t]*0*(\d{1,9})(?!\d)", re.IGNORECASE)
 _NUMBERED_LINE = re.compile(r"^.*\[\s*E-?(?:text|book)\s*#.*$", re.MULTILINE | re.IGNORECASE)
 _SERIES = re.compile(r"#\d+\s+in\s+our\s+series\s+(?:by|of)\s+(?:the\s+works\s+of\s+)?(.+)", re.IGNORECASE)
 _OPENING = re.compile(

@@ -150,7 +150,7 @@ def _number(value: Any) -> Any:
     """A rating as a number where it is one ("4.5"), else as it stands."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 

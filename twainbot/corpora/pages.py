@@ -31,8 +31,7 @@ _RESERVING = re.compile(r"\b(noai|noimageai|noindex|none)\b", re.IGNORECASE)
 _TDM = re.compile(r"\btdm-reservation\s*:\s*1\b", re.IGNORECASE)
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?", re.IGNORECASE)
 _ALL_RESERVED = re.compile(
-    r"[^.\n]{0,80}(?:rights reserved|rechte vorbehalten|droits réservés|derechos reservados|diritti riservati)",
-    re.IGNORECASE,
+    r"rights reserved|rechte vorbehalten|droits réservés|derechos reservados|diritti riservati", re.IGNORECASE
 )
 _DECK = re.compile(
     r"(?:^|[\s_-])(?:deck|dek|standfirst|subtitle|sub-?head(?:line|ing)?|lede)(?:$|[\s_-])", re.IGNORECASE
@@ -338,9 +337,23 @@ def rights_claims(tree: HtmlElement, node: dict[str, Any]) -> tuple[str, ...]:
     """Every licence and copyright line of the page, in any place: what frees has its place, what restricts counts in all."""
     licences = [licence_name(claim) for _, claims in _licence_claims(tree, node) for claim in claims if claim.strip()]
     notices = [*_values(node.get("copyrightNotice")), *metas(tree, "copyright", "dcterms.rightsholder")]
-    footers = (_ALL_RESERVED.search(words_of(element)) for element in tree.iter("footer"))
-    said = [*licences, *notices, *(found[0].strip() for found in footers if found)]
+    footers = [_reserving(words_of(element)) for element in tree.iter("footer") if not _in_footer(element)]
+    said = [*licences, *notices, *filter(None, footers)]
     return tuple(dict.fromkeys(claim[:MAX_CLAIM] for claim in said))
+
+
+def _in_footer(element: HtmlElement) -> bool:
+    """Whether another footer holds this one: its words hold these, and nested ones would be read once a level."""
+    return any(outer.tag == "footer" for outer in element.iterancestors())
+
+
+def _reserving(words: str) -> str:
+    """The first sentence's part that reserves all rights, with at most 80 characters before; empty where there is none."""
+    found = _ALL_RESERVED.search(words)
+    if found is None:
+        return ""
+    before = re.split(r"[.\n]", words[max(0, found.start() - 80) : found.start()])[-1]
+    return (before + found[0]).strip()
 
 
 def _licence_claims(tree: HtmlElement, node: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:

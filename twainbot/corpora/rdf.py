@@ -26,7 +26,7 @@ _SPACES = {
 _MARCREL = "{http://id.loc.gov/vocabulary/relators/}"
 _ABOUT = f"{{{_SPACES['rdf']}}}about"
 _RESOURCE = f"{{{_SPACES['rdf']}}}resource"
-_RECORD_NAME = re.compile(r"(?:\./)?(?:[\w-]+/)*pg(\d+)\.rdf")
+_RECORD_NAME = re.compile(r"(?:\./)?(?:[\w-]+/)*pg(\d{1,9})\.rdf")
 
 
 @dataclass
@@ -58,7 +58,7 @@ def read_rdf(raw: bytes) -> CatalogueRow:
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise UnreadableSource(f"The RDF record is no XML ({error}). Fetch pg<number>.rdf again.") from error
     book = root.find("pgterms:ebook", _SPACES)
-    number = re.fullmatch(r"ebooks/(\d+)", "" if book is None else book.get(_ABOUT, ""))
+    number = re.fullmatch(r"ebooks/(\d{1,9})", "" if book is None else book.get(_ABOUT, ""))
     if book is None or number is None:
         raise UnreadableSource("The RDF record has no pgterms:ebook with a number. Fetch pg<number>.rdf again.")
     return _row(root, book, int(number[1]))
@@ -124,6 +124,7 @@ def read_rdf_archive(raw: bytes, wanted: Container[int] | None = None) -> RdfArc
         OSError,
         NotImplementedError,
         RuntimeError,
+        ValueError,  # a zip whose directory sends its reader to before the first byte
     ) as error:
         raise UnreadableSource(
             f"The RDF archive of {len(raw)} bytes breaks off after {len(archive.rows)} records ({error}). Fetch it again."

@@ -162,7 +162,7 @@ def _newest(items: list[_Item]) -> list[_Item]:
 
 def _gutenberg(unit: str, raw: bytes, _sidecar: Sidecar) -> Iterable[_Item]:
     work = book_html.strip_gutenberg_html(raw) if is_html(raw) else boilerplate.strip_gutenberg(raw)
-    number = re.match(r"(?:pg)?(\d+)", unit)
+    number = re.match(r"(?:pg)?(\d{1,9})(?!\d)", unit)
     differs = number is not None and work.etext is not None and int(number[1]) != work.etext
     # The number printed in a header is sometimes another book's; the unit key comes from the catalogue.
     notes = (f"header_prints_etext={work.etext}",) if differs else ()

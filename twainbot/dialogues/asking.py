@@ -101,7 +101,7 @@ def read(answer: Answer, schema: Schema) -> tuple[dict[str, Any], str]:
         return {}, fault
     try:
         found = json.loads(_json_of(answer.text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}, _no_json(answer.text)
     wrong = drift(found, schema)
     return ({}, f"drift: {wrong}") if wrong else (found, "")

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from twainbot import personas
+from twainbot import personas, yaml_text
 from twainbot.dialogues.prompts import prompt_hash
 from twainbot.errors import BadConfig, UnknownName
 
@@ -78,8 +78,12 @@ def load(name: str) -> Prompt:
 def parse(text: str, name: str) -> Prompt:
     """A prompt from its file's text."""
     match = _FORM.fullmatch(text)
-    front = yaml.safe_load(match["front"]) if match else None
-    if match is None or not isinstance(front, dict) or not {"name", "version", "kind"} <= set(front):
+    try:
+        read = yaml_text.read(match["front"]) if match else None
+    except yaml.YAMLError as error:
+        raise BadConfig(f"The front matter of {FOLDER}/{name}.md is not YAML: {error}.") from error
+    front: dict[str, Any] = read if isinstance(read, dict) else {}
+    if match is None or not {"name", "version", "kind"} <= set(front) or type(front["version"]) is not int:
         raise BadConfig(
             f"{FOLDER}/{name}.md needs front matter with name, version and kind, then `# system` and `# user`. "
             f"See {FOLDER}/judge.md."

@@ -133,7 +133,7 @@ def _result(turn: Row) -> dict[str, Any] | list[Any] | None:
     """A tool turn's JSON object or list of objects; None for anything else."""
     try:
         value = json.loads(turn["content"] or "")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return value

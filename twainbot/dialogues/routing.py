@@ -123,10 +123,17 @@ class Router:
             if raw["form"] != FORM:
                 raise BadInput(f"The router is of form {raw['form']!r}, and this code reads {FORM!r}. {_AGAIN}")
             idf, weights, bias = (np.array(raw[name], dtype=float) for name in ("idf", "weights", "bias"))
-            if weights.shape != (len(raw["personas"]), len(raw["ngrams"])) or idf.shape != weights.shape[1:]:
-                raise ValueError(f"weights of shape {weights.shape}")
+            names = all(isinstance(raw[name], list) and all(isinstance(each, str) for each in raw[name])
+                        for name in ("personas", "ngrams"))  # fmt: skip
+            if not names or not raw["personas"]:
+                raise ValueError("personas or ngrams that are no names")
+            wanted = (len(raw["personas"]), len(raw["ngrams"]))
+            if weights.shape != wanted or idf.shape != wanted[1:] or bias.shape != wanted[:1]:
+                raise ValueError(f"weights of shape {weights.shape}, idf {idf.shape}, bias {bias.shape}")
+            if not all(np.isfinite(each).all() for each in (idf, weights, bias)):
+                raise ValueError("weights that are no finite numbers")
             return cls(raw["personas"], raw["ngrams"], idf, weights, bias)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise BadInput(f"This is no router: {type(error).__name__}: {error}. {_AGAIN}") from error
 
 

@@ -112,7 +112,7 @@ def tool_results(turns: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if item["role"] == "tool":
             try:
                 value = json.loads(item["content"] or "")
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 value = None
             found.append(value if isinstance(value, dict) else {})
     return found

@@ -132,7 +132,7 @@ def call_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInput(f"Tool call arguments are not JSON ({error}): {arguments[:80]!r}.") from error
     if not isinstance(arguments, dict):
         found = f"{type(arguments).__name__}: {str(arguments)[:80]!r}"

@@ -230,12 +230,13 @@ def _unanchored(text: str, number: Numeral, left_end: int) -> tuple[str, str | N
     """A number that counts nothing: a temperature after `it will be`, a figure of unknown meaning where it stands alone."""
     if not phrases.COUNTS_NOTHING.match(text, number.end):
         return None
-    if phrases.VERB_ANCHOR.search(text[:left_end]):
+    before = text[max(0, left_end - _WORDS_REACH) : left_end]  # the patterns look at its end only
+    if phrases.VERB_ANCHOR.search(before):
         return "temperature", None, number.end
     lone = (
         _LEAST_FIGURE <= abs(number.value) <= _LARGEST_FIGURE and text[number.start : number.end].lower() not in _ROUND
     )
-    if lone and phrases.STANDS_ALONE.search(text[:left_end]) and not phrases.OF_THE_CLOCK.search(text[:left_end]):
+    if lone and phrases.STANDS_ALONE.search(before) and not phrases.OF_THE_CLOCK.search(before):
         return "figure", None, number.end
     return None
 

@@ -65,8 +65,8 @@ def problems(lines: Sequence[str], name: str) -> list[Problem]:
             continue
         try:
             raw = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BadInput(f"{name}, line {number}: not JSON ({error.msg}). Write one problem a line.") from error
+        except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError only
+            raise BadInput(f"{name}, line {number}: not JSON ({error}). Write one problem a line.") from error
         if not isinstance(raw, dict):
             raise BadInput(f"{name}, line {number}: a problem is an object, not {type(raw).__name__}.")
         found.append(problem(raw, f"{name}, line {number}"))
@@ -95,6 +95,8 @@ def problem(raw: Mapping[str, Any], where: str) -> Problem:
 def from_asserts(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
     """MBPP's form (text, code, test_list) as a function with a docstring: signature and name are those of the code."""
     tests, code = raw["test_list"], str(raw.get("code") or "")
+    if not isinstance(tests, list) or not isinstance(raw.get("test_imports") or [], list):
+        raise BadInput(f"{where}: test_list and test_imports are lists of lines, not {str(tests)[:40]!r}.")
     defined = set(re.findall(r"^def\s+(\w+)\s*\(", code, re.MULTILINE))
     called = re.findall(r"\b([A-Za-z_]\w*)\s*\(", " ".join(map(str, tests or ())))
     name = next((n for n in called if n in defined), None)  # the outermost: others may make its arguments

@@ -189,7 +189,7 @@ def pretty(value: Any) -> str:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return str(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {json.dumps(item, ensure_ascii=False)}" for key, item in value.items())

@@ -5,12 +5,14 @@ A card states what was measured and what was not. A gate that did not pass stand
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from twainbot.errors import BadInput
 from twainbot.evals.verdicts import Verdict
+from twainbot.markdown import plain
 from twainbot.release.figures import figure, state_words
 
 _SIZES = [
@@ -160,7 +162,7 @@ def _split_table(splits: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _source_table(sources: Sequence[SourceFacts]) -> str:
-    rows = [(s.source, s.works, s.chunks, s.license, s.rights) for s in sources]
+    rows = [(s.source, s.works, s.chunks, plain(s.license), s.rights) for s in sources]
     return table(("source", "works", "chunks", "licence", "rights"), rows)
 
 
@@ -199,7 +201,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return " ".join(str(value).replace("|", "\\|").split())
+    return " ".join(re.sub(r"(?<!\\)\|", r"\\|", str(value)).split())
 
 
 def _measured(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -17,6 +17,7 @@ MERGE_TOLERANCE = 1e-3
 _TENSOR = re.compile(
     r"^base_model\.model\.(?P<module>.*?\.(?P<linear>[A-Za-z0-9_]+))\.lora_(?P<side>[AB])(?:\.[A-Za-z0-9_-]+)?\.weight$"
 )
+_NAME = re.compile(r"[\w.]+")
 _NEEDED = ("base_model_name_or_path", "revision", "tokenizer_sha256")
 
 
@@ -47,7 +48,12 @@ def _config_problems(config: Mapping[str, Any], max_rank: int) -> list[str]:
     found = (
         [] if config.get("peft_type") == "LORA" else [f"peft_type is {config.get('peft_type')!r}, 'LORA' is required."]
     )
-    ranks = {"r": config.get("r"), **{f"rank_pattern[{k}]": v for k, v in (config.get("rank_pattern") or {}).items()}}
+    pattern = _pattern(config)
+    if pattern is None or not all(map(_NAME.fullmatch, pattern)):
+        found.append(
+            "rank_pattern must be a mapping of module names to ranks; patterns beyond a name cannot be checked."
+        )
+    ranks = {"r": config.get("r"), **{f"rank_pattern[{k}]": v for k, v in (pattern or {}).items()}}
     for name, rank in ranks.items():
         if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= max_rank:
             found.append(f"{name} is {rank!r}, 1 to {max_rank} can be served.")
@@ -69,6 +75,8 @@ def _target_problems(config: Mapping[str, Any]) -> list[str]:
         return [f"target_modules is the pattern {targets!r}: list the linears by name, so that it can be checked."]
     if not targets:
         return ["target_modules is empty: the adapter changes nothing."]
+    if not _listed(targets):
+        return [f"target_modules is {str(targets)[:40]!r}: list the linears by name."]
     foreign = sorted({str(target).rsplit(".", 1)[-1] for target in targets} - set(LINEARS))
     return [f"target_modules holds {', '.join(foreign)}; only {', '.join(LINEARS)} can be served."] if foreign else []
 
@@ -111,10 +119,15 @@ def _pair_problems(module: str, pair: Mapping[str, Sequence[int]], config: Mappi
 
 
 def _rank_of(module: str, config: Mapping[str, Any]) -> Any:
-    pattern = config.get("rank_pattern") or {}
-    fitting = [rank for key, rank in pattern.items() if re.search(rf"(?:^|\.){key}$", module)]
+    fitting = [rank for key, rank in (_pattern(config) or {}).items() if f".{module}".endswith(f".{key}")]
     return fitting[0] if fitting else config.get("r")
 
 
+def _pattern(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The rank of single modules by the ends of their names; None where the config has something else there."""
+    pattern = config.get("rank_pattern") or {}
+    return pattern if isinstance(pattern, Mapping) else None
+
+
 def _listed(targets: Any) -> Sequence[Any]:
-    return sorted(targets) if isinstance(targets, (list, tuple, set, frozenset)) else []
+    return sorted(targets, key=str) if isinstance(targets, (list, tuple, set, frozenset)) else []

@@ -11,6 +11,7 @@ import polars as pl
 
 from twainbot.corpora.inventory import matrix_lines
 from twainbot.corpora.rights import USES
+from twainbot.markdown import plain
 from twainbot.personas import authors, speaking
 from twainbot.records import SPLITS
 from twainbot.release import funnel
@@ -271,8 +272,9 @@ def notice(tables: Mapping[str, pl.DataFrame]) -> str:
 def notice_line(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """One unit's line; where its works have URLs of their own, config `works` has them."""
     url = row["urls"][0] if len(row["urls"]) == 1 else f"{len(row['urls'])} pages" if row["urls"] else "-"
-    terms_of = (row["license"] or "none stated", row["rights"], url)
-    return (row["source"], row["unit"], named(row["titles"]), named(row["authors"]), row["works"], *terms_of)
+    terms_of = (plain(row["license"] or "none stated"), row["rights"], url)
+    who = (plain(named(row["titles"])), plain(named(row["authors"])))
+    return (row["source"], row["unit"], *who, row["works"], *terms_of)
 
 
 def named(values: Sequence[str], most: int = 3) -> str:

@@ -78,7 +78,7 @@ def from_json(data: bytes) -> dict[str, Any]:
     """A manifest read back; raises BadInput where it is not one of this version."""
     try:
         manifest = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{MANIFEST_NAME} is not JSON ({error}): fetch the bundle again.") from error
     if not isinstance(manifest, dict) or manifest.get("manifest_version") != MANIFEST_VERSION:
         found = manifest.get("manifest_version") if isinstance(manifest, dict) else type(manifest).__name__
@@ -96,7 +96,8 @@ def verify(manifest: Mapping[str, Any], hashes: Mapping[str, tuple[str, int]]) -
     if manifest.get("manifest_id") != _identity(body):
         problems.append("The manifest was edited: its manifest_id does not match its content.")
     listed: dict[str, Mapping[str, Any]] = {}
-    for entry in manifest.get("files") or []:
+    files = manifest.get("files") or []
+    for entry in files if isinstance(files, list) else []:
         problems += _entry_problems(entry, listed)
     for path, entry in sorted(listed.items()):
         problems += _file_problems(path, entry, hashes.get(path))
@@ -120,7 +121,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list
 
 def _identity(body: Mapping[str, Any]) -> str:
     canonical = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _empty(parents: Mapping[str, str]) -> str:

@@ -1,0 +1,264 @@
+"""Inputs that a fuzz campaign broke a parser with, each cut to what mattered. `make fuzz` looks for more."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+
+import pytest
+import yaml
+
+from fuzz import seeds
+from fuzz.doors import doors
+from twainbot import yaml_text
+from twainbot.corpora.catalogue import load_pinned, read_pg_csv
+from twainbot.corpora.headers import read_header
+from twainbot.corpora.jokes import parse_jokes
+from twainbot.corpora.local import parse_document
+from twainbot.corpora.rdf import read_rdf, read_rdf_archive
+from twainbot.dialogues import asking, prompt_files
+from twainbot.dialogues.judging import SCHEMA
+from twainbot.dialogues.routing import Router
+from twainbot.errors import BadConfig, BadInput, UnreadableSource
+from twainbot.evals.coding import problems
+from twainbot.release import contract
+
+DIGITS = "9" * 4_400  # Python reads at most 4,300 digits as a number
+DEEP = "[" * 3_000  # beyond Python's stack
+
+
+def test_an_etext_number_of_thousands_of_digits_is_no_number():
+    assert read_header(f"Title: Rain\n[EBook #{DIGITS}]").etext is None
+    assert read_header("Title: Rain\n[EBook #0099001]").etext == 99001
+    with pytest.raises(UnreadableSource, match="no pgterms:ebook with a number"):
+        read_rdf(seeds.RDF.replace(b"ebooks/99001", f"ebooks/{DIGITS}".encode()))
+
+
+def test_a_superscript_is_a_digit_and_no_number_of_a_book():
+    raw = seeds.CATALOGUE.replace(b"99001,Text", "²,Text".encode())
+    assert read_pg_csv(raw) == []
+    assert [row.etext for row in read_pg_csv(seeds.CATALOGUE)] == [99001]
+
+
+def test_a_catalogue_with_a_field_that_never_ends_is_refused_with_its_line():
+    with pytest.raises(UnreadableSource, match=r"Line \d+ of the Gutenberg catalogue is no CSV"):
+        read_pg_csv(seeds.CATALOGUE + b'99003,Text,2021,"' + b"a" * 140_000)
+
+
+def test_a_zip_whose_directory_points_before_its_first_byte_is_refused():
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("pg99001.rdf", seeds.RDF)
+    raw = made.getvalue()
+    at = raw.rindex(b"PK\x05\x06") + 16  # where the end record says that the directory begins
+    with pytest.raises(UnreadableSource, match="Fetch it again"):
+        read_rdf_archive(raw[:at] + (2**31).to_bytes(4, "little") + raw[at + 4 :])
+
+
+@pytest.mark.parametrize("text", ["works: [", "works: *a", "works: " + DEEP, "works: {a: 2026-13-45}"])
+def test_a_catalogue_that_is_no_yaml_is_refused_as_a_setting(text):
+    with pytest.raises(BadConfig, match=r"is not YAML|no list under"):
+        load_pinned(text)
+
+
+def test_yaml_that_would_overflow_the_stack_of_its_reader_is_refused_and_not_composed():
+    with pytest.raises(yaml.YAMLError, match="more than 100 levels"):
+        yaml_text.read("[" * 60_000 + "]" * 60_000)
+    assert yaml_text.read("a: " + "[" * 50 + "]" * 50)["a"]
+
+
+def test_yaml_that_repeats_itself_by_aliases_is_refused():
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 30))]  # 2**30 values
+    with pytest.raises(yaml.YAMLError, match=r"alias \*a0 \(line 2\)"):
+        yaml_text.read("\n".join(lines))
+    assert yaml_text.read("a: 2 * 3") == {"a": "2 * 3"}
+
+
+def test_yaml_constructs_nothing():
+    with pytest.raises(yaml.YAMLError):
+        yaml_text.read("!!python/object/apply:os.getcwd []")
+
+
+def test_a_prompt_file_with_broken_front_matter_is_refused_as_a_setting():
+    text = "---\nname: judge\nversion: {}\nkind: judge\n---\n# system\n\nBe fair.\n\n# user\n\n$dialogue\n"
+    assert prompt_files.parse(text.format(2), "judge").version == 2
+    for version in ("two", "[", "2026-13-45", "&a [*a]", "true"):
+        with pytest.raises(BadConfig, match=r"judge\.md"):
+            prompt_files.parse(text.format(version), "judge")
+
+
+@pytest.mark.parametrize("text", [DEEP, f'{{"style": {DIGITS}}}', '{"a":' * 3_000])
+def test_an_answer_that_no_json_reader_takes_is_recorded_as_unusable(text):
+    found, why = asking.read(asking.Answer(text), SCHEMA)
+    assert (found, why.partition(":")[0]) in (({}, "not_json"), ({}, "truncated"))
+
+
+@pytest.mark.parametrize("text", [DEEP, DIGITS, '{"task_id": ' + DIGITS + "}"])
+def test_a_coding_problem_that_is_no_json_names_its_line(text):
+    with pytest.raises(BadInput, match="line 2: not JSON"):
+        problems(["", text], "mine.jsonl")
+
+
+@pytest.mark.parametrize("text", [DEEP, "[]", seeds.ROUTER.decode().replace("0.1", "1" + "0" * 400)])
+def test_a_router_that_is_none_is_refused(text):
+    with pytest.raises(BadInput, match="no router"):
+        Router.from_json(text)
+
+
+def test_a_joke_rated_beyond_any_float_keeps_its_rating_as_it_stands():
+    line = json.dumps({"id": "x1", "joke": "The barometer fell, and the landlord charged me.", "stars": 10**400})
+    row = parse_jokes(f"{line}\n".encode(), "made.jsonl", {"rating": "stars"})[0]
+    assert row["reject_reason"] is None
+
+
+def test_a_page_of_nested_footers_is_read_once_and_still_reserves():
+    from lxml import html
+
+    from twainbot.corpora.pages import rights_claims
+
+    inner = "The Gazette, a paper. " * 40 + "No. 9. All rights reserved"
+    tree = html.fromstring("<html><body>" + "<footer>x " * 150 + inner + "</footer>" * 150 + "</body></html>")
+    assert rights_claims(tree, {}) == ("All rights reserved",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"rank_pattern": [8]}, {"rank_pattern": {"(a+)+$": 8}}, {"target_modules": 7}, {"target_modules": [7, "q_proj"]}],
+)
+def test_an_adapter_config_of_another_shape_breaks_the_contract_and_nothing_else(change):
+    config = {**json.loads(seeds.ADAPTER), **change}
+    shapes = {f"base_model.model.layers.0.{'a' * 40}.q_proj.lora_{side}.weight": [8, 8] for side in "AB"}
+    found = contract.problems(config, shapes, provenance={}, merge_difference=0.0)
+    assert any(name in problem for problem in found for name in change)
+
+
+@pytest.mark.parametrize(
+    "parameters", [7, {"required": [["a"]]}, {"required": 7}, {"properties": {"a": 7}}, {"properties": [1]}]
+)
+def test_a_tool_to_score_against_must_have_a_schema_that_calls_can_be_compared_with(parameters, tmp_path):
+    from twainbot_assets.scoring import score_file
+
+    line = json.loads(seeds.SCORES[0].split(b"\n")[0])
+    line["tools"][0]["function"]["parameters"] = parameters
+    (tmp_path / "lines.jsonl").write_text(json.dumps(line))
+    with pytest.raises(BadInput, match="line 1: the `parameters` of each of `tools`"):
+        score_file("tool-calls", tmp_path / "lines.jsonl", as_json=True)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "../../etc/passwd", "", "x/y", "7.5.1"])
+def test_a_recipe_extends_a_neighbour_by_its_plain_name(name, tmp_path):
+    from training.config import load_recipe
+
+    (tmp_path / "mine.yaml").write_text(f"extends: {name!r}\n")
+    with pytest.raises(BadConfig, match="Name a recipe of the same folder"):
+        load_recipe(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("tests", [2, "assert f(1)", {"a": 1}])
+def test_tests_of_a_coding_problem_that_are_no_list_are_refused(tests):
+    with pytest.raises(BadInput, match="test_list and test_imports are lists"):
+        problems(
+            [json.dumps({"task_id": 1, "text": "x", "code": "def f(x):\n    return x\n", "test_list": tests})],
+            "m.jsonl",
+        )
+
+
+def test_a_manifest_with_half_a_character_or_no_list_of_files_is_told_what_is_wrong():
+    from twainbot.release import manifest
+
+    made = {**json.loads(seeds.MANIFEST), "name": "\ud800", "files": 7}
+    assert manifest.verify(made, {}) == [
+        "The manifest was edited: its manifest_id does not match its content.",
+        "The manifest lists no files.",
+    ]
+
+
+def test_a_reply_of_nothing_but_numbers_is_read_in_the_time_of_its_length(tmp_path):
+    from fuzz.campaign import Trial
+    from fuzz.doors import Door
+    from twainbot.evals.claims import assertions
+
+    reply = (
+        "it was cloudy, 41 and 52, or 63 " * 1_500
+    )  # 48,000 characters took 30 s of processor time, and the square of it
+    trial = Trial(Door("claims", lambda raw: assertions(raw.decode()), list), tmp_path, slow_s=30.0)
+    assert trial.run(reply.encode()) == ""
+
+
+@pytest.mark.parametrize(
+    "change", [{"bias": [0.1]}, {"bias": 7}, {"personas": [], "weights": [], "bias": []}, {"personas": [[], {}]},
+               {"ngrams": "ab"}, {"idf": [float("inf"), 1.0]}],
+)  # fmt: skip
+def test_a_router_of_other_shapes_is_refused_when_it_is_read_and_not_when_it_is_asked(change):
+    made = json.loads(seeds.ROUTER)
+    assert Router.from_json(json.dumps(made)).route("Will it rain?").persona in made["personas"]
+    with pytest.raises(BadInput, match="no router"):
+        Router.from_json(json.dumps({**made, **change}))
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"GGUF", seeds.gguf()[:60], seeds.gguf()[:-20], seeds.gguf().replace(b"\x08\0\0\0", b"\xff\xff\0\0")]
+)
+def test_a_gguf_file_that_breaks_off_is_unfit_and_no_traceback(raw, tmp_path):
+    pytest.importorskip("gguf")
+    from resources.shipped import gguf_forms
+
+    (tmp_path / "a.gguf").write_bytes(raw)
+    with pytest.raises(gguf_forms.Unfit):
+        gguf_forms.tensors(tmp_path / "a.gguf")
+
+
+# --- bundles ----------------------------------------------------------------------------------------------------------
+
+
+def bundle(tmp_path, **changes):
+    made = {**json.loads(seeds.BUNDLE), **changes}
+    (tmp_path / "bundle.json").write_text(json.dumps(made))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"personas": []}, "personas should be a dict"),
+        ({"personas": {"twain": {}}}, "says nothing of adapter"),
+        ({"base": {}}, "says nothing of how, name"),
+        ({"personas": {"twain": {"adapter": "../../etc"}}}, "not inside"),
+        ({"personas": {"twain": {"adapter": "/etc"}}}, "not inside"),
+        ({"personas": {"twain": {"adapter": "adapter", "gguf": "a\0b"}}}, "not inside"),
+        ({"personas": {"twain": {"adapter": "adapter", "merged": 7}}}, "should be a str"),
+    ],
+)
+def test_a_bundle_of_another_shape_or_with_a_path_that_leaves_it_is_refused_in_plain_words(tmp_path, changes, why):
+    from resources.shipped import verify
+
+    assert verify.read_bundle(bundle(tmp_path))["format"] == 1
+    with pytest.raises(verify.Broken, match=why):
+        verify.read_bundle(bundle(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff" * 8, (2**40).to_bytes(8, "little"), (2).to_bytes(8, "little") + b"[]",
+                                 (20).to_bytes(8, "little") + b'{"a": {"shape": "x"}}'])  # fmt: skip
+def test_a_tensor_file_that_is_none_is_refused_and_no_header_of_a_terabyte_is_read(tmp_path, raw):
+    from resources.shipped import verify
+
+    (tmp_path / "a.safetensors").write_bytes(raw)
+    with pytest.raises(verify.Broken):
+        verify.tensor_shapes(tmp_path / "a.safetensors")
+
+
+# --- the harness ------------------------------------------------------------------------------------------------------
+
+
+def test_a_heading_of_thousands_of_spaces_is_read_in_no_time():
+    raw = ("# Rain ##\n\n#" + " " * 40_000 + "x\n\n## Snow #\n\nIt snowed.").encode()
+    assert [(row["title"], row["text"]) for row in parse_document(raw, ".md")][-1] == ("Snow", "It snowed.")
+    spaces = b"#" + b" " * 40_000 + b"/Filter\n\nIt rained."
+    assert parse_document(spaces, ".md")[0]["title"] == "/Filter"
+
+
+def test_every_door_has_a_name_of_its_own_and_a_seed():
+    found = doors()
+    assert len({door.name for door in found}) == len(found)
+    assert all(door.seeds() for door in found)
