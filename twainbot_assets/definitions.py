@@ -27,6 +27,7 @@ from twainbot_assets import (
     dataset_release,
     dedupe,
     dialogues,
+    engines,
     evals,
     mixtures,
     personas,
@@ -83,6 +84,7 @@ defs = dg.Definitions(
     asset_checks=boundaries.checks,
     jobs=automation.jobs,
     sensors=sensors.sensors,
+    executor=engines.executor_of(),
     resources={
         "io_manager": LakeIOManager(base=home.lake),
         "lake": lake,
