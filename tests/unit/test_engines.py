@@ -119,7 +119,7 @@ def test_stages_run_on_an_instance_in_postgres_and_leave_no_sqlite_behind(postgr
         **scaleout.environment_of("tiny", tmp_path), "DAGSTER_HOME": str(root / "deploy" / "postgres"),
         "TWAINBOT_POSTGRES_URL": postgres,
     }  # fmt: skip
-    scaleout.run(environment, "base,corpora/jokes,chunks/jokes")
+    scaleout.run(environment, "+chunks/jokes")
     versions, runs = scaleout.recorded(environment)
     assert {"base/tokenizer", "chunks/jokes [trades]"} <= versions.keys()
     assert runs > 0
