@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,8 +157,9 @@ def works(kind: Kind, unit: str, texts: Sequence[str]) -> pl.DataFrame:
     empty = dict.fromkeys(WORK)
     known = {
         "source": kind.source, "unit": unit, "author": "a script", "style": kind.style, "language": "en", "rights": "cc0",
-        "license": "CC0-1.0", "rights_claim": "declared", "rights_rule": "declared", "url": "", "edition": unit,
-        "retrieved_at": "", "raw_sha256": "", "normaliser_version": "", "repairs": "{}", "warnings": [], "extra": "{}",
+        "license": "CC0-1.0", "rights_claim": "declared", "rights_rule": "declared", "url": unit, "edition": unit,
+        "retrieved_at": "", "raw_sha256": sha256("\n".join(texts).encode()).hexdigest(), "normaliser_version": "",
+        "repairs": "{}", "warnings": [], "extra": "{}",
     }  # fmt: skip
     rows = ({"work_id": f"{kind.source}/{unit}/{row:05d}", "title": f"{unit} {row}", "text": text}
             for row, text in enumerate(texts))  # fmt: skip

@@ -74,7 +74,7 @@ def cluster(environment: Mapping[str, str] | None = None, cpus: int = 2) -> Iter
     ]  # fmt: skip
     try:
         started = subprocess.run(
-            line, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, **QUIET, **(environment or {})}
+            line, capture_output=True, text=True, check=False, timeout=900, env={**os.environ, **QUIET, **(environment or {})}
         )  # fmt: skip
         assert started.returncode == 0, started.stdout + started.stderr
         wait_for(dashboard)
