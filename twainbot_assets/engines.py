@@ -11,11 +11,14 @@ import importlib
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from twainbot.errors import BadUse, UnknownName
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.reconstruct import ReconstructableJob
 
 ENGINES = ("processes", "ray")
 # What a step must see as the process that ordered it does. PATH: Ray starts `dagster` by its bare name.
@@ -65,11 +68,15 @@ def carried(environment: Mapping[str, str]) -> list[str]:
     return sorted(name for name in wanted if not SECRET.search(name) and not USER_IN_URL.search(environment[name]))
 
 
-def graph_job() -> dg.JobDefinition:
-    """Every asset as one job, by a name that a step's process can look up."""
-    from twainbot_assets.definitions import defs
+def graph_job(module: str = "twainbot_assets.definitions") -> ReconstructableJob:
+    """All assets of the module's `defs` as one job, by names that a step's process can look up.
 
-    return defs.resolve_implicit_global_asset_job_def()
+    Not dg.reconstructable: around a job of assets it builds a repository without the assets, and raises.
+    """
+    from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
+    from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+    return ReconstructableRepository.for_module(module, "defs").get_reconstructable_job(IMPLICIT_ASSET_JOB_NAME)
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

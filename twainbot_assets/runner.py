@@ -301,7 +301,7 @@ class Runner:
         if self.engine != "processes":
             partition = {PARTITION_TAG: items[0].partition} if items[0].partition else {}
             return dg.execute_job(
-                dg.reconstructable(engines.graph_job), self.instance, run_config=QUIET, tags={**tags, **partition},
+                engines.graph_job(), self.instance, run_config=QUIET, tags={**tags, **partition},
                 asset_selection=chosen,
             )  # fmt: skip
         run_id = str(uuid.uuid4())

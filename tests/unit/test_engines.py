@@ -37,18 +37,15 @@ def slowly():
         time.sleep(0.1)
     return pl.DataFrame({"inches": [1]})
 
-def job():
-    defs = dg.Definitions(
-        assets=[slowly], executor=engines.executor_of(),
-        resources={"io_manager": LakeIOManager(base=os.environ["TWAINBOT_LAKE"])},
-    )
-    return defs.resolve_implicit_global_asset_job_def()
+defs = dg.Definitions(
+    assets=[slowly], executor=engines.executor_of(),
+    resources={"io_manager": LakeIOManager(base=os.environ["TWAINBOT_LAKE"])},
+)
 
 if __name__ == "__main__":
-    import slowly as here
     instance = dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"])
     tags = {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname()}
-    sys.exit(not dg.execute_job(dg.reconstructable(here.job), instance, tags=tags).success)
+    sys.exit(not dg.execute_job(engines.graph_job("slowly"), instance, tags=tags).success)
 """
 
 
