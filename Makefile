@@ -15,18 +15,21 @@ BIN := $(VENV)/bin
 TOKENIZER ?= $(firstword $(wildcard $(TWAINBOT_HOME)/models/smollm2-*/tokenizer.json))
 BOOKS ?= $(wildcard $(TWAINBOT_SHARED_DATA)/gutenberg)
 READY := $(VENV)/.ready
+SCALE_PROFILE ?= tiny
+CHUNKS ?= 1000000
 
 # Both homes absolute: Dagster resolves relative folders against the current directory.
 export TWAINBOT_HOME := $(abspath $(or $(TWAINBOT_HOME),data))
 export TWAINBOT_PROFILE := $(PROFILE)
-export DAGSTER_HOME := $(CURDIR)
+# Another instance, such as deploy/postgres, is chosen by a folder of the clone's: any other DAGSTER_HOME is another project's.
+export DAGSTER_HOME := $(or $(filter $(CURDIR)/%,$(DAGSTER_HOME)),$(CURDIR))
 export DAGSTER_STATE_DIR := $(TWAINBOT_HOME)/$(basename $(notdir $(PROFILE)))/dagster
 export DAGSTER_LOG_DIR := $(DAGSTER_STATE_DIR)/logs
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Else each of two test workers, and each process that a test starts, compiles all modules and rewrites all assertions.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv bench-automation chaos fuzz audit sbom
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv bench-automation chaos fuzz audit sbom bench-scaleout bench-capacity
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -88,6 +91,12 @@ bench-automation: $(READY) ## One changed unit of fifty against a full rebuild, 
 
 chaos: $(READY) ## SIGKILLs at random moments on profile tiny (KILLS=50 SEED=1910; CHAOS=folder of one to go on with)
 	@$(BIN)/python -m benchmarks.chaos --kills $(KILLS) --seed $(SEED) $(if $(CHAOS),--folder $(CHAOS))
+
+bench-scaleout: $(READY) ## The graph here against S3, PostgreSQL and Ray: same data versions? (extras postgres and ray)
+	@$(BIN)/python benchmarks/scaleout.py --profile $(SCALE_PROFILE)
+
+bench-capacity: $(READY) ## Cost of a chunk at 50,000, 200,000 and CHUNKS (default a million); after `make run`
+	@$(BIN)/python benchmarks/capacity.py --models $(TWAINBOT_HOME)/models --chunks 50000 200000 $(CHUNKS)
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems

@@ -75,11 +75,14 @@ def verified(rows: pl.DataFrame, chunks: pl.DataFrame | None, settings: DedupeSe
 
     if settings is None:
         raise ValueError("the settings were not given")
-    texts = dict(given(chunks).select("chunk_id", "text").iter_rows())
     step = max(1, rows.height // thresholds.EDGES_VERIFIED)
+    drawn = rows.select("a", "b", "jaccard").gather_every(step)
+    # of these alone: all texts of a million chunks as Python's would be a gigabyte more
+    named = given(chunks).filter(given(chunks)["chunk_id"].is_in([*drawn["a"], *drawn["b"]]))
+    texts = dict(named.select("chunk_id", "text").iter_rows())
     wrong: list[str] = []
     count = 0
-    for a, b, jaccard in rows.select("a", "b", "jaccard").gather_every(step).iter_rows():
+    for a, b, jaccard in drawn.iter_rows():
         count += 1
         one, other = (shingle_hashes(words(texts[chunk_id]), settings.shingle) for chunk_id in (a, b))
         exact = similarity(one, other)[0]

@@ -123,7 +123,9 @@ def validated(suite: Suite, rows: pl.DataFrame) -> dict[str, tuple[bool, str, di
     frame = rows.select(suite.columns).to_pandas(use_pyarrow_extension_array=True)
     source = context.data_sources.add_pandas("lake").add_dataframe_asset("table")
     batch = source.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    wanted = [getattr(expectations, one.type)(**arguments(one), meta={"check": one.check}) for one in suite.expectations]
+    wanted = [
+        getattr(expectations, one.type)(**arguments(one), meta={"check": one.check}) for one in suite.expectations
+    ]
     made = gx.ExpectationSuite(name=suite.asset, expectations=wanted)
     settings = {
         "result_format": "SUMMARY",

@@ -296,7 +296,7 @@ def side_by_side(edges: pl.DataFrame, chunks: pl.DataFrame, count: int = SHOWN_P
     if not ranked.height:
         return {"pairs_to_read": "There are no near-duplicates."}
     picked = ranked[picked_pairs(ranked["jaccard"].to_list(), count)]
-    texts = dict(chunks.select("chunk_id", "text").iter_rows())
+    texts = texts_of(picked, chunks)
     shown = (
         (f"Jaccard {row['jaccard']:.3f}, containment {row['containment']:.3f}", row["a"], row["b"])
         for row in picked.iter_rows(named=True)
@@ -310,12 +310,21 @@ def alike_side_by_side(pairs: pl.DataFrame, chunks: pl.DataFrame, count: int = S
         return {"pairs_to_read": "No two works hold chunks that are alike in meaning and not in words."}
     import polars as pl
 
-    texts = dict(chunks.select("chunk_id", "text").iter_rows())
-    most = pairs.sort(["cosine", "a", "b"], descending=[True, False, False]).head(count).iter_rows(named=True)
-    shown = ((f"Cosine {row['cosine']:.3f}, Jaccard {row['jaccard']:.3f}", row["a"], row["b"]) for row in most)
+    most = pairs.sort(["cosine", "a", "b"], descending=[True, False, False]).head(count)
+    texts = texts_of(most, chunks)
+    shown = (
+        (f"Cosine {row['cosine']:.3f}, Jaccard {row['jaccard']:.3f}", row["a"], row["b"])
+        for row in most.iter_rows(named=True)
+    )
     steps = pairs.select((pl.col("cosine") * 20).floor() / 20).to_series().value_counts().sort("cosine")
     by_cosine = {f"from {step:.2f}": float(number) for step, number in steps.iter_rows()}
     return {"pairs_to_read": read_pairs(shown, texts), "by_cosine": bars(by_cosine, "Pairs by cosine")}
+
+
+def texts_of(pairs: pl.DataFrame, chunks: pl.DataFrame) -> dict[str, str]:
+    """The texts of both sides of these pairs by chunk id: all texts of a large corpus would be a gigabyte."""
+    named = chunks.filter(chunks["chunk_id"].is_in([*pairs["a"], *pairs["b"]]))
+    return dict(named.select("chunk_id", "text").iter_rows())
 
 
 def picked_pairs(similarity: Sequence[float], count: int) -> list[int]:

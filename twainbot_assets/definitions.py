@@ -27,6 +27,7 @@ from twainbot_assets import (
     dataset_release,
     dedupe,
     dialogues,
+    engines,
     evals,
     labels,
     lineage,
@@ -90,7 +91,7 @@ defs = dg.Definitions(
     jobs=automation.jobs,
     schedules=schedules.schedules_of(profile),
     sensors=[*sensors.sensors, conditions.sensor],
-    executor=steps.executor,
+    executor=engines.executor_of() or steps.executor,
     resources={
         "io_manager": LakeIOManager(base=home.lake),
         "lake": lake,

@@ -23,13 +23,14 @@ from dagster._utils.error import SerializableErrorInfo
 
 from resources.home import Home
 from twainbot.errors import BadUse, UnknownName
-from twainbot_assets import keys, sources
+from twainbot_assets import engines, keys, sources
 from twainbot_assets.automation import on_request
 from twainbot_assets.freshness import Freshness, Item
 from twainbot_assets.partitions import UNITS, register
 from twainbot_assets.profile import SOURCES, current
 
 PID_TAG, HOST_TAG, BORN_TAG = "twainbot/pid", "twainbot/host", "twainbot/born"
+PARTITION_TAG = "dagster/partition"
 NOT_FINISHED = (
     dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
@@ -234,13 +235,14 @@ def report_version(instance: dg.DagsterInstance, item: Item, version: str) -> No
 
 
 class Runner:
-    """Executes items in process. One per invocation."""
+    """Executes items in process, or on Ray. One per invocation."""
 
     def __init__(self, defs: dg.Definitions, instance: dg.DagsterInstance, progress: Progress) -> None:
         self.defs = defs
         self.instance = instance
         self.progress = progress
         self.job = defs.resolve_implicit_global_asset_job_def()
+        self.engine = engines.engine()
         self.report = Report()
         self.blocked: set[str] = set()  # tables whose blocking check failed: nothing is built on them
         self.good: set[Item] = set()  # items of which a good version was ever committed
@@ -329,17 +331,7 @@ class Runner:
         """One Dagster run over items of one partition; its faults and warnings go to the report."""
         self.progress.started(items)
         begun = time.monotonic()
-        run_id = str(uuid.uuid4())
-        self.instance.add_event_listener(run_id, self.listen)
-        result = self.job.execute_in_process(
-            instance=self.instance,
-            run_id=run_id,
-            partition_key=items[0].partition,
-            asset_selection=[item.key for item in items],
-            raise_on_error=False,
-            run_config=QUIET,
-            tags={**signature(), **(tags or {})},
-        )
+        result = self.finished_run(items, {**signature(), **(tags or {})})
         made = {Item(keys.table(event.asset_key), event.partition) for event in result.get_asset_materialization_events()
                 if event.asset_key}  # fmt: skip
         faults = self.faults(result, items, made) or run_faults(result, items)
@@ -351,13 +343,38 @@ class Runner:
         self.report.skipped.extend(Fault(item, "waits for what failed in its run") for item in left)
         self.progress.finished(items, time.monotonic() - begun, faults)
 
+    def finished_run(
+        self, items: Sequence[Item], tags: dict[str, str]
+    ) -> dg.ExecuteInProcessResult | dg.JobExecutionResult:
+        """The run, executed here, or step by step on the engine that TWAINBOT_EXECUTOR names."""
+        chosen = [item.key for item in items]
+        if self.engine != "processes":
+            partition = {PARTITION_TAG: items[0].partition} if items[0].partition else {}
+            return dg.execute_job(
+                engines.graph_job(), self.instance, run_config=QUIET, tags={**tags, **partition},
+                asset_selection=chosen,
+            )  # fmt: skip
+        run_id = str(uuid.uuid4())
+        self.instance.add_event_listener(run_id, self.listen)
+        return self.job.execute_in_process(
+            instance=self.instance,
+            run_id=run_id,
+            partition_key=items[0].partition,
+            asset_selection=chosen,
+            raise_on_error=False,
+            run_config=QUIET,
+            tags=tags,
+        )
+
     def listen(self, entry: EventLogEntry) -> None:
         """Pass one log entry of a run on to whoever watches."""
         line = line_of(entry)
         if line:
             self.progress.event(line)
 
-    def faults(self, result: dg.ExecuteInProcessResult, items: Sequence[Item], made: set[Item]) -> list[Fault]:
+    def faults(
+        self, result: dg.ExecuteInProcessResult | dg.JobExecutionResult, items: Sequence[Item], made: set[Item]
+    ) -> list[Fault]:
         """What failed in a run: steps first, then blocking checks of what was made. WARNs go to the report."""
         if any(interrupted(event) for event in result.get_step_failure_events()):
             raise KeyboardInterrupt  # stop the whole job, not this item alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from itertools import product
 
 import numpy as np
@@ -16,6 +17,8 @@ from twainbot.errors import BadInput, BadUse
 from twainbot.records import ASSIGNMENT, SPLITS
 from twainbot.splits import assign, balance, leaks
 from twainbot.splits.groups import group_labels
+
+split_rules = sys.modules["twainbot.splits.assign"]  # the package's `assign` is the function
 
 SCHEMA = {
     "sample_id": pl.String, "kind": pl.String, "stratum": pl.String,
@@ -104,6 +107,36 @@ def test_validation_is_not_left_empty_where_training_can_spare_a_work(seed):
     made = assign(works([700, 300, 260]), seed=seed)
     assert made.filter(split="validation")["group_id"].unique().to_list() == ["twain-2-0000"]  # the smallest
     assert (made["split"] == "train").any()
+
+
+def looked_at_one_by_one(counts, splits, surplus, weights):
+    """(group, split) of the move that gains most, the first of equals; every group is looked at."""
+    best, found = 1e-9, []
+    for group, row in enumerate(counts):
+        for to in range(3):
+            gain = sum(row * (surplus[splits[group]] - surplus[to]))
+            gain -= sum(row**2 * weights) * (split_rules._URGENCY[splits[group]] + split_rules._URGENCY[to]) / 2
+            if to != splits[group] and gain > best:
+                best, found = gain, [(group, to)]
+    return found
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([(1, 0), (0, 1), (2, 0), (1, 3)]), st.integers(0, 2)), min_size=1, max_size=12)
+)
+def test_looking_at_one_group_of_each_kind_finds_what_looking_at_all_finds(groups):
+    """Shares of 16 and 4 samples: powers of two, so that no sum is rounded and equal moves are equal."""
+    counts, splits = np.array([row for row, _ in groups], float), np.array([split for _, split in groups])
+    weights, targets = np.array([1 / 16, 1 / 4]), np.array([[4.0, 2.0], [1.0, 1.0], [1.0, 1.0]])
+    alike = split_rules._Alike(counts, splits)
+    for _ in range(6):
+        held = np.stack([counts[splits == split].sum(axis=0) for split in range(3)])
+        surplus = (held - targets) * weights * split_rules._URGENCY[:, None]
+        moves = alike.best_move(surplus, weights)
+        assert moves == looked_at_one_by_one(counts, splits, surplus, weights)
+        for group, to in moves:
+            splits[group] = to
+            alike.move(group, to)
 
 
 def test_a_stratum_of_a_single_work_trains_and_says_why_it_has_no_validation():

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -22,15 +17,14 @@ from tiny_training import base, write_data
 from resources import ray_trainer
 from resources.ray_trainer import RayTrainer
 from resources.trainer import Trainer, trainer_of
+from tests import ray_cluster
+from tests.ray_cluster import processes_of
 from training import record
 from training.command import Arguments
 from training.config import CONFIGS
 from twainbot.errors import BadInput, BadUse, UnknownName
 
 TINY = CONFIGS / "tiny" / "default.yaml"
-# Without the second, which despite its name counts on Linux too, Ray listens on every address.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_DEDUP_LOGS": "0"}
-
 # An asset that trains on Ray, in a process that can be interrupted as a run is.
 RUN = """
 import sys
@@ -85,69 +79,16 @@ def test_a_job_is_the_stages_command_line_and_needs(tmp_path):
     assert (job["entrypoint_num_gpus"], job["runtime_env"]["env_vars"]["HF_HUB_OFFLINE"]) == (2, "1")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below the range that the system gives out by itself."""
-    found = []
-    for port in range(21000, 30000, 7):
-        with contextlib.suppress(OSError), socket.socket() as tried:
-            tried.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
-
-
-def processes_of(folder: str) -> list[int]:
-    """Processes whose command line names the folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if folder.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-    return [pid for pid in found if pid != os.getpid()]
-
-
 @pytest.fixture(scope="module")
 def cluster():
     """The dashboard address of a cluster of this test's own, ended with it."""
     pytest.importorskip("dagster_ray", reason="the extra `ray` is not installed")
     pytest.importorskip("ray.dashboard.dashboard", reason="ray is installed without its job server (ray[default])")
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # Ray's sockets allow for no long path
-    gcs, dashboard, client, agent, *_ = free_ports(6)
-    line = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--num-cpus=2", "--disable-usage-stats"]
-    line += [
-        "--node-ip-address=127.0.0.1",
-        f"--port={gcs}",
-        "--dashboard-host=127.0.0.1",
-        f"--dashboard-port={dashboard}",
-    ]
-    line += [f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}", "--min-worker-port=30002"]
-    line += ["--max-worker-port=30200", "--object-store-memory=100000000", f"--temp-dir={folder}"]
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in QUIET.items():
+        for name, value in ray_cluster.QUIET.items():
             patched.setenv(name, value)
-        try:
-            started = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
-            assert started.returncode == 0, started.stdout + started.stderr
-            _wait_for(dashboard)
-            yield f"http://127.0.0.1:{dashboard}"
-        finally:
-            # not `ray stop`, which would end every cluster of this machine
-            for sign in (signal.SIGTERM, signal.SIGKILL):
-                for pid in processes_of(folder):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, sign)
-                time.sleep(2)
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_for(port: int, limit_s: float = 180.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.5)
-    pytest.fail("Ray did not start")
+        with ray_cluster.cluster() as running:
+            yield running.address
 
 
 def jobs(address: str):
@@ -209,16 +150,6 @@ def test_an_interrupted_run_stops_its_job(cluster, tmp_path, root):
 
 @pytest.mark.slow
 def test_nothing_of_the_cluster_listens_beyond_this_machine(cluster):
-    pids = set(processes_of("/tmp/ray-"))
-    inodes = set()
-    for pid in pids:
-        for file in Path(f"/proc/{pid}/fd").glob("*"):
-            with contextlib.suppress(OSError):
-                inodes.add(str(file.readlink()).removeprefix("socket:[").rstrip("]"))
-    lines = [
-        line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]
-    ]
-    listening = {words[1].split(":")[0] for words in lines if words[3] == "0A" and words[9] in inodes}
-    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    listening = ray_cluster.Cluster(cluster, "/tmp/ray-").listeners()
     assert listening
-    assert listening <= loopback
+    assert listening <= ray_cluster.LOOPBACK

@@ -2,7 +2,9 @@
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.reconstruct import ReconstructableRepository
 
+from twainbot_assets import engines, runner
 from twainbot_assets.runner import Runner
 
 UNITS, BATCHES = dg.StaticPartitionsDefinition(["one", "two"]), dg.StaticPartitionsDefinition(["b0"])
@@ -100,3 +102,22 @@ def test_what_was_kept_back_is_built_once_the_check_passes(instance):
     report = Runner(graph(), instance, Silent()).bring_up_to_date()
     assert list(map(str, report.made)) == ["curated/passages", "curated/rejects", "splits/dapt"]
     assert report.faults == report.skipped == []
+
+
+unsound = graph(sound=False)  # by this name in its file an engine's process would look it up
+
+
+def test_a_run_that_an_engine_executes_is_reported_like_one_in_process(instance, monkeypatch):
+    """dg.execute_job stands in for the engine: its steps reach the report through the event log alone."""
+    stored = ReconstructableRepository.for_file(__file__, "unsound").get_reconstructable_job("__ASSET_JOB")
+    monkeypatch.setattr(engines, "graph_job", lambda: stored)
+    here = Runner(graph(sound=False), instance, Silent()).bring_up_to_date()
+    monkeypatch.setattr(runner, "QUIET", {**runner.QUIET, "execution": {"config": {"in_process": {}}}})
+    with dg.instance_for_test() as another:
+        elsewhere = Runner(graph(sound=False), another, Silent())
+        elsewhere.engine = "ray"
+        there = elsewhere.bring_up_to_date()
+        tags = [run.tags for run in another.get_runs()]
+    assert (there.made, there.faults, there.skipped) == (here.made, here.faults, here.skipped)
+    assert {tag.get("dagster/partition") for tag in tags} == {None, "one", "two", "b0"}
+    assert all(runner.PID_TAG in tag for tag in tags)

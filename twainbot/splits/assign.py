@@ -9,6 +9,7 @@ later move few others (500 more among 31,000: 1.2 % changed sides).
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -124,14 +125,16 @@ def _balanced(counts: _Counts, splits: _Splits, targets: _Counts, drawn: NDArray
     The distance is the sum of squared deviations, each relative to its stratum's size, so that small strata count as
     much as large ones. It falls with each step; of equal steps the first in the order of `drawn` is taken.
     """
-    splits = splits.copy()
     weights = 1 / np.maximum(1, counts.sum(axis=0)) ** 2
     order = np.argsort(drawn, kind="stable")
     large = order[np.argsort(-(counts**2 @ weights)[order], kind="stable")[:EXCHANGED]]
+    alike = _Alike(counts[order], splits[order])
     held = np.stack([counts[splits == split].sum(axis=0) for split in range(len(SPLITS))])
+    splits = splits.copy()
+    place = np.argsort(order)  # of a group in the order
     while len(counts):
         surplus = (held - targets) * weights * _URGENCY[:, None]  # (splits, strata)
-        steps = _best_move(counts[order], splits[order], surplus, weights, order)
+        steps = [(int(order[at]), to) for at, to in alike.best_move(surplus, weights)]
         steps = steps or _best_exchange(counts[large], splits[large], surplus, weights, large)
         if not steps:
             break
@@ -139,19 +142,49 @@ def _balanced(counts: _Counts, splits: _Splits, targets: _Counts, drawn: NDArray
             held[splits[group]] -= counts[group]
             held[to] += counts[group]
             splits[group] = to
+            alike.move(int(place[group]), to)
     return splits
 
 
-def _best_move(
-    counts: _Counts, splits: _Splits, surplus: _Counts, weights: NDArray[np.float64], names: _Splits
-) -> list[tuple[int, int]]:
-    """The one (group, split) that lowers the distance most, in a list; an empty list where none does."""
-    pull = counts @ surplus.T  # (groups, splits): how far a split is over its targets in the group's strata
-    cost = (counts**2 @ weights)[:, None] * (_URGENCY[splits][:, None] + _URGENCY) / 2
-    gains = pull[np.arange(len(splits)), splits][:, None] - pull - cost
-    gains[np.arange(len(splits)), splits] = 0.0
-    best, to = np.unravel_index(np.argmax(gains), gains.shape)
-    return [(int(names[best]), int(to))] if gains[best, to] > _MIN_GAIN else []
+class _Alike:
+    """Groups with the same samples in each stratum, of which only the first in each split needs a look.
+
+    Most groups are one passage: a million of them make a handful of kinds, where looking at each group before each of some
+    hundred steps made a sample cost more the more there were. Groups go by their place in the order.
+    """
+
+    def __init__(self, counts: _Counts, splits: _Splits) -> None:
+        self._counts, kinds = np.unique(counts, axis=0, return_inverse=True)
+        self._kinds, self._splits = kinds.reshape(-1), splits.copy()
+        self._places = [[list[int]() for _ in SPLITS] for _ in self._counts]
+        for at, (kind, split) in enumerate(zip(self._kinds.tolist(), splits.tolist(), strict=True)):
+            self._places[kind][split].append(at)  # ascending, and so a heap
+        self._first = np.array([[places[0] if places else -1 for places in row] for row in self._places]).reshape(
+            -1, len(SPLITS)
+        )
+
+    def best_move(self, surplus: _Counts, weights: NDArray[np.float64]) -> list[tuple[int, int]]:
+        """The one (group, split) that lowers the distance most, in a list; an empty list where none does."""
+        pull = self._counts @ surplus.T  # (kinds, splits): how far a split is over its targets in the kind's strata
+        cost = self._counts**2 @ weights
+        gains = pull[:, :, None] - pull[:, None, :] - cost[:, None, None] * (_URGENCY[:, None] + _URGENCY) / 2
+        gains[self._first < 0] = 0.0
+        gains[:, range(len(SPLITS)), range(len(SPLITS))] = 0.0
+        if gains.max() <= _MIN_GAIN:
+            return []
+        kind, out_of, to = np.nonzero(gains == gains.max())
+        return [min(zip(self._first[kind, out_of].tolist(), to.tolist(), strict=True))]
+
+    def move(self, at: int, to: int) -> None:
+        """Note that a group is in another split now."""
+        kind, before = int(self._kinds[at]), int(self._splits[at])
+        self._splits[at] = to
+        heapq.heappush(self._places[kind][to], at)
+        for split in (before, to):
+            places = self._places[kind][split]
+            while places and self._splits[places[0]] != split:
+                heapq.heappop(places)  # left it before
+            self._first[kind, split] = places[0] if places else -1
 
 
 def _best_exchange(
