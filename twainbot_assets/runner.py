@@ -407,7 +407,7 @@ def interrupted(event: dg.DagsterEvent) -> bool:
     return error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
-def run_faults(result: dg.ExecuteInProcessResult, items: Sequence[Item]) -> list[Fault]:
+def run_faults(result: dg.ExecuteInProcessResult | dg.JobExecutionResult, items: Sequence[Item]) -> list[Fault]:
     """The fault of a run that failed before any step began, as where the lake's disk is not there."""
     if result.success or result.get_step_failure_events():
         return []
