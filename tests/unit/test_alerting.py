@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def on_disk(folder):
     """SQLite, whose events lie in a file per run."""
-    with dg.DagsterInstance.local_temp(str(folder)) as made:
+    with dg.DagsterInstance.local_temp(str(folder), overrides={"telemetry": {"enabled": False}}) as made:
         yield made
 
 

@@ -60,6 +60,7 @@ def opened(home: Home) -> dg.DagsterInstance:
     state = str(home.own / "dagster")
     manager = {"module": "dagster._core.storage.local_compute_log_manager", "class": "LocalComputeLogManager"}
     places = {
+        "telemetry": {"enabled": False},
         "storage": {"sqlite": {"base_dir": state}},
         "compute_logs": {**manager, "config": {"base_dir": f"{state}/logs"}},
     }
