@@ -109,9 +109,6 @@ class Campaign:
         self.world.output.write_text("")
         if kind.again == TRAINING:
             self.make_trainable()
-        if kind.changes:
-            self.edition = "b" if self.edition == "a" else "a"
-            self.world.edit(self.edition)
         before, published = self.witness("states"), list(self.witness("stamps"))
         runs = set(self.witness("runs"))
         self.strike(kind, chance, found)
@@ -128,6 +125,9 @@ class Campaign:
         """Start, wait for the moment, kill."""
         found.on_a_write = chance.random() < ON_A_WRITE
         for _ in range(TRIES):
+            if kind.changes:  # for each try: what one that was missed has built, the next would only look at
+                self.edition = "b" if self.edition == "a" else "a"
+                self.world.edit(self.edition)
             self.backfill = self.witness("order_backfill") if kind.backfill else ""
             process = self.begin(kind)
             length = self.durations.get(kind.name, LIMIT_S)  # unknown: the first one is left to end, and measured
