@@ -290,20 +290,16 @@ def test_lineage_metadata_owner_and_code_are_read_on_an_assets_page(ui: Ui, page
         page.get_by_text(name, exact=True).first.wait_for()
 
 
-def test_a_recipe_is_launched_from_the_launchpad_with_a_config(ui: Ui, page: Any) -> None:
-    visit(page, ui, "assets/adapters/dapt")
+def test_a_run_is_launched_from_the_launchpad_with_a_config(ui: Ui, page: Any) -> None:
+    visit(page, ui, "assets/splits/preferences")
     button = page.locator("button:has-text('Materialize')").first
     button.wait_for()
     menu = page.get_by_text("Open launchpad")
     click_until(page, button.locator("xpath=following::button[1]"), menu)
     menu.click()
     page.locator(".CodeMirror").wait_for()
-    page.get_by_placeholder("Partition").fill("default")
-    entry = page.locator("[role=menuitem]:has-text('default'), li:has-text('default')").filter(visible=True).first
-    with page.expect_response(lambda answer: "ConfigPartitionForAssetJob" in (answer.request.post_data or "")):
-        entry.click()  # the choice loads a config of its own into the editor
 
-    def written() -> bool:
+    def written() -> bool:  # what the launchpad fills in by itself may come after it opened
         page.evaluate("config => document.querySelector('.CodeMirror').CodeMirror.setValue(config)", IN_PROCESS)
         return bool(page.get_by_text("No errors").is_visible())
 
@@ -312,7 +308,4 @@ def test_a_recipe_is_launched_from_the_launchpad_with_a_config(ui: Ui, page: Any
     wait_for(button.is_enabled, 120, "an enabled Materialize button")
     run_id, status = ui.new_run(button.click)
     assert status == "SUCCESS"
-    run = ui.run(run_id)
-    assert "in_process" in run["runConfigYaml"]
-    assert {"key": "dagster/partition", "value": "default"} in run["tags"]
-    assert ui.made_by("adapters/dapt", "default") == run_id
+    assert "in_process" in ui.run(run_id)["runConfigYaml"]
