@@ -208,6 +208,13 @@ def test_a_gguf_file_that_breaks_off_is_unfit_and_no_traceback(raw, tmp_path):
         gguf_forms.tensors(tmp_path / "a.gguf")
 
 
+def test_a_day_of_nothing_but_a_line_break_in_a_tools_result_fits_no_day():
+    from twainbot.evals.facts import Sheet
+    from twainbot.evals.grounding import day_fits
+
+    assert not day_fits("Saturday", Sheet(place="Hannibal", days=frozenset({"\r\n"})))
+
+
 # --- bundles ----------------------------------------------------------------------------------------------------------
 
 
