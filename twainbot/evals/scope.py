@@ -39,6 +39,11 @@ class Assertion:
     skip: str | None = None  # question | anecdote | simile | hypothetical | admission
 
 
+# Characters of a sentence: every number in one is read against the whole of it, so that a text without a full stop cost
+# the square of its length. Nobody's sentence is so long.
+_LONGEST = 1_000
+
+
 @dataclass(frozen=True)
 class Sentence:
     """A sentence, the character it starts at, and whether the one before it told a tale."""
@@ -66,13 +71,29 @@ class Sentence:
 def sentences(reply: str) -> Iterator[Sentence]:
     """The sentences of a reply, in order."""
     start, after_anecdote = 0, False
-    ends = [m.end() for m in phrases.SENTENCE_END.finditer(reply) if not phrases.ABBREVIATION.search(reply[: m.end()])]
-    for end in [*ends, len(reply)]:
+    ends = [
+        m.end()
+        for m in phrases.SENTENCE_END.finditer(reply)
+        if not phrases.ABBREVIATION.search(reply[max(0, m.end() - _LONGEST) : m.end()])
+    ]
+    for end in _within_reach(reply, [*ends, len(reply)]):
         text = reply[start:end]
         if text.strip():
             sentence = Sentence(text, start, after_anecdote)
             yield sentence
             after_anecdote = bool(_anecdotal(sentence))
+        start = end
+
+
+def _within_reach(reply: str, ends: Sequence[int]) -> Iterator[int]:
+    """The ends, and further ones at a space where a sentence would be longer than `_LONGEST`."""
+    start = 0
+    for end in ends:
+        while end - start > _LONGEST:
+            cut = reply.rfind(" ", start + 1, start + _LONGEST)
+            start = cut if cut > start else start + _LONGEST
+            yield start
+        yield end
         start = end
 
 
