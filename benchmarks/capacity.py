@@ -205,9 +205,12 @@ def stage(name: str) -> dict[str, float]:
             partitions = instance.get_dynamic_partitions(UNITS[source].name or source) if source else [None]
             for partition in partitions:
                 chosen = [keys.key(table.format(source))]
-                job.execute_in_process(
-                    instance=instance, asset_selection=chosen, partition_key=partition, run_config=QUIET
-                )
+                done = job.execute_in_process(
+                    instance=instance, asset_selection=chosen, partition_key=partition, run_config=QUIET,
+                    raise_on_error=False,
+                )  # fmt: skip
+                if not done.get_asset_materialization_events():  # not `success`: no canary is planted here to be caught
+                    sys.exit(f"{table.format(source)} [{partition}] was not committed.")
     return {"cpu_s": time.process_time() - cpu, "wall_s": time.monotonic() - wall, "peak_gb": peak_gb()}
 
 

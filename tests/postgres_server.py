@@ -51,7 +51,7 @@ def server() -> Iterator[str]:
                 [str(where / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", USER, DATABASE],
                 env={**os.environ, "PGPASSWORD": PASSWORD}, check=True, timeout=120,
             )  # fmt: skip
-            yield f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}"
+            yield f"postgresql+psycopg2://{USER}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}"
         finally:
             call(str(where / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
     finally:

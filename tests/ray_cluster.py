@@ -15,8 +15,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# Without the second, which despite its name counts on Linux too, Ray listens on every address.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_DEDUP_LOGS": "0"}
+# Without the second, which despite its name counts on Linux too, Ray listens on every address. The last two: on a machine that
+# is busy, a node gives up on its own agent and is itself given up for dead.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_DEDUP_LOGS": "0",
+    "RAY_agent_register_timeout_ms": "600000", "RAY_health_check_timeout_ms": "120000",
+}  # fmt: skip
+FIXED = ("dashboard-agent-grpc-port", "metrics-export-port", "runtime-env-agent-port")
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 
 
@@ -65,12 +70,14 @@ def processes_of(folder: str) -> list[int]:
 def cluster(environment: Mapping[str, str] | None = None, cpus: int = 2) -> Iterator[Cluster]:
     """A cluster of one node whose processes, and so all jobs, have this environment beside the caller's."""
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # Ray's sockets allow for no long path
-    gcs, dashboard, client, agent, *_ = free_ports(6)
+    gcs, dashboard, client, agent, *fixed = free_ports(8)
     line = [
         sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--num-cpus={cpus}", "--disable-usage-stats",
         "--node-ip-address=127.0.0.1", f"--port={gcs}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
         f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}", "--min-worker-port=30002",
         "--max-worker-port=30200", "--object-store-memory=100000000", f"--temp-dir={folder}",
+        # A node waits half a minute for the ports that its agents choose for themselves, and on a busy machine gives up.
+        *(f"--{name}={port}" for name, port in zip(FIXED, fixed, strict=False)),
     ]  # fmt: skip
     try:
         started = subprocess.run(
