@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from twainbot import yaml_text
 from twainbot.errors import BadConfig, BadUse, UnknownName
-from twainbot.records import STYLES
+from twainbot.styles import STYLES
 
 CONFIGS = Path(__file__).parent / "configs"
 STAGES = ("dapt", "sft", "preference")

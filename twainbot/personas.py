@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from twainbot.errors import BadConfig, UnknownName
-from twainbot.records import STYLES
+from twainbot.styles import STYLES
 
 DEVICES = ("tall_tale", "understatement", "aphorism", "mock_news")
 SHIPPED_AUTHORS = "Mark Twain or Benjamin Franklin"  # as the disclaimers name them

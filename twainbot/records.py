@@ -17,12 +17,12 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from twainbot.errors import BadInput
+from twainbot.styles import STYLES as STYLES
 
 SCHEMA_VERSION = 1  # written into every lake file; a reader refuses any other
 
 Schema: TypeAlias = Mapping[str, Any]
 
-STYLES = ("twain", "franklin", "satire", "joke", "weather_fact", "dialogue")
 SPLITS = ("train", "validation", "test")
 HELD_BACK = (
     "held_back"  # a sample that would tie two splits together: it neither trains nor judges (splits/straddling.py)

@@ -60,9 +60,8 @@ def verify(folder: Path, base: Path | None, contract: ModuleType | Any, say: Cal
         say(f"Base {bundle['base']['name']}: not given, so adapters are not loaded. {how_to_get(bundle)}")
     else:
         refuse(base_problems(base, bundle), f"{base} does not fit this bundle. {how_to_get(bundle)}")
-        say(
-            f"Base {bundle['base']['name']} at revision {bundle['base']['revision']}: its weights are the recorded ones."
-        )
+        known = bundle["base"]
+        say(f"Base {known['name']} at revision {known['revision']}: its weights are the recorded ones.")
     refuse(contract_problems(folder, bundle, contract), "The adapter contract is broken.")
     say(f"{len(bundle['personas'])} adapter(s) keep the contract: {', '.join(bundle['personas'])}.")
     refuse(export_problems(folder, base, bundle, contract, say), "An export does not say what its adapter says.")
@@ -166,9 +165,8 @@ def read_bundle(folder: Path) -> dict[str, Any]:
     path = folder / "bundle.json"
     if not path.is_file():
         raise NoBundle(f"{folder} holds no bundle.json, so it is no model bundle of this form.")
-    found = read_json(path)
-    if found.get("format") != FORMAT:
-        raise NoBundle(f"bundle.json has format {str(found.get('format'))[:40]!r}, this program reads {FORMAT}.")
+    if (found := read_json(path)).get("format") != FORMAT:
+        raise NoBundle(f"bundle.json has format {str(found.get('format'))[:40]}, this program reads {FORMAT}.")
     require(found, BUNDLE_FORM, "bundle.json")
     for persona, entry in found["personas"].items():
         for name in ("adapter", "merged", "gguf", "gguf_lora"):

@@ -146,7 +146,7 @@ def test_a_tool_to_score_against_must_have_a_schema_that_calls_can_be_compared_w
         score_file("tool-calls", tmp_path / "lines.jsonl", as_json=True)
 
 
-@pytest.mark.parametrize("name", ["a" * 300, "../../etc/passwd", "", "x/y", "7.5.1"])
+@pytest.mark.parametrize("name", ["a" * 300, "../../etc/passwd", "", "x/y/z", "7.5.1"])
 def test_a_recipe_extends_a_neighbour_by_its_plain_name(name, tmp_path):
     from training.config import load_recipe
 

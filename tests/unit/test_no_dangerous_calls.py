@@ -207,6 +207,7 @@ def test_programs_are_started_by_few_modules_and_these_are_them():
 
 
 STARTERS = {
+    "resources/alerts.py",  # what sends alerts, so that a receiver that hangs hangs alone
     "resources/browser.py",  # Chromium for pages that scripts build
     "resources/bundle_store.py",  # dvc, by name or by TWAINBOT_DVC
     "resources/cell.py",  # the sandbox's inside
