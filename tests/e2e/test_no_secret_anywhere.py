@@ -29,10 +29,12 @@ KEYS = (
 # Addresses that hold one. Port 1 answers nobody.
 ADDRESSES = {
     "TWAINBOT_ALERT_URL": "http://127.0.0.1:1/hook?key={}",
+    "TWAINBOT_ALERT_URLS": "json://canary:{}@127.0.0.1:1",
+    "TWAINBOT_POSTGRES_URL": "postgresql://canary:{}@127.0.0.1:1/dagster",
     "TWAINBOT_GEOCODER_URL": "http://127.0.0.1:1/search?api_key={}",
     "MLFLOW_TRACKING_URI": "http://canary:{}@127.0.0.1:1",
 }
-IS_SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|ALERT\w*)$")
+IS_SECRET = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|ALERT\w*|POSTGRES_URL)$")
 
 
 @pytest.fixture
