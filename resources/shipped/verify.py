@@ -180,7 +180,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object out of a file."""
     try:
         found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise Broken(f"{path.name} is not JSON ({error}). Fetch the bundle again.") from error
     if not isinstance(found, dict):
         raise Broken(f"{path.name} holds no JSON object. Fetch the bundle again.")

@@ -157,6 +157,9 @@ def test_scripts_that_never_let_go_are_ended_with_all_their_processes(site, monk
     with pytest.raises(SourceUnavailable, match="did not let go within 13 s"):
         show(site, "/loop", 3.0)
     assert "/loop" in site.asked
+    end = time.monotonic() + 60  # killed, and gone once the kernel has come to it
+    while browsers_left() and time.monotonic() < end:
+        time.sleep(0.1)
     assert browsers_left() == []
 
 

@@ -70,9 +70,12 @@ def test_yaml_that_would_overflow_the_stack_of_its_reader_is_refused_and_not_com
 
 def test_yaml_that_repeats_itself_by_aliases_is_refused():
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 30))]  # 2**30 values
-    with pytest.raises(yaml.YAMLError, match=r"alias \*a0 \(line 2\)"):
+    with pytest.raises(yaml.YAMLError, match=r"aliases repeat more than 100,000 values \(line 15\)"):
         yaml_text.read("\n".join(lines))
+    with pytest.raises(yaml.YAMLError, match=r"alias \*a \(line 1\) stands for nothing"):
+        yaml_text.read("a: &a [*a]")
     assert yaml_text.read("a: 2 * 3") == {"a": "2 * 3"}
+    assert yaml_text.read("base: &b {rank: 4, names: [q, k]}\nmine: *b\nhis: [*b, *b]")["his"][1]["names"] == ["q", "k"]
 
 
 def test_yaml_constructs_nothing():
