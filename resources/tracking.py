@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 import dagster as dg
 
@@ -193,7 +194,9 @@ class Tracker(dg.ConfigurableResource[None]):
         from mlflow import MlflowClient
 
         Path(self.folder).mkdir(parents=True, exist_ok=True)
-        return MlflowClient(tracking_uri=self._uri())
+        uri, login = parted(self._uri())
+        os.environ.update(login)
+        return MlflowClient(tracking_uri=uri)
 
     def _uri(self) -> str:
         return self.tracking_uri or f"sqlite:///{Path(self.folder).resolve() / 'mlflow.db'}"
@@ -242,6 +245,21 @@ def _points(metrics: Mapping[str, float], curves: Mapping[str, Sequence[Point]])
         for name, curve in curves.items()
         for point in curve
     ]
+
+
+def parted(uri: str) -> tuple[str, dict[str, str]]:
+    """A server's address without `user:password@`, and the variables by which MLflow learns these instead.
+
+    With the login in its address MLflow would quote it in every error, which Dagster keeps. Other addresses stay whole.
+    """
+    found = urlsplit(uri)
+    if found.scheme not in ("http", "https") or found.username is None:
+        return uri, {}
+    login = {
+        "MLFLOW_TRACKING_USERNAME": unquote(found.username),
+        "MLFLOW_TRACKING_PASSWORD": unquote(found.password or ""),
+    }
+    return without_login(uri), login
 
 
 def without_login(uri: str) -> str:

@@ -11,7 +11,7 @@ import zlib
 import polars as pl
 import pytest
 
-from resources.tracking import without_login
+from resources.tracking import parted, without_login
 from tests.canary import found_in
 
 SECRET = "canary-5ce7/9f3b+7c21"
@@ -76,3 +76,11 @@ def test_a_secret_is_found_wherever_it_is_hidden(hide, tmp_path):
 )
 def test_a_tracking_servers_password_is_in_no_link(uri, shown):
     assert without_login(uri) == shown
+
+
+def test_a_tracking_servers_login_goes_to_mlflow_beside_the_address_which_its_errors_quote() -> None:
+    """A server that did not answer once put the password into the run's log."""
+    named = {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "p@ss"}
+    assert parted("https://me:p%40ss@host:8080/ml") == ("https://host:8080/ml", named)
+    for whole in ("http://127.0.0.1:5000", "sqlite:////home/mlflow.db", "postgresql://me:pass@host/db"):
+        assert parted(whole) == (whole, {})
