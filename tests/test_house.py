@@ -50,6 +50,12 @@ def test_a_stage_that_is_read_by_a_longer_way_too_gets_no_second_arrow():
     assert "warehouse" not in drawn
 
 
+def test_assets_of_one_kind_are_drawn_with_the_gates_of_the_one_that_has_most():
+    """Whichever came last decided once, and that changed with Python's hash seed."""
+    few, many = node("corpora/<source>", blocking=4), node("corpora/<source>", blocking=6)
+    assert drawing.joined(few, many).blocking == drawing.joined(many, few).blocking == 6
+
+
 def test_inside_a_stage_what_belongs_to_another_is_round_and_gates_are_counted():
     drawn = drawing.inside_chart("curated", GRAPH)
     assert '(["chunks/\u2039source\u203a"])' in drawn

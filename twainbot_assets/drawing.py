@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resources.home import PROJECT
@@ -70,12 +70,19 @@ def nodes() -> list[Node]:
         name = drawn_name(each.key.path, SOURCES)
         blocking = [graph.get_check_spec(key).blocking for key in each.check_keys]
         parents = {drawn_name(key.path, SOURCES) for key in each.parent_keys} - {name}
-        before = found[name].parents if name in found else frozenset[str]()
         partitions = next((word for known, word in words if known == each.partitions_def), "none")
-        found[name] = Node(name, each.key.path[0], partitions, sum(blocking), len(blocking) - sum(blocking),
-                           frozenset(parents) | before)  # fmt: skip
+        now = Node(name, each.key.path[0], partitions, sum(blocking), len(blocking) - sum(blocking), frozenset(parents))
+        found[name] = joined(found.get(name, now), now)
     order = {stage: number for number, stage in enumerate(keys.STAGES)}
     return sorted(found.values(), key=lambda node: (order.get(node.stage, len(order)), node.name))
+
+
+def joined(one: Node, other: Node) -> Node:
+    """Two assets of one kind as one: all their parents, and the gates of the one that has most."""
+    return replace(
+        one, blocking=max(one.blocking, other.blocking), warning=max(one.warning, other.warning),
+        partitions=max(one.partitions, other.partitions), parents=one.parents | other.parents,
+    )  # fmt: skip
 
 
 def by_stage(listed: Sequence[Node]) -> dict[str, list[Node]]:
