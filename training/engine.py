@@ -24,7 +24,7 @@ from accelerate.data_loader import SeedableRandomSampler
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
-from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainingArguments
+from transformers import BitsAndBytesConfig, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging as transformers_logging
 from typing_extensions import override
 
@@ -375,19 +375,10 @@ def _fit(
         lines,
         model=model,
         args=_arguments(settings, planned.steps, run),
-        callbacks=[
-            watch.StopSuperseded(),
-            divergence.DivergenceWatch(settings.spike_factor, settings.spike_patience),
-            average,
-            watch.SealCheckpoints(),
-            watch.Progress(run.stage, tokens_per_step, run.report),
-            usage,
-            best,
-            divergence.RisingValidation(settings, lambda: best.evaluations),
-            watch.TakeNoStepTwice(),
-            *([divergence.LowerRate(lowered.rate)] if lowered else []),
-        ],
+        callbacks=_watchers(settings, best, average, usage, watch.Progress(run.stage, tokens_per_step, run.report)),
     )
+    if lowered:
+        loop.add_callback(divergence.LowerRate(lowered.rate))
     loop.remove_callback(PrinterCallback)  # Progress speaks
     first_step = int(resumed.name.split("-")[1]) if resumed else 0
     started, cpu_started = time.monotonic(), time.process_time()
@@ -423,6 +414,23 @@ def _fit(
         lowered=lowered,
         peak_memory_bytes=machine.peak(),
     )
+
+
+def _watchers(
+    settings: Stage, best: watch.KeepBest, average: averaging.AverageLast, usage: UsageWatch, progress: watch.Progress
+) -> list[TrainerCallback]:
+    """The loop's callbacks. The order counts: a mean is taken before checkpoints are sealed and before it is scored."""
+    return [
+        watch.StopSuperseded(),
+        divergence.DivergenceWatch(settings.spike_factor, settings.spike_patience),
+        average,
+        watch.SealCheckpoints(),
+        progress,
+        usage,
+        best,
+        divergence.RisingValidation(settings, lambda: best.evaluations),
+        watch.TakeNoStepTwice(),
+    ]
 
 
 def clear_other_runs(checkpoints: Path, fingerprint: str) -> Path:

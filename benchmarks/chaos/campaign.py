@@ -268,9 +268,8 @@ def played(folder: Path, kills: int, seed: int, kinds: Sequence[Kind] | None = N
     world, log = World(folder), folder / "rounds.jsonl"
     done = read(log)
     witness = called(world.lake)
-    witness(
-        "runs"
-    )  # once it answers it is there to be spared, it and its helper: a process just forked has no name yet
+    # It answers, so it and its helper are there to be spared: a process just forked has no name yet.
+    witness("runs")
     world.spared.update(world.processes())
     campaign = Campaign(world, witness, seed)
     campaign.prepare()
