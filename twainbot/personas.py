@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from twainbot import yaml_text
 from twainbot.errors import BadConfig, UnknownName
 from twainbot.styles import STYLES
 
@@ -88,7 +89,7 @@ def shipped() -> Mapping[str, Persona]:
 def read(text: str, name: str, where: str) -> Persona:
     """A persona of a profile from its YAML text. Raises BadConfig naming the file, the fields and what is wrong."""
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml_text.read(text)
     except yaml.YAMLError as error:
         raise BadConfig(f"{where} is not YAML: {error}") from error
     if not isinstance(raw, dict):

@@ -18,6 +18,7 @@ import pytest
 
 from resources import browser
 from resources.browser import browser_path, rendered, resolver_rules
+from tests.waiting import within
 from twainbot.corpora.articles import read_article
 from twainbot.errors import BadUse, SourceUnavailable
 
@@ -157,9 +158,7 @@ def test_scripts_that_never_let_go_are_ended_with_all_their_processes(site, monk
     with pytest.raises(SourceUnavailable, match="did not let go within 13 s"):
         show(site, "/loop", 3.0)
     assert "/loop" in site.asked
-    end = time.monotonic() + 60  # killed, and gone once the kernel has come to it
-    while browsers_left() and time.monotonic() < end:
-        time.sleep(0.1)
+    within(60, lambda: not browsers_left())  # killed, and gone once the kernel has come to it
     assert browsers_left() == []
 
 

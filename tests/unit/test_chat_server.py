@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from tests.scripted import ScriptedSpeaker, served, simulated
+from tests.waiting import within
 from twainbot.corpora.transcripts import parse_transcripts
 from twainbot.dialogues.tools import FORECAST_KEYS, SERVED_TO_STORED, TOOLS
 from twainbot.errors import BadUse, Busy, TooLong
@@ -123,14 +124,6 @@ def test_an_error_in_the_middle_of_a_stream_reaches_the_official_client():
         pytest.raises(openai.APIError, match="was closed"),
     ):
         list(client.chat.completions.create(model="twain", messages=[USER], stream=True))
-
-
-def within(seconds, holds):
-    """Whether something holds before so many seconds have passed."""
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.01)
-    return holds()
 
 
 @pytest.mark.parametrize("stream", [True, False])

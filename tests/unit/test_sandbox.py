@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 
 from resources import proof, sandbox, solving, suites
 from resources.sandbox import Program
+from tests.waiting import within
 from twainbot.evals.coding import Problem
 
 CHECK = "def check(candidate):\n    assert candidate(2) == 4\n"
@@ -317,14 +317,6 @@ def test_no_program_outlives_a_host_that_is_killed(root):
         assert within(120, lambda: len(sandbox.survivors(token)) > 1)  # the host itself, and the solution
         host.kill()
     assert within(60, lambda: sandbox.survivors(token) == [])
-
-
-def within(seconds, holds):
-    """Whether something holds before so many seconds have passed."""
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.05)
-    return holds()
 
 
 def test_the_filter_names_system_calls_by_their_numbers(anywhere):
