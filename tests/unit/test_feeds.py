@@ -293,6 +293,12 @@ def test_many_comments_behind_the_closing_tag_cost_no_time():
         parse_feed(rss(item()) + b"<!-- x -->" * 50_000 + b"y")
 
 
+@pytest.mark.parametrize("raw", [b"<>&#x110000;</feed>", b"<?</feed>"], ids=["no-such-character", "no-version"])
+def test_what_the_feed_library_itself_trips_over_is_refused(raw):
+    with pytest.raises(UnreadableSource, match="Fetch it again|Expected RSS"):
+        parse_feed(raw)
+
+
 def test_a_feed_larger_than_a_year_of_papers_is_refused():
     with pytest.raises(UnreadableSource, match="at most"):
         parse_feed(rss(item()) + b" " * MAX_FEED_BYTES)

@@ -130,8 +130,11 @@ def _xml_items(document: str, url: str) -> list[dict[str, Any]]:
         )
     # Bytes in a stream: feedparser takes a bare string for a file's name or an address first.
     stream = io.BytesIO(_without_doctype(document).encode("utf-8", "replace"))
-    parsed = feedparser.parse(stream, resolve_relative_uris=False, sanitize_html=False)
-    if not parsed.version or not parsed.entries:
+    try:
+        parsed = feedparser.parse(stream, resolve_relative_uris=False, sanitize_html=False)
+    except Exception as error:  # its lenient parser lets ValueError, AttributeError and others through
+        raise UnreadableSource(f"The feed cannot be parsed: {error}. Fetch it again.") from error
+    if not parsed.get("version") or not parsed.entries:
         why = parsed.get("bozo_exception", "it lists no item")
         raise UnreadableSource(
             f"The feed cannot be used: {why}. Expected RSS, Atom or JSON Feed with at least one item."
