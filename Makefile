@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Else each of two test workers, and each process that a test starts, compiles all modules and rewrites all assertions.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-serving docs known-systems clean-venv bench-automation chaos fuzz audit sbom bench-scaleout bench-capacity
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-gpu bench-serving docs known-systems clean-venv bench-automation chaos fuzz audit sbom bench-scaleout bench-capacity
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,9 @@ bench-dialogues: $(READY) ## The offline grammar held to its bars; after `make r
 
 bench-training: $(READY) ## Training beside Hugging Face's Trainer and TRL (PEERS=folder with trl); after `make run`
 	@$(BIN)/python benchmarks/training.py --home $(TWAINBOT_HOME) $(if $(PEERS),--peers $(PEERS))
+
+bench-gpu: $(READY) ## The same on a GPU, in the 1.5B recipe's shape with random weights (PEERS=folder with trl)
+	@$(BIN)/python benchmarks/gpu.py $(if $(PEERS),--peers $(PEERS))
 
 bench-serving: $(READY) ## Chat and batches beside plain transformers (GGUF=file for llama.cpp); after `make run`
 	@$(BIN)/python benchmarks/serving.py --home $(TWAINBOT_HOME) $(if $(GGUF),--gguf $(GGUF))

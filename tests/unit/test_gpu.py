@@ -27,13 +27,19 @@ def qwen(**values) -> Qwen2Config:
 
 
 def lines_of(count: int, width: int, vocabulary: int) -> list[list[TokenRow]]:
-    """Lines of two rows each, a third of whose tokens train."""
+    """Lines of two rows each, a third of whose tokens train, in another place in each: rows of a batch share no logits."""
     generator = torch.Generator().manual_seed(0)
-    lines = []
+    lines, size = [], width // 2
     for _ in range(count):
-        rows = [torch.randint(3, vocabulary, (width // 2,), generator=generator).tolist() for _ in range(2)]
-        lines.append([TokenRow(ids, [-100] * (2 * len(ids) // 3) + ids[2 * len(ids) // 3 :]) for ids in rows])
+        rows = [torch.randint(3, vocabulary, (size,), generator=generator).tolist() for _ in range(2)]
+        starts = torch.randint(0, 2 * size // 3 + 1, (2,), generator=generator).tolist()
+        lines.append([trained(ids, start, size // 3) for ids, start in zip(rows, starts, strict=True)])
     return lines
+
+
+def trained(ids: list[int], start: int, count: int) -> TokenRow:
+    """A row of which so many tokens from there on have loss."""
+    return TokenRow(ids, [token if start <= place < start + count else -100 for place, token in enumerate(ids)])
 
 
 def measured(folder, monkeypatch, config: Qwen2Config, recipe: Recipe, steps: int) -> dict[str, float]:
@@ -87,6 +93,7 @@ def test_the_recipe_of_one_and_a_half_billion_fits_its_card_as_forecast(tmp_path
     found = measured(tmp_path, monkeypatch, qwen(), load_recipe(QWEN), steps=3)
     with capsys.disabled():
         print(f"\n{torch.cuda.get_device_name()} {json.dumps(found)}")
+    # on an H100 the forecast lay 9 % above the peak of eight rows of 1,024 that all train, and 14 % in 4 bits
     assert found["peak_gib"] == pytest.approx(found["forecast_gib"], rel=0.35)
     assert found["mfu_of_measured_gemm"] > 0.2
 
