@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Else each of two test workers, and each process that a test starts, compiles all modules and rewrites all assertions.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-gpu bench-serving docs known-systems clean-venv bench-automation chaos fuzz audit sbom bench-scaleout bench-capacity
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-gpu bench-serving docs known-systems clean-venv bench-automation chaos fuzz audit sbom bench-scaleout bench-capacity bench-ui
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -100,6 +100,9 @@ bench-scaleout: $(READY) ## The graph here against S3, PostgreSQL and Ray: same 
 
 bench-capacity: $(READY) ## Cost of a chunk at 50,000, 200,000 and CHUNKS (default a million); after `make run`
 	@$(BIN)/python benchmarks/capacity.py --models $(TWAINBOT_HOME)/models --chunks 50000 200000 $(CHUNKS)
+
+bench-ui: $(READY) ## The UI over 2,000 partitions and 100,000 events (wants Chromium)
+	@$(BIN)/python benchmarks/ui.py
 
 known-systems: $(READY) ## Write docs/known-systems.md: what the gates say of systems whose faults are known
 	@$(BIN)/python -m tests.known_systems

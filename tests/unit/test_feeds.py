@@ -295,7 +295,7 @@ def test_many_comments_behind_the_closing_tag_cost_no_time():
 
 @pytest.mark.parametrize("raw", [b"<>&#x110000;</feed>", b"<?</feed>"], ids=["no-such-character", "no-version"])
 def test_what_the_feed_library_itself_trips_over_is_refused(raw):
-    with pytest.raises(UnreadableSource, match="Fetch it again|Expected RSS"):
+    with pytest.raises(UnreadableSource, match=r"Fetch it again|Expected RSS"):
         parse_feed(raw)
 
 
