@@ -1,6 +1,6 @@
 """What the graph costs over the work itself: loading, a full run, a run with nothing to do. The work itself is plain.py's.
 
-python benchmarks/pipeline.py [--profile tiny] [--out FILE]
+python benchmarks/pipeline.py [--profile tiny] [--home DIR] [--out FILE]
 
 Every figure comes from a process of its own. CPU seconds are user and system time of that process and its children; on a
 shared machine they say more than wall seconds do, and both are shown.
@@ -155,12 +155,13 @@ def main() -> None:
     """Measure, print, and write the report where asked. Exits 0 whatever the bars say: a loaded machine is no fault."""
     parser = argparse.ArgumentParser(description="What the graph costs over the work itself.")
     parser.add_argument("--profile", default="tiny", choices=["tiny", "sample"])
+    parser.add_argument("--home", type=Path, help="a folder, not there yet, that keeps what the graph made")
     parser.add_argument("--out", type=Path, help="also write the table here")
     arguments = parser.parse_args()
     before = machine()
     with tempfile.TemporaryDirectory(prefix="twainbot-bench-") as folder:
-        home = Path(folder) / "home"
-        home.mkdir()
+        home = (arguments.home or Path(folder) / "home").resolve()
+        home.mkdir(parents=True)
         environment = environment_of(arguments.profile, home, copied(Path(folder) / "code"))
         lines = [*loading(environment), *running(arguments.profile, home, environment)]
     text = report(arguments.profile, before, lines)
