@@ -21,7 +21,7 @@ def uncontaminated(rows: pl.DataFrame) -> Finding:
     from twainbot.dedupe import eval_overlaps
 
     texts = eval_texts()
-    hits = eval_overlaps(dict(rows.select("chunk_id", "text").iter_rows()), texts, n=DECONTAMINATION_WORDS)
+    hits = eval_overlaps(rows.select("chunk_id", "text").iter_rows(), texts, n=DECONTAMINATION_WORDS)
     listed = [
         f"{row['text_id']} holds {row['words']} words of {row['suite']}/{row['item_id']}: {row['excerpt']}"
         for row in hits.iter_rows(named=True)

@@ -51,7 +51,7 @@ def curate(
         )
         raise BadInput(f"{found}. Rematerialize screened/ and dedupe/clusters.")
     kept = rows.filter((pl.col("decision") == "keep") & pl.col("is_canonical"))
-    overlaps = eval_overlaps(dict(kept.select("chunk_id", "text").iter_rows()), eval_texts, n=DECONTAMINATION_WORDS)
+    overlaps = eval_overlaps(kept.select("chunk_id", "text").iter_rows(), eval_texts, n=DECONTAMINATION_WORDS)
     hits = eval_reasons(overlaps)
     clean = kept.filter(~pl.col("chunk_id").is_in(list(hits)))
     titles = works.select("work_id", "title", "author", "license")

@@ -57,7 +57,7 @@ def test_rows_and_items_are_sorted_and_no_text_gives_no_rows():
 
 def test_an_overlap_names_text_suite_and_item_and_shows_the_words_as_the_text_has_them():
     text = "He asked:\n“How many inches of RAIN fell\non the town?” And left."
-    (row,) = eval_overlaps({"t/1:0-60": text}, {"suite/q/1": QUESTION}).to_dicts()
+    (row,) = eval_overlaps({"t/1:0-60": text}.items(), {"suite/q/1": QUESTION}).to_dicts()
     assert (row["text_id"], row["suite"], row["item_id"], row["words"], row["share"]) == (
         "t/1:0-60",
         "suite",
@@ -71,13 +71,13 @@ def test_an_overlap_names_text_suite_and_item_and_shows_the_words_as_the_text_ha
 
 def test_the_longest_run_is_shown_where_there_are_two():
     first, second = (" ".join(QUESTION.split()[part]) for part in (slice(0, 8), slice(4, 14)))
-    (row,) = eval_overlaps({"t": f"{first}, said he, {second}."}, {"s/q": QUESTION}).to_dicts()
+    (row,) = eval_overlaps({"t": f"{first}, said he, {second}."}.items(), {"s/q": QUESTION}).to_dicts()
     assert (row["words"], row["excerpt"]) == (10, f"{second}.")
 
 
 def test_a_long_excerpt_loses_its_middle_and_keeps_both_ends():
     text = " ".join(f"word{number}" for number in range(100))
-    (row,) = eval_overlaps({"t": text}, {"s/q": text}).to_dicts()
+    (row,) = eval_overlaps({"t": text}.items(), {"s/q": text}).to_dicts()
     assert row["words"] == 100
     assert row["excerpt"].startswith("word0 word1 ")
     assert row["excerpt"].endswith(" word98 word99")
@@ -86,8 +86,8 @@ def test_a_long_excerpt_loses_its_middle_and_keeps_both_ends():
 
 
 def test_no_overlap_gives_an_empty_table_with_its_columns():
-    assert eval_overlaps({}, {"s/q": QUESTION}).columns == list(OVERLAP)
-    assert eval_overlaps({"t": "clean"}, {"q": QUESTION}).schema == pl.Schema(OVERLAP)
+    assert eval_overlaps({}.items(), {"s/q": QUESTION}).columns == list(OVERLAP)
+    assert eval_overlaps({"t": "clean"}.items(), {"q": QUESTION}).schema == pl.Schema(OVERLAP)
 
 
 ODD = st.lists(
@@ -99,7 +99,7 @@ ODD = st.lists(
 def test_the_span_of_an_overlap_holds_its_words_and_the_row_agrees_with_the_plain_search(before, after, gap):
     item = "the pilot rang the bell and nobody came"
     text = gap.join([*before, *item.title().split(" "), *after])
-    (row,) = eval_overlaps({"t": text}, {"s/q": item}).to_dicts()
+    (row,) = eval_overlaps({"t": text}.items(), {"s/q": item}).to_dicts()
     assert " ".join(words(item)) in " ".join(words(text[row["start"] : row["end"]]))
     assert contaminated([text], {"s/q": item}).rows() == [(0, "s/q", row["words"], row["share"])]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -77,6 +80,21 @@ def test_the_hash_does_not_depend_on_the_order_of_rows_or_columns(rows, rng):
 def test_two_tables_hash_alike_exactly_where_they_hold_the_same_rows(one, other):
     listed, others = (sorted(repr([row[name] for name in SCHEMA]) for row in rows) for rows in (one, other))
     assert (content_hash(frame(one, SCHEMA)) == content_hash(frame(other, SCHEMA))) == (listed == others)
+
+
+def test_the_hash_is_that_of_the_sorted_lines_however_many_are_taken_at_once(monkeypatch):
+    works = make.works(
+        *(make.work(text=text) for text in ("b\U0001f600", "b\ufb01", "b\u00e9", "B", "b\ue000", 'a"\n', "b"))
+    )
+    columns = sorted(set(works.columns) - set(records.VOLATILE))
+    lines = sorted(
+        json.dumps(row, sort_keys=True, ensure_ascii=False, default=str) for row in works.select(columns).to_dicts()
+    )
+    digest = hashlib.sha256(json.dumps([records.SCHEMA_VERSION, columns]).encode())
+    digest.update("".join(f"{line}\n" for line in lines).encode())
+    for at_once in (1, 2, 100):
+        monkeypatch.setattr(records, "_LINES", at_once)
+        assert content_hash(works) == digest.hexdigest()
 
 
 def test_a_row_that_stands_twice_counts_twice():

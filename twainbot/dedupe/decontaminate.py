@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -44,14 +44,14 @@ def contaminated(texts: Sequence[str], eval_texts: Mapping[str, str], n: int = 8
     return pl.DataFrame(hits, schema=_HIT, orient="row").sort("row", "item")
 
 
-def eval_overlaps(texts: Mapping[str, str], eval_texts: Mapping[str, str], n: int = 8) -> pl.DataFrame:
-    """`contaminated` with what a report needs, by text id: rows of OVERLAP, sorted by text, suite and item.
+def eval_overlaps(texts: Iterable[tuple[str, str]], eval_texts: Mapping[str, str], n: int = 8) -> pl.DataFrame:
+    """`contaminated` with what a report needs: rows of OVERLAP, sorted by text, suite and item. texts: id and text.
 
     An item's key is `suite/item id`, as resources/suites.py makes it; without a slash it has no suite.
     """
     indexes = _indexes(eval_texts, n)
     rows: list[tuple[str, str, str, int, float, int, int, str]] = []
-    for text_id, text in texts.items():
+    for text_id, text in texts:
         text_words = words(text)
         for item, matched, share, last in (hit for index in indexes for hit in index.hits(text_words)):
             suite, item_id = item.split("/", 1) if "/" in item else ("", item)

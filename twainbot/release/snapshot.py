@@ -193,7 +193,7 @@ def checked(tables: Mapping[str, pl.DataFrame]) -> list[str]:
 def of_evals(tables: Mapping[str, pl.DataFrame], eval_texts: Mapping[str, str]) -> list[str]:
     """`<id>: <suite>/<item>` of released rows in which text of an evaluation stands, by the rules of curation and dialogues."""
     texts = dict(tables["dapt"].select("sample_id", "text").iter_rows())
-    overlaps = eval_overlaps(texts, eval_texts, n=DECONTAMINATION_WORDS)
+    overlaps = eval_overlaps(texts.items(), eval_texts, n=DECONTAMINATION_WORDS)
     read = [f"{row['text_id']}: {row['suite']}/{row['item_id']}" for row in overlaps.to_dicts()]
     said = gather.of_evals(tables["dialogues"].to_dicts(), eval_texts)
     return [*read, *(f"{name}: {reason.removeprefix('eval_text: ')}" for name, reason in said)]
