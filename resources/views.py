@@ -22,7 +22,10 @@ def tables(lake: Lake) -> list[str]:
 
 
 def rebuild(connection: duckdb.DuckDBPyConnection, lake: Lake) -> pl.DataFrame:
-    """Drop all views and make one per table, named `<stage>_<asset>`. Returns (view, files, rows); rows null if it fails."""
+    """Drop all views and make one per table, named `<stage>_<asset>`.
+
+    Returns view, files (relative to the lake) and rows, null where the view fails.
+    """
     import duckdb
     import polars as pl
 
@@ -37,7 +40,8 @@ def rebuild(connection: duckdb.DuckDBPyConnection, lake: Lake) -> pl.DataFrame:
     rows = []
     for table in tables(lake):
         view, files = table.replace("/", "_"), pattern(lake, table)
-        source = f"read_parquet('{files}', hive_partitioning=true, union_by_name=true)"
+        quoted = str(lake.root() / files).replace("'", "''")
+        source = f"read_parquet('{quoted}', hive_partitioning=true, union_by_name=true)"
         try:
             connection.execute(f'create view "{view}" as select * from {source}')  # noqa: S608 - names are our own
             count = connection.execute(f'select count(*) from "{view}"').fetchall()[0][0]  # noqa: S608
@@ -49,8 +53,5 @@ def rebuild(connection: duckdb.DuckDBPyConnection, lake: Lake) -> pl.DataFrame:
 
 
 def pattern(lake: Lake, table: str) -> str:
-    """The glob that names a table's files, quotes doubled for SQL."""
-    partitioned = bool(lake.keys(table))
-    folder = lake.folder(table)
-    glob = str(folder / "partition=*" / PART) if partitioned else str(folder / PART)
-    return glob.replace("'", "''")
+    """The glob that names a table's files, relative to the lake: where that lies is no part of what it holds."""
+    return f"{table}/partition=*/{PART}" if lake.keys(table) else f"{table}/{PART}"
