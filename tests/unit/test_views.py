@@ -16,14 +16,14 @@ def test_views_answer_and_are_recorded_alike_wherever_the_lake_lies(tmp_path, pl
     found = []
     for name in ("elsewhere", place):
         lake = Lake(str(tmp_path / name))
-        lake.write("splits/dapt", pl.DataFrame({"text": ["a", "b"]}))
-        lake.write("chunks/jokes", pl.DataFrame({"text": ["c"]}), "doctors")
+        lake.write("base/model", None, pl.DataFrame({"text": ["a", "b"]}))
+        lake.write("sources/jokes", "doctors", pl.DataFrame({"text": ["c"]}))
         with duckdb.connect() as connection:
             found.append(rebuild(connection, lake))
-            assert connection.execute("select text from chunks_jokes").fetchall() == [("c",)]
-            assert connection.execute("select count(*) from splits_dapt").fetchall() == [(2,)]
+            assert connection.execute("select text from sources_jokes").fetchall() == [("c",)]
+            assert connection.execute("select count(*) from base_model").fetchall() == [(2,)]
     assert found[0].sort("view").rows() == [
-        ("chunks_jokes", "chunks/jokes/partition=*/part-0.parquet", 1),
-        ("splits_dapt", "splits/dapt/part-0.parquet", 2),
+        ("base_model", "base/model/part-0.parquet", 2),
+        ("sources_jokes", "sources/jokes/partition=*/part-0.parquet", 1),
     ]
     assert content_hash(found[0]) == content_hash(found[1])
