@@ -62,7 +62,7 @@ check: $(READY) ## The fast core: lint, types, import contracts, definitions, un
 
 test: $(READY) ## All tests; under 25 minutes
 	@$(MAKE) --no-print-directory check EXAMPLES=100
-	@$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup -m slow
+	@$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup -m slow --durations=25 --durations-min=5
 
 bench: $(READY) ## Side-by-side measurements
 	@$(BIN)/python benchmarks/pipeline.py
