@@ -52,7 +52,8 @@ def copied(folder: Path) -> Path:
     """A copy of what is measured: an edit to the clone while it runs would make assets stale, and the second run busy."""
     for part in PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "dagster.yaml", folder / "dagster.yaml")
+    for file in ("dagster.yaml", "LICENSE"):  # the second is part of every release
+        shutil.copy(ROOT / file, folder / file)
     return folder
 
 
