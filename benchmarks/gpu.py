@@ -101,6 +101,13 @@ class Clock:
         return (len(self.marks) - 1) / len(self.marks)
 
 
+def engine_of() -> Any:
+    """The project's loop; imported late, since a peer's process has no need of it."""
+    from training import engine
+
+    return engine
+
+
 def listening(clock: Clock) -> Any:
     """The clock as a callback."""
     from transformers import TrainerCallback
@@ -114,11 +121,11 @@ def listening(clock: Clock) -> Any:
 
 def stage(rows: Sequence[Any], base: Path, out: Path, clock: Clock, quantization: str = "none") -> float:
     """The project's loop. Returns the last loss."""
-    from training import engine, losses, packing, preflight
+    from training import losses, packing, preflight
     from training.config import load_recipe
     from training.rows import Loaded
 
-    recipe = load_recipe(RECIPE)
+    engine, recipe = engine_of(), load_recipe(RECIPE)
     settings = recipe.sft.model_copy(update={
         "micro_batch": AT_ONCE, "effective_batch": A_STEP, "minimum_steps": 1, "warmup_steps": 0, "precision": _precision(),
         "checkpoint_steps": 1000, "epochs": 1, "gradient_checkpointing": False, "quantization": quantization,
