@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from fuzz import seeds
+from fuzz.campaign import limited
 from fuzz.doors import doors
 from twainbot import yaml_text
 from twainbot.corpora.catalogue import load_pinned, read_pg_csv
@@ -271,3 +272,10 @@ def test_every_door_has_a_name_of_its_own_and_a_seed():
     found = doors()
     assert len({door.name for door in found}) == len(found)
     assert all(door.seeds() for door in found)
+
+
+@pytest.mark.parametrize("run", ["\n", "*", "_\n", " ", "-\n \n", "\nProject Gutenberg "], ids=repr)
+def test_a_header_of_one_sign_over_and_over_is_read_in_step_with_its_length(run):
+    text = "The Project Gutenberg EBook of Rain" + run * (20_000 // len(run))
+    with limited(3.0):  # seconds of the processor, of which it takes hundredths; it took seven of the first
+        read_header(text)

@@ -15,11 +15,13 @@ _NUMBER = re.compile(r"\[?\s*E-?(?:text|book)[ \t]*(?:No\.?|#)[ \t]*0*(\d{1,9})(
 _NUMBERED_LINE = re.compile(r"^.*\[\s*E-?(?:text|book)\s*#.*$", re.MULTILINE | re.IGNORECASE)
 _SERIES = re.compile(r"#\d+\s+in\s+our\s+series\s+(?:by|of)\s+(?:the\s+works\s+of\s+)?(.+)", re.IGNORECASE)
 _OPENING = re.compile(
-    r"(?:^|\n)[\W_]*(?:End\s+of\s+)?(?:The\s+|This\s+)?Project\s+Gutenberg(?:['’]?s)?\s+"
-    r"(?:(?:E-?text|E-?book|Edition)(?:\s+of\b|[,:])?\s*|of\s+)?(.+?)(?=\n\s*\n|\n[\W_]*#\d|$)",
+    r"(?:^|\n)[\W_]{0,80}(?:End\s+of\s+)?(?:The\s+|This\s+)?Project\s+Gutenberg(?:['’]?s)?\s+"
+    r"(?:(?:E-?text|E-?book|Edition)(?:\s+of\b|[,:])?\s*|of\s+)?(.+?)(?=\n[^\S\n]*\n|\n[\W_]{0,80}#\d|$)",
     re.IGNORECASE | re.DOTALL,
 )
-_BEFORE_NUMBER = re.compile(r"(?:^|\n)[*_ ]*([^\n]+?):\s+(?:Project\s+)?Gutenberg\s+E-?text\s*#", re.IGNORECASE)
+_BEFORE_NUMBER = re.compile(
+    r"(?:^|\n)[*_ ]{0,80}([^\n]{1,500}?):\s+(?:Project\s+)?Gutenberg\s+E-?text\s*#", re.IGNORECASE
+)
 _BY_SPLIT = re.compile(r"^(.*)[,;:]?\s+(?:written\s+)?by\s+([A-Z\"“].*)$", re.DOTALL)
 _BY_LINE = re.compile(r"^[\W_]*by\s+(.+)$", re.IGNORECASE | re.DOTALL)
 _ALIAS = re.compile(r"\s*[(\[](?!ed)[^()\[\]]*[)\]]\s*$")
@@ -28,6 +30,8 @@ _AUTOBIOGRAPHY = re.compile(r"\bAutobiography\s+of\s+((?:[A-Z][\w.']*\s?){2,4})"
 _NOT_A_TITLE = re.compile(
     r"^(?:is|are|was|has|file|license|literary|header|volunteers?|online|-tm|trademark)\b", re.IGNORECASE
 )
+# Of a damaged page: patterns that begin with white space would start at each place of it.
+_GAP = re.compile(r"\s{100,}")
 _CODES = {
     "english": "en", "french": "fr", "german": "de", "spanish": "es", "italian": "it", "latin": "la", "dutch": "nl",
     "portuguese": "pt", "finnish": "fi", "swedish": "sv", "danish": "da", "greek": "el", "middle english": "enm",
@@ -47,6 +51,9 @@ class Header:
 
 def read_header(header: str, closing: str = "") -> Header:
     """Facts from the text before the work and, where that is silent, from its closing line ("End of ... X, by Y")."""
+    header, closing = (
+        _GAP.sub(lambda gap: "\n" * min(2, gap[0].count("\n")) or " ", text) for text in (header, closing)
+    )
     fields = {name.lower(): _one_line(value) for name, value in reversed(_FIELD.findall(header))}
     guesses = [_numbered_block(header), _opening_line(header), _opening_line(closing)]
     title = fields.get("title") or next((title for title, _ in guesses if title), "")
