@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.lines import Line, as_table  # noqa: E402
+from benchmarks.training import gemm_ceiling, model_flops  # noqa: E402
+from benchmarks.training_sides import shape_of_adapter  # noqa: E402
 
 RECIPE = ROOT / "training" / "configs" / "full" / "qwen2.5-coder-1.5b-instruct.yaml"
 QWEN = {
@@ -48,15 +50,15 @@ SHAPES = {
 }
 
 
-def make_base(folder: Path, figures: dict[str, Any]) -> None:
+def make_base(folder: Path, config: Any) -> None:
     """A base with random weights in bf16, and a tokenizer that TRL can ask for its padding."""
     import torch
     from tokenizers import Tokenizer, models
-    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = AutoModelForCausalLM.from_config(Qwen2Config(**figures), dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
     words = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "<unk>": 2}, unk_token="<unk>"))
     PreTrainedTokenizerFast(
@@ -101,13 +103,6 @@ class Clock:
         return (len(self.marks) - 1) / len(self.marks)
 
 
-def engine_of() -> Any:
-    """The project's loop; imported late, since a peer's process has no need of it."""
-    from training import engine
-
-    return engine
-
-
 def listening(clock: Clock) -> Any:
     """The clock as a callback."""
     from transformers import TrainerCallback
@@ -121,11 +116,11 @@ def listening(clock: Clock) -> Any:
 
 def stage(rows: Sequence[Any], base: Path, out: Path, clock: Clock, quantization: str = "none") -> float:
     """The project's loop. Returns the last loss."""
-    from training import losses, packing, preflight
+    from training import engine, losses, packing, preflight
     from training.config import load_recipe
     from training.rows import Loaded
 
-    engine, recipe = engine_of(), load_recipe(RECIPE)
+    recipe = load_recipe(RECIPE)
     settings = recipe.sft.model_copy(update={
         "micro_batch": AT_ONCE, "effective_batch": A_STEP, "minimum_steps": 1, "warmup_steps": 0, "precision": _precision(),
         "checkpoint_steps": 1000, "epochs": 1, "gradient_checkpointing": False, "quantization": quantization,
@@ -170,26 +165,15 @@ def _base(base: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype=dtype)
 
 
-def _adapter() -> Any:
-    from peft import LoraConfig
-
-    from training.config import load_recipe
-
-    lora = load_recipe(RECIPE).lora
-    return LoraConfig(
-        r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.target_modules),
-        task_type="CAUSAL_LM",
-    )  # fmt: skip
-
-
 def trainer(rows: Sequence[Any], base: Path, out: Path, clock: Clock) -> float:
     """Hugging Face's Trainer and peft as their documentation has it, batches padded to their longest row."""
-    from peft import get_peft_model
+    from peft import LoraConfig, get_peft_model
     from transformers import AutoTokenizer, DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
     data = [{"input_ids": row.ids, "labels": row.labels, "attention_mask": [1] * len(row.ids)} for row in rows]
     loop = Trainer(
-        model=get_peft_model(_base(base), _adapter()), args=TrainingArguments(remove_unused_columns=False, **_given(rows, out)),
+        model=get_peft_model(_base(base), shape_of_adapter(LoraConfig, RECIPE)),
+        args=TrainingArguments(remove_unused_columns=False, **_given(rows, out)),
         train_dataset=data, data_collator=DataCollatorForSeq2Seq(AutoTokenizer.from_pretrained(base)),
         callbacks=[listening(clock)],
     )  # fmt: skip
@@ -199,6 +183,7 @@ def trainer(rows: Sequence[Any], base: Path, out: Path, clock: Clock) -> float:
 def trl(rows: Sequence[Any], base: Path, out: Path, clock: Clock, **changed: Any) -> float:
     """TRL's SFTTrainer on the same tokens and labels."""
     from datasets import Dataset
+    from peft import LoraConfig
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
@@ -206,7 +191,7 @@ def trl(rows: Sequence[Any], base: Path, out: Path, clock: Clock, **changed: Any
     if given.get("packing"):
         given["gradient_accumulation_steps"] = A_STEP // AT_ONCE
     loop = SFTTrainer(
-        model=_base(base), args=SFTConfig(**given), peft_config=_adapter(),
+        model=_base(base), args=SFTConfig(**given), peft_config=shape_of_adapter(LoraConfig, RECIPE),
         processing_class=AutoTokenizer.from_pretrained(base),
         train_dataset=Dataset.from_list([{"input_ids": row.ids, "labels": row.labels} for row in rows]),
         callbacks=[listening(clock)],
@@ -242,51 +227,20 @@ def side(name: str, shape: str, base: Path) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     return {
         "side": name, "shape": shape, "tokens": tokens, "trained": trained, "seconds": clock.seconds(),
-        "steps": len(clock.marks), "peak_bytes": peak, "last_loss": loss,
+        "steps": len(clock.marks), "tokens_a_row": sum(len(row.ids) for row in rows) / len(rows),
+        "peak_bytes": peak, "last_loss": loss,
     }  # fmt: skip
 
 
-def gemm_ceiling(figures: dict[str, Any]) -> float:
-    """FLOP/s of bf16 products in the shapes of the model's linears, eight windows at once, weighed by their work."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    width, inner = figures["hidden_size"], figures["intermediate_size"]
-    kept = figures["num_key_value_heads"] * width // figures["num_attention_heads"]
-    took = done = 0.0
-    for (rows, columns), often in {(width, width): 2, (width, kept): 2, (width, inner): 3}.items():
-        left = torch.randn(AT_ONCE * WINDOW, rows, device=device, dtype=dtype)
-        right = torch.randn(rows, columns, device=device, dtype=dtype)
-        clock, ran = Clock(), 0
-        for _ in range(10):
-            left @ right
-        clock.mark()
-        while clock.marks[-1] - clock.marks[0] < 0.3:
-            for _ in range(20):
-                left @ right
-            ran += 20
-            clock.mark()
-        took += clock.seconds() / ran * often
-        done += 2.0 * AT_ONCE * WINDOW * rows * columns * often
-    return done / took
-
-
-def needed(figures: dict[str, Any], cost: dict[str, Any]) -> float:
-    """Arithmetic of the rows, padding and recomputation not counted: 4 per weight of a linear and token, the head's 4
-    where there is loss, the adapter's 6; attention is left out, a twentieth at most."""
+def flops(cost: dict[str, Any], config: Any) -> float:
+    """Arithmetic a second that a side's rows need; padding and what checkpointing repeats are no use of the machine."""
     from training.config import load_recipe
 
     lora = load_recipe(RECIPE).lora
-    width, inner = figures["hidden_size"], figures["intermediate_size"]
-    kept = figures["num_key_value_heads"] * width // figures["num_attention_heads"]
-    linears = 2 * width * width + 2 * width * kept + 3 * width * inner
-    adapter = lora.r * (2 * (width + width) + 2 * (width + kept))
-    each = figures["num_hidden_layers"] * (4 * linears + 6 * adapter)
-    return float(cost["tokens"] * each + cost["trained"] * 4 * width * figures["vocab_size"])
+    return model_flops(config, lora, cost["tokens_a_row"], cost["tokens"], cost["trained"]) / float(cost["seconds"])
 
 
-def table(shape: str, found: list[dict[str, Any]], figures: dict[str, Any], ceiling: float) -> str:
+def table(shape: str, found: list[dict[str, Any]], config: Any, ceiling: float) -> str:
     """Medians of each side's rounds."""
     lines = [f"| {shape} | tok/s | FLOP/s over the ceiling | peak GiB | last loss |", "|---|---|---|---|---|"]
     for name in SHAPES[shape]:
@@ -294,7 +248,7 @@ def table(shape: str, found: list[dict[str, Any]], figures: dict[str, Any], ceil
         if not mine:
             continue
         rate = statistics.median(cost["tokens"] / cost["seconds"] for cost in mine)
-        use = statistics.median(needed(figures, cost) / cost["seconds"] / ceiling for cost in mine)
+        use = statistics.median(flops(cost, config) / ceiling for cost in mine)
         lines.append(
             f"| {name} | {rate:,.0f} | {use:.2f} | {mine[0]['peak_bytes'] / 2**30:.1f} | {mine[0]['last_loss']:.3f} |"
         )
@@ -337,16 +291,18 @@ def main(words: Sequence[str] | None = None) -> None:
 
     if not torch.cuda.is_available() and not given.small:
         sys.exit("No GPU here: nothing to measure. `--small` tries the benchmark itself on this CPU.")
-    figures = SMALL if given.small else QWEN
+    from transformers import Qwen2Config
+
+    config = Qwen2Config(**(SMALL if given.small else QWEN))
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        make_base(base, figures)
-        ceiling = gemm_ceiling(figures)
+        make_base(base, config)
+        ceiling = gemm_ceiling(config, AT_ONCE * WINDOW)
         found = rounds_of(given, base)
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else "this CPU"
     print(f"{card}, torch {torch.__version__}; products in the model's shapes: {ceiling / 1e12:.3g} TFLOP/s.\n")
     for shape in SHAPES:
-        print(table(shape, found, figures, ceiling))
+        print(table(shape, found, config, ceiling))
     lines = [
         *beside(found, "block", "trainer", 0.95),
         *beside(found, "block", "trl", None),

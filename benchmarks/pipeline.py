@@ -52,7 +52,7 @@ def copied(folder: Path) -> Path:
     """A copy of what is measured: an edit to the clone while it runs would make assets stale, and the second run busy."""
     for part in PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("dagster.yaml", "LICENSE"):  # the second is part of every release
+    for file in ("dagster.yaml", "workspace.yaml", "LICENSE"):  # the last is part of every release
         shutil.copy(ROOT / file, folder / file)
     return folder
 

@@ -36,6 +36,12 @@ CHECKS = """query($keys: [AssetKeyInput!]) { assetNodes(assetKeys: $keys) {
   executionForLatestMaterialization { status } } } } } }"""
 
 
+def launched(playwright: Any) -> Any:
+    """This machine's Chromium, headless."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+
+
 def ask(url: str, query: str, **variables: Any) -> Any:
     """A GraphQL answer's data."""
     body = json.dumps({"query": query, "variables": variables}).encode()
@@ -158,8 +164,7 @@ def main() -> None:
 
     chosen.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = launched(playwright)
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(180_000)
         take(page, chosen.url, (chosen.home / "tiny" / "reports" / "lineage.html").resolve(), chosen.out, chosen.only)

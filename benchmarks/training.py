@@ -119,7 +119,7 @@ def beside(found: Found, side: str, other: str, what: str, bar: float | None) ->
     return Line(what, value, f">= {bar}" if bar else "", None if bar is None else wall >= bar)
 
 
-def model_flops(config: Any, lora: Any, block: int, tokens: int, trained: int) -> float:
+def model_flops(config: Any, lora: Any, block: float, tokens: float, trained: float) -> float:
     """Arithmetic of training an adapter on a frozen base, forward and backward to the activations.
 
     4 per weight of a linear and token, 6 per adapter weight, attention's products in a causal block, and 4 per weight of
@@ -136,24 +136,33 @@ def model_flops(config: Any, lora: Any, block: int, tokens: int, trained: int) -
     return layers * tokens * (4 * base + 6 * adapter + attention) + trained * 4 * width * config.vocab_size
 
 
-def gemm_ceiling(config: Any) -> float:
-    """FLOP/s of fp32 products in the shapes of the model's linears, 1,024 tokens at once, weighed by their work."""
+def gemm_ceiling(config: Any, tokens: int = 1024) -> float:
+    """FLOP/s of products in the shapes of the model's linears, so many tokens at once, weighed by their work.
+
+    In bf16 on a GPU, where there is one; in fp32 on a CPU.
+    """
     import torch
 
+    gpu = torch.cuda.is_available()
+    how = {"device": "cuda", "dtype": torch.bfloat16} if gpu else {}
+    at_once = 20 if gpu else 1  # between looks at the clock, each of which waits for the GPU
     width, inner, heads = config.hidden_size, config.intermediate_size, config.num_key_value_heads
     kept = heads * (width // config.num_attention_heads)
     shapes = [(width, width)] * 2 + [(width, kept)] * 2 + [(width, inner)] * 3
     took = done = 0.0
     for rows, columns in set(shapes):
-        left, right = torch.randn(1024, rows), torch.randn(rows, columns)
-        left @ right
-        started, count = time.perf_counter(), 0
-        while time.perf_counter() - started < GEMM_S:
-            left @ right
-            count += 1
+        left, right = torch.randn(tokens, rows, **how), torch.randn(rows, columns, **how)
+        started, count = 0.0, -at_once  # the first time warms up
+        while count < 0 or time.perf_counter() - started < GEMM_S:
+            for _ in range(at_once):
+                left @ right
+            if gpu:
+                torch.cuda.synchronize()
+            count += at_once
+            started = started or time.perf_counter()
         each = (time.perf_counter() - started) / count
         took += each * shapes.count((rows, columns))
-        done += 2 * 1024 * rows * columns * shapes.count((rows, columns))
+        done += 2 * tokens * rows * columns * shapes.count((rows, columns))
     return done / took
 
 

@@ -106,11 +106,11 @@ def tuned(base: Path) -> Any:
     return get_peft_model(model, shape_of_adapter(LoraConfig))
 
 
-def shape_of_adapter(kind: Callable[..., Any]) -> Any:
+def shape_of_adapter(kind: Callable[..., Any], recipe: Path = RECIPE) -> Any:
     """The recipe's LoRA as peft's config."""
     from training.config import load_recipe
 
-    lora = load_recipe(RECIPE).lora
+    lora = load_recipe(recipe).lora
     return kind(
         r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.target_modules),
         task_type="CAUSAL_LM",

@@ -33,7 +33,8 @@ from benchmarks.chaos.victims import (
     victims,
 )
 from benchmarks.chaos.witness import Asked, Edition, called
-from benchmarks.chaos.world import PROFILE, Child, World, within
+from benchmarks.chaos.world import PROFILE, Child, World
+from benchmarks.waiting import within
 
 WATCH_S = 3.0  # how long nothing may stir after a run's death: an orphan of a tiny step would have ended by then
 DEATH_S = 5.0  # within which descendants must be gone; the kernel takes milliseconds

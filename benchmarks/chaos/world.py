@@ -16,14 +16,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PARTS = ("twainbot", "twainbot_assets", "resources", "checks", "training", "profiles", "samples", "benchmarks")
+from benchmarks.pipeline import copied
+from benchmarks.waiting import within
+
 EDITED = "samples/local/river.md"  # the unit that rounds change and change back
 EDIT = "\n\nA line of the second edition, which nobody on the levee had asked for.\n"
 FOREIGN = ("DAGSTER_", "TWAINBOT_", "MLFLOW_")
@@ -65,10 +65,7 @@ class World:
     def make(self) -> World:
         """Copy the project here, unless a campaign that is resumed did."""
         if not self.root.exists():
-            for part in PARTS:
-                shutil.copytree(ROOT / part, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
-            for name in ("dagster.yaml", "workspace.yaml"):
-                shutil.copy(ROOT / name, self.root / name)
+            copied(self.root)
         if not (self.folder / "first_edition.md").exists():
             shutil.copy(self.root / EDITED, self.folder / "first_edition.md")
         return self
@@ -130,16 +127,6 @@ class World:
     def temporaries(self) -> list[Path]:
         """Files and folders of writes that are under way, or were cut off."""
         return [path for path in self.lake.rglob(".*.tmp") if path.name.startswith(".")]
-
-
-def within(seconds: float, condition: Callable[[], object]) -> bool:
-    """Whether the condition comes true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 class Child:

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.waiting import within
 from resources import browser
 from resources.browser import browser_path, rendered, resolver_rules
-from tests.waiting import within
 from twainbot.corpora.articles import read_article
 from twainbot.errors import BadUse, SourceUnavailable
 

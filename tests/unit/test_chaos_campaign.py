@@ -15,7 +15,8 @@ from benchmarks.chaos import truth
 from benchmarks.chaos.campaign import Round, read, table_of
 from benchmarks.chaos.truth import State, Witness
 from benchmarks.chaos.victims import KINDS, is_code_server, is_step, is_training, schedule
-from benchmarks.chaos.world import World, within
+from benchmarks.chaos.world import World
+from benchmarks.waiting import within
 from twainbot.records import content_hash
 from twainbot_assets.freshness import Item
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from benchmarks.waiting import within
 from tests.scripted import ScriptedSpeaker, served, simulated
-from tests.waiting import within
 from twainbot.corpora.transcripts import parse_transcripts
 from twainbot.dialogues.tools import FORECAST_KEYS, SERVED_TO_STORED, TOOLS
 from twainbot.errors import BadUse, Busy, TooLong

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
+from benchmarks import gpu as benchmark
 from training import auto, engine, forecast, losses, machine, packing, preflight
 from training.config import CONFIGS, Recipe, load_recipe
 from training.rows import Loaded, TokenRow
@@ -19,11 +20,7 @@ QWEN = CONFIGS / "full" / "qwen2.5-coder-1.5b-instruct.yaml"
 
 def qwen(**values) -> Qwen2Config:
     """Qwen2.5-Coder-1.5B's published figures, or others."""
-    figures = {
-        "vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28,
-        "num_attention_heads": 12, "num_key_value_heads": 2, "tie_word_embeddings": True,
-    }  # fmt: skip
-    return Qwen2Config(**{**figures, **values})
+    return Qwen2Config(**{**benchmark.QWEN, **values})
 
 
 def lines_of(count: int, width: int, vocabulary: int) -> list[list[TokenRow]]:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.waiting import within
 from resources import proof, sandbox, solving, suites
 from resources.sandbox import Program
-from tests.waiting import within
 from twainbot.evals.coding import Problem
 
 CHECK = "def check(candidate):\n    assert candidate(2) == 4\n"

@@ -1,4 +1,4 @@
-"""Tests wait for what happens, with a generous limit, and never for a time."""
+"""Tests and the fault campaign wait for what happens, with a generous limit, and never for a time."""
 
 from __future__ import annotations
 
