@@ -1,4 +1,4 @@
-"""Data versions of what a release was made from, as the instance recorded them. Whether they are fresh is freshness.py's."""
+"""Data versions as the instance has them, and those of what a release was made from. What is fresh is freshness.py's."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def recorded(instance: dg.DagsterInstance, item: Item, observed: bool = False) -
     found = instance.get_latest_data_version_record(item.key, is_source=observed, partition_key=item.partition)
     version = extract_data_version_from_entry(found.event_log_entry) if found is not None else None
     return version.value if version is not None else None
+
+
+def report_version(instance: dg.DagsterInstance, item: Item, version: str) -> None:
+    """Record an observation of a source or a setting with this data version."""
+    tags = {"dagster/data_version": version}
+    instance.report_runless_asset_event(dg.AssetObservation(asset_key=item.key, partition=item.partition, tags=tags))
 
 
 def parents(instance: dg.DagsterInstance, lake: Lake, tables: Iterable[str], settings: Iterable[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import dagster as dg
 from checks.gates import Gate, judge, plain, refusal
 from twainbot.errors import TwainBotError
 from twainbot_assets import keys
+from twainbot_assets.as_read import record_sources
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,6 +48,7 @@ def publish(
     from twainbot.records import content_hash
 
     try:
+        record_sources(context)
         rows = make()
     except TwainBotError as error:
         yield from refused(error) if refused else ()

@@ -25,6 +25,7 @@ from resources.home import Home
 from twainbot.errors import BadUse, UnknownName
 from twainbot_assets import engines, keys, sources
 from twainbot_assets.automation import on_request
+from twainbot_assets.data_versions import recorded, report_version
 from twainbot_assets.freshness import Freshness, Item
 from twainbot_assets.partitions import UNITS, register
 from twainbot_assets.profile import SOURCES, current
@@ -212,26 +213,10 @@ def observe_settings(instance: dg.DagsterInstance) -> list[Item]:
     """Report the data version of every setting that differs from the last one seen. Returns those. Loads no graph."""
     changed = []
     for item, version in settings_versions(instance):
-        if last_seen(instance, item) != version:
+        if recorded(instance, item, observed=True) != version:
             report_version(instance, item, version)
             changed.append(item)
     return changed
-
-
-def last_seen(instance: dg.DagsterInstance, item: Item) -> str | None:
-    """The data version of the latest observation of an item."""
-    partitions = [item.partition] if item.partition else None
-    wanted = dg.AssetRecordsFilter(asset_key=item.key, asset_partitions=partitions)
-    for record in instance.fetch_observations(wanted, limit=1).records:
-        observed = record.event_log_entry.asset_observation
-        return observed.data_version if observed else None
-    return None
-
-
-def report_version(instance: dg.DagsterInstance, item: Item, version: str) -> None:
-    """Record an observation with this data version, outside any run."""
-    tags = {"dagster/data_version": version}
-    instance.report_runless_asset_event(dg.AssetObservation(asset_key=item.key, partition=item.partition, tags=tags))
 
 
 class Runner:

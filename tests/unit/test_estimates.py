@@ -8,9 +8,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from twainbot_assets.data_versions import report_version
 from twainbot_assets.estimates import Line, ahead, step_seconds, told
 from twainbot_assets.freshness import Item
-from twainbot_assets.runner import Runner, report_version, stale_items
+from twainbot_assets.runner import Runner, stale_items
 
 UNITS = dg.StaticPartitionsDefinition(["hill", "river"])
 
