@@ -8,10 +8,12 @@ tracking server is named: MLflow refuses the plain file store. What is worth log
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import dagster as dg
 
 from resources.home import PROJECT
+from twainbot.errors import TrackingUnavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +32,8 @@ _PARAM_LIMIT = 500  # characters of a parameter's value that every MLflow store 
 _BATCH = 900  # metrics per request; servers refuse more than 1000
 _NAMES = 90  # params or tags per request; servers refuse more than 100
 _DIGEST = 36  # characters of a data set's digest that MLflow keeps
+# A request's tries, seconds apart 2, 4 and 8. By MLflow's own defaults a server that is down holds a training for four minutes.
+_TRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 GIT_COMMIT = "mlflow.source.git.commit"  # the tag that MLflow's own runs have
 
 Point: TypeAlias = tuple[int, float] | tuple[int, float, int]  # step, value and, where it is known, Unix milliseconds
@@ -88,6 +93,24 @@ class Tracker(dg.ConfigurableResource[None]):
     experiment: str = "twainbot"
     tracking_uri: str = ""  # MLFLOW_TRACKING_URI; empty: sqlite in `folder`
     ui_url: str = "http://127.0.0.1:5000"  # where `mlflow ui` would show a local store
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """What is said to the server within ends in TrackingUnavailable where it does not answer."""
+        _settle()
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            if not str(error).startswith("API request to"):
+                raise
+            code = re.search(r"error code (\d{3})", str(error))
+            why = f"it answers {code[1]}" if code else "no answer"
+            raise TrackingUnavailable(
+                f"The tracking server {self._server()} took nothing ({why}). Start it, or unset MLFLOW_TRACKING_URI for the "
+                "file under the home, then run again: training goes on from its last checkpoint."
+            ) from error
 
     def log_run(
         self,
@@ -190,7 +213,7 @@ class Tracker(dg.ConfigurableResource[None]):
         return f"{self._server()}/#/models/{version.name}/versions/{version.version}"
 
     def _client(self) -> MlflowClient:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at import
+        _settle()
         from mlflow import MlflowClient
 
         Path(self.folder).mkdir(parents=True, exist_ok=True)
@@ -221,6 +244,12 @@ class Tracker(dg.ConfigurableResource[None]):
             if found is None:
                 raise
             return str(found.experiment_id)
+
+
+def _settle() -> None:
+    """What MLflow reads from the environment, the first of these at its import."""
+    for name, value in {"MLFLOW_DISABLE_TELEMETRY": "true", **_TRIES}.items():
+        os.environ.setdefault(name, value)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -185,16 +185,17 @@ def track(context: dg.AssetExecutionContext, tracker: Tracker, made: "pl.DataFra
     folder = lake.fetch_folder(made["folder"][0], Path()) if lake.is_local else None
     table = keys.key(f"splits/{DATA[stage]}").to_user_string()
     origin = Origin.of(context, record["fingerprint"][:16])
-    run = tracker.log_run(
-        f"{record['recipe']}/{stage}",
-        params=params, metrics=figures(record), curves=curves(record), artifacts=[folder] if folder else [],
-        texts={"recipe.yaml": config.read_text(encoding="utf-8"), **pages(record)},
-        data=[Data(table, record["data_sha256"], table)], tags={"stage": stage, "adapter_sha256": digest}, origin=origin,
-    )  # fmt: skip
-    version = tracker.register(
-        f"twainbot-{record['recipe'].replace('/', '-')}", run, folder.name if folder else f"lake://{made['folder'][0]}",
-        alias=stage, sha256=digest, tags={"data_sha256": record["data_sha256"], "base": record["base"], **origin.tags()},
-    )  # fmt: skip
+    with tracker.answering():
+        run = tracker.log_run(
+            f"{record['recipe']}/{stage}",
+            params=params, metrics=figures(record), curves=curves(record), artifacts=[folder] if folder else [],
+            texts={"recipe.yaml": config.read_text(encoding="utf-8"), **pages(record)},
+            data=[Data(table, record["data_sha256"], table)], tags={"stage": stage, "adapter_sha256": digest}, origin=origin,
+        )  # fmt: skip
+        version = tracker.register(
+            f"twainbot-{record['recipe'].replace('/', '-')}", run, folder.name if folder else f"lake://{made['folder'][0]}",
+            alias=stage, sha256=digest, tags={"data_sha256": record["data_sha256"], "base": record["base"], **origin.tags()},
+        )  # fmt: skip
     return {
         "mlflow_run": dg.MetadataValue.url(run.url),
         "mlflow_run_id": run.run_id,

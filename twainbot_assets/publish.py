@@ -58,12 +58,16 @@ def publish(
     if faults:
         yield from results
         raise refusal(context.asset_key, partition, faults)
+    try:
+        described = metadata(rows) if metadata else {}
+    except TwainBotError as error:
+        raise plain(error) from error
     yield dg.MaterializeResult(
         value=rows,
         data_version=dg.DataVersion((version or content_hash)(rows)[:16]),
         metadata={
             **table_metadata(rows, keys.table(context.asset_key)),
-            **(metadata(rows) if metadata else {}),
+            **described,
             "sample": sample_table(rows),
         },
         check_results=results,

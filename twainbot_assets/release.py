@@ -129,10 +129,11 @@ def registered(tracker: Tracker, rows: "pl.DataFrame", adapters: str) -> dict[st
     """A version of the model `twainbot-lora` in MLflow's registry for this release, linked from Dagster."""
     row = rows.row(0, named=True)
     sha256 = json.loads(row["parents"])["adapter_sha256"]
-    version = tracker.release(
-        "twainbot-lora", row["version"], of=(adapters, sha256), alias="rehearsal" if row["rehearsal"] else "released",
-        tags={"manifest_id": row["manifest_id"], "folder": row["folder"]},
-    )  # fmt: skip
+    with tracker.answering():
+        version = tracker.release(
+            "twainbot-lora", row["version"], of=(adapters, sha256), alias="rehearsal" if row["rehearsal"] else "released",
+            tags={"manifest_id": row["manifest_id"], "folder": row["folder"]},
+        )  # fmt: skip
     return {"mlflow_model": dg.MetadataValue.url(tracker.model_url(version))}
 
 
