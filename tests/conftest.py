@@ -22,6 +22,7 @@ settings.register_profile("untimed", max_examples=EXAMPLES, deadline=None, suppr
 settings.load_profile("untimed")
 
 
+ZIP = r"[PK\x03\x04\x14"  # as a test's name: it holds the second at which it was made, and two workers' names would differ
 SLOW_FIXTURES = {"stacked", "tracked", "watched"}  # of one module each; ten seconds
 
 
@@ -58,5 +59,9 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever runs the graph, trains stage after stage or builds a tracking store is slow: `make check` leaves it out."""
     for item in items:
+        if ZIP in item.nodeid:
+            raise pytest.UsageError(
+                f"{item.nodeid.partition('[')[0]}: name its parameters by ids=, one is a zip made just now."
+            )
         if {"graph", "e2e"} & set(Path(item.path).parts) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)

@@ -152,7 +152,9 @@ def test_a_link_that_poses_as_a_record_is_a_reject():
 
 
 @pytest.mark.parametrize(
-    "raw", [tarred(MEMBERS)[:-40], zipped(MEMBERS)[:-30], b"<html>", b"", b"PK\x03\x04" + bytes(60)]
+    "raw",
+    [tarred(MEMBERS)[:-40], zipped(MEMBERS)[:-30], b"<html>", b"", b"PK\x03\x04" + bytes(60)],
+    ids=["tar cut off", "zip cut off", "page", "nothing", "head of a zip"],  # a zip holds the present time
 )
 def test_a_broken_archive_is_refused(raw):
     with pytest.raises(UnreadableSource, match="archive"):
