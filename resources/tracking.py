@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 import dagster as dg
 
 from resources.home import PROJECT
-from twainbot.errors import TrackingUnavailable
+from twainbot.errors import SourceUnavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -96,7 +96,7 @@ class Tracker(dg.ConfigurableResource[None]):
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """What is said to the server within ends in TrackingUnavailable where it does not answer."""
+        """What is said to the server within ends in SourceUnavailable where it does not answer."""
         _settle()
         from mlflow.exceptions import MlflowException
 
@@ -107,7 +107,7 @@ class Tracker(dg.ConfigurableResource[None]):
                 raise
             code = re.search(r"error code (\d{3})", str(error))
             why = f"it answers {code[1]}" if code else "no answer"
-            raise TrackingUnavailable(
+            raise SourceUnavailable(
                 f"The tracking server {self._server()} took nothing ({why}). Start it, or unset MLFLOW_TRACKING_URI for the "
                 "file under the home, then run again: training goes on from its last checkpoint."
             ) from error

@@ -73,10 +73,6 @@ class LakeUnavailable(TwainBotError):
     """The lake's disk is full or not there, or its object store does not answer. What was committed stays."""
 
 
-class TrackingUnavailable(TwainBotError):
-    """The tracking server does not answer. What was trained stays in the work folder."""
-
-
 class BudgetExceeded(TwainBotError):
     """A generator's forecast or spending passes its budget. The text says what is spent, what is missing, and the repair."""
 

@@ -89,19 +89,27 @@ def version_or_fault(door: UnitSource, unit: str) -> str:
 
 def recipe_versions(stage: str) -> dict[str, str]:
     """Data version of one stage's section, per recipe."""
+    return {name: recipe_version(stage, name) for name in current().trained}
+
+
+def recipe_version(stage: str, name: str) -> str:
+    """Data version of one stage's section of one recipe."""
     from training.config import load_recipe
 
-    profile = current()
-    return {name: load_recipe(recipe_path(profile.name, name)).stage_hash(stage) for name in profile.trained}
+    return load_recipe(recipe_path(current().name, name)).stage_hash(stage)
 
 
 def mixture_versions() -> dict[str, str]:
     """Data version of what each mixing recipe says about its mixture."""
+    return {name: mixture_version(name) for name in current().mixtures}
+
+
+def mixture_version(name: str) -> str:
+    """Data version of what one mixing recipe says about its mixture."""
     from resources.merging import mix_hash
     from training.config import load_recipe
 
-    profile = current()
-    return {name: mix_hash(load_recipe(recipe_path(profile.name, name))) for name in profile.mixtures}
+    return mix_hash(load_recipe(recipe_path(current().name, name)))
 
 
 def registered(instance: dg.DagsterInstance) -> dict[str, list[str]]:

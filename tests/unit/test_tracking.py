@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from resources.tracking import GIT_COMMIT, Data, Origin, Tracker, flatten
-from twainbot.errors import TrackingUnavailable
-
-
-@contextmanager
-def refusing(answer: int | None) -> Iterator[int]:
-    """The port of a server that answers every request with this code; of none at all for None."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(answer)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    if answer is None:
-        yield 1
-        return
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+from tests.fakes import Answer, serving
+from twainbot.errors import SourceUnavailable
 
 
 @pytest.fixture(scope="module")
@@ -168,19 +142,34 @@ def test_a_second_run_joins_the_same_experiment(tracked):
     assert client.get_run(second.run_id).info.experiment_id == client.get_run(run.run_id).info.experiment_id
 
 
-@pytest.mark.parametrize("answer", [None, 401])
-def test_a_server_that_takes_nothing_is_told_in_one_sentence_without_its_login(tmp_path, monkeypatch, answer):
+@pytest.fixture
+def impatient(monkeypatch):
+    """One try a request; and what the tracker sets of a login is put back."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")  # set by the tracker: so they are put back
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "nobody")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "none")
-    with refusing(answer) as port:
-        tracker = Tracker(folder=str(tmp_path), tracking_uri=f"http://me:hunter2@127.0.0.1:{port}")
-        with pytest.raises(TrackingUnavailable) as told, tracker.answering():
-            tracker.log_run("sft", params={}, metrics={})
-    assert f"http://127.0.0.1:{port} took nothing" in str(told.value)
-    assert (f"it answers {answer}" if answer else "no answer") in str(told.value)
+
+
+def refusal(folder: Path, address: str) -> str:
+    """What is said where the server at this address takes nothing, with a login in its address."""
+    tracker = Tracker(folder=str(folder), tracking_uri=f"http://me:hunter2@{address}")
+    with pytest.raises(SourceUnavailable) as told, tracker.answering():
+        tracker.log_run("sft", params={}, metrics={})
+    assert f"http://{address} took nothing" in str(told.value)
     assert "unset MLFLOW_TRACKING_URI" in str(told.value)
     assert "hunter2" not in str(told.value)
+    return str(told.value)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_is_down_is_told_in_one_sentence_without_its_login(tmp_path):
+    assert "(no answer)" in refusal(tmp_path, "127.0.0.1:1")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_refuses_is_told_with_what_it_answers(tmp_path):
+    with serving({"/api/2.0/mlflow/experiments/get-by-name?experiment_name=twainbot": Answer(401)}) as site:
+        assert "(it answers 401)" in refusal(tmp_path, site.url.removeprefix("http://"))
 
 
 def test_an_error_in_what_is_tracked_is_not_taken_for_a_silent_server(tracked):
