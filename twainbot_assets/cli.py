@@ -416,7 +416,7 @@ def tell(report: Report, home: Home, closing: list[str]) -> int:
         click.echo(f"SKIPPED {fault.item}: {fault.why}", err=True)
     for line in warning_lines(report.warnings):
         click.echo(line, err=True)
-    verdict = f"{len(report.faults)} failed" if report.faults else "all gates passed"
+    verdict = f"{len(report.faults)} failed" if report.faults else "every blocking gate passed"
     click.echo(f"{len(report.made)} built, {verdict}, {report.seconds:.0f} s (profile {home.profile})")
     for fault in report.faults:
         click.echo(f"FAILED {fault.item}: {fault.why}", err=True)
