@@ -22,6 +22,7 @@ from twainbot.dialogues.tools import ALIASES, stored_name
 from twainbot.errors import TwainBotError
 from twainbot.evals import grounding
 from twainbot.evals.call_parsing import parse_calls
+from twainbot.evals.raw_data import data_spans
 from twainbot.personas import disclaimed
 
 Message: TypeAlias = "dict[str, Any]"
@@ -104,7 +105,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something of the model's that this loop did not let pass: `what` is call, claim, limit or silence."""
+    """Something of the model's that this loop did not let pass: `what` is call, claim, data, limit or silence."""
 
     what: str
     why: str
@@ -277,7 +278,8 @@ class Conversation:
 
     def _pass_on(self, turn: _Turn, draft: _Draft, end: int) -> _Steps:
         draft.wrong = self._wrong(turn, draft.text[:end])
-        if not draft.wrong and end > len(draft.shown) and not self._owes_admission(turn, draft.text):
+        held = self._owes_admission(turn, draft.text) or self._echoes(turn, draft.text)
+        if not draft.wrong and end > len(draft.shown) and not held:
             yield TextDelta(draft.text[len(draft.shown) : end])
             draft.shown = draft.text[:end]
 
@@ -295,6 +297,10 @@ class Conversation:
     def _owes_admission(self, turn: _Turn, text: str) -> bool:
         """Whether every call of the turn failed and the text does not say so."""
         return bool(turn.made) and not turn.data and not honest.admits(text)
+
+    def _echoes(self, turn: _Turn, text: str) -> bool:
+        """Whether a text after a call holds data as the tool wrote it: right in every figure, and no answer to a person."""
+        return bool(turn.made) and bool(data_spans(text))
 
     def _system(self, persona: str) -> str:
         known = persona if persona in prompts.personas() else prompts.personas()[0]
@@ -386,7 +392,7 @@ class Conversation:
     # --- replies --------------------------------------------------------------------------------------------------------------
 
     def _judge(self, turn: _Turn, draft: _Draft) -> _Steps:
-        """A text without calls: the reply, unless it is empty or hides that its calls failed."""
+        """A text without calls: the reply, unless it is empty, repeats a result's data or hides that its calls failed."""
         text = draft.text.strip()
         if not text:
             yield Refusal("silence", "The model said nothing.")
@@ -394,6 +400,9 @@ class Conversation:
         if self._owes_admission(turn, text):
             yield Refusal("claim", "The tool failed, and the reply does not say so.")
             return (yield from self._own_words(turn, "fault"))
+        if self._echoes(turn, text):
+            why, order = "The reply repeats data.", "Do not repeat the data. Tell it in a sentence or two of your own."
+            return (yield from self._again(turn, draft, "data", why, order))
         unnamed = honest.unnamed_alerts(text, [result for _, result in turn.data])
         if unnamed:
             warning = honest.warning(unnamed, turn.data[-1][0]["arguments"])
@@ -405,17 +414,21 @@ class Conversation:
     def _reword(self, turn: _Turn, draft: _Draft) -> _Steps:
         """Ask once again for a reply that its results bear out; then the loop says it itself."""
         why = "; ".join(f"{claim.text!r}: {claim.reason}" for claim in draft.wrong[:3])
-        yield Refusal("claim", why)
-        if draft.shown:
-            yield Withdrawn(draft.shown)
-        if turn.reworded:
-            return (yield from self._own_words(turn, "unasked"))
-        turn.reworded = True
         order = (
             f"That is not what the tool said ({why}). Say it again with the tool's figures only."
             if turn.made
             else "You have not asked the weather tool. Call it first, or state no weather."
         )
+        return (yield from self._again(turn, draft, "claim", why, order))
+
+    def _again(self, turn: _Turn, draft: _Draft, what: str, why: str, order: str) -> _Steps:
+        """Take a reply back and order another, once in a turn; then the loop says it itself."""
+        yield Refusal(what, why)
+        if draft.shown:
+            yield Withdrawn(draft.shown)
+        if turn.reworded:
+            return (yield from self._own_words(turn, "unasked"))
+        turn.reworded = True
         turn.scratch = [{"role": "assistant", "content": draft.text.strip()}, {"role": "user", "content": order}]
         return None
 

@@ -229,6 +229,14 @@ def answers_evasively(result: Result, number: int) -> str:
     return f"{turn(OPENINGS, number)} So it is {given['place']} {given['day']}, is it? {turn(CLOSINGS, number)}"
 
 
+def answers_by_echo(result: Result, number: int) -> str:
+    """The tool's answer as it came, the persona's sentence before it."""
+    if "error" in result:
+        return turn(SORRY, number)
+    data = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
+    return f"{turn(OPENINGS, number)} {data}"
+
+
 def answers_plainly(result: Result, number: int) -> str:
     """What the tool said, as any assistant would say it."""
     if "error" in result:
@@ -315,6 +323,8 @@ SYSTEMS = (
     System("invents after failures", "a forecast where the tool gave none", answers=answers_failures_too,
            fails=("weather_errors",)),
     System("evasive", "names place and day, states no weather", answers=answers_evasively, fails=("result_used",)),
+    System("parrot", "repeats the tool's answer as data behind a sentence in persona", answers=answers_by_echo,
+           fails=("result_used",)),
     System("copied passages", "40 words of the training text behind each reply", *COPYIST, fails=("copying",)),
     System("patchwork", "four runs of 9 words of the training text behind each reply", *PATCHWORK, fails=("copying",)),
     System("keyword-stuffed", "an assistant's prose with the persona's words strung behind it",
@@ -466,7 +476,8 @@ What the evaluation says of systems whose faults are known. Each is a few lines 
 model ([known_systems.py](../tests/known_systems.py)): it answers all 120 tool-call rows, 74 tool results and 20 chats of the
 suites, and its replies go through the functions that the assets call, down to the scorecard's verdicts. A test holds this
 page to what is computed; `make known-systems` writes it anew. What the first run of this table let pass, and what was
-mended for it, is in [0023](decisions/0023-gates-that-tricks-cannot-meet.md).
+mended for it, is in [0023](decisions/0023-gates-that-tricks-cannot-meet.md); the parrot came out of a real run
+([0032](decisions/0032-an-echo-is-no-answer.md)).
 
 Three things are stated by hand, not measured: two readers' ratings (`style`), the losses (`perplexity`, `forgetting`,
 `code_loss`), and which programs ran (`coding`). They try the way from figures to verdict; the gates on replies try the judges

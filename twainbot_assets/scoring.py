@@ -202,20 +202,33 @@ def score_grounding(file: Path, lines: Sequence[Line]) -> Scored:
     with_forecast = summarise([c for c, leans in zip(claims, leaning, strict=True) if leans])
     without = summarise([c for c, leans in zip(claims, leaning, strict=True) if not leans])
     judged = [
-        {"line": number, "forecast": leans, "claims": [asdict(claim) for claim in found]}
-        for (number, _), found, leans in zip(lines, claims, leaning, strict=True)
+        {"line": number, "forecast": leans, **how_told(form.reply, found), "claims": [asdict(claim) for claim in found]}
+        for (number, _), form, found, leans in zip(lines, forms, claims, leaning, strict=True)
     ]
+    answers = [row for row in judged if row["forecast"]]
+    told, raw = (sum(row[key] for row in answers) / len(answers) if answers else None for key in ("told", "raw_data"))
     upper = f"at most {with_forecast.upper:.1%} with 95% confidence"
     text = [
         f"{len(forms)} replies: {with_forecast.replies} had a forecast to go by, {without.replies} had none.",
         share("replies with a weather error", with_forecast.error_rate, with_forecast.replies) + f"; {upper}",
         share("the same, anecdotes and questions too", with_forecast.strict_error_rate, with_forecast.replies),
         share("replies that state any weather", with_forecast.coverage, with_forecast.replies),
+        share("forecasts told in words", told, len(answers)),
+        share("replies that hold raw data", raw, len(answers)),
         share("wrong claims", with_forecast.claim_error_rate, with_forecast.claims),
         share("weather invented without a forecast", without.error_rate, without.replies),
         *shown("Wrong claims", wrong_claims(lines, claims)),
     ]
-    return Scored(text, {"summary": asdict(with_forecast), "without_forecast": asdict(without), "rows": judged})
+    summary = {**asdict(with_forecast), "told_rate": told, "raw_data_rate": raw}
+    return Scored(text, {"summary": summary, "without_forecast": asdict(without), "rows": judged})
+
+
+def how_told(reply: str, claims: Sequence[Claim]) -> dict[str, bool]:
+    """Whether a reply's words say some of the forecast rightly, and whether it holds data as a tool writes it."""
+    from twainbot.evals.grounding import uses_result
+    from twainbot.evals.raw_data import data_spans, in_words
+
+    return {"told": uses_result(in_words(reply, claims)), "raw_data": bool(data_spans(reply))}
 
 
 def claims_of(form: GroundingLine) -> list[Claim]:

@@ -95,6 +95,7 @@ def test_equal_seeds_give_equal_dialogues(seed):
         (REPLY.replace("71", "xx").replace("52", "71").replace("xx", "52"), "wrong_role"),
         (REPLY + " A Tornado Warning is posted.", "invented_alert"),
         ("Reno, NV: partly cloudy. High 71°F, low 52°F.", "flat_voice"),
+        (REPLY + ' {"location": "Reno, NV", "high_f": 71}', "raw_data"),
         ("", "empty"),
     ],
 )

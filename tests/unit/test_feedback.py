@@ -19,6 +19,7 @@ AXIS = {  # flaw -> the axis on which the rejected reply must lose, and by how m
     "swapped_high_low": ("factuality", 2.0),
     "forecast_despite_failure": ("factuality", 2.0),
     "flat_voice": ("style", 1.0),
+    "raw_data": ("style", 1.0),
     "off_persona": ("style", 0.5),
     "over_long": ("style", 0.4),
 }
@@ -26,7 +27,7 @@ AXIS = {  # flaw -> the axis on which the rejected reply must lose, and by how m
 
 @pytest.fixture(scope="module")
 def batch() -> tuple[pl.DataFrame, pl.DataFrame]:
-    wanted = seeds.DialogueSettings(tool_calls=150, style_transfer=0, contrastive=78)
+    wanted = seeds.DialogueSettings(tool_calls=150, style_transfer=0, contrastive=140)
     frozen = seeds.make_seeds(NO_PASSAGES, "b0", wanted, 8)
     dialogues = talk.tool_calls(frozen)
     return dialogues, preferences.contrastive(frozen, dialogues)

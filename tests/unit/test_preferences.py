@@ -26,6 +26,7 @@ EXPECTED = {  # flaw -> problems, one of which the gate must name
     "invented_alert": {"invented_alert"},
     "swapped_high_low": {"wrong_role"},
     "flat_voice": {"flat_voice"},
+    "raw_data": {"raw_data"},
     "forecast_despite_failure": {"forecast_despite_failure"},
     "no_call": {"no_call"},
     "needless_call": {"argument_not_said"},

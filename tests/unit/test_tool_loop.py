@@ -20,6 +20,7 @@ from twainbot.dialogues.tool_results import Outcome
 from twainbot.dialogues.tools import FORECAST_TOOL, SERVED
 from twainbot.errors import BadInput
 from twainbot.evals import grounding
+from twainbot.evals.raw_data import data_spans
 
 TODAY = date(2026, 5, 1)
 RENO = {"location": "Reno, NV", "datetime": "tomorrow"}
@@ -164,6 +165,28 @@ def test_a_sentence_that_was_shown_before_a_wrong_one_is_taken_back():
     events = run(talk(says(call(), f"Reno gets a high of 71. {WRONG}", RIGHT))[0])
     assert of(Withdrawn, events)
     assert shown(events) == RIGHT
+
+
+ECHO = json.dumps(FORECAST, separators=(",", ":"))
+
+
+def test_a_result_repeated_as_data_is_shown_to_nobody_and_asked_for_in_words():
+    for echo in (ECHO, f"I asked. {ECHO}", ECHO[:60]):
+        events = run(talk(says(call(), echo, RIGHT))[0])
+        assert [refusal.what for refusal in of(Refusal, events)] == ["data"]
+        assert shown(events) == RIGHT
+        assert final(events) == Reply(RIGHT, "twain", honest=False)
+
+
+def test_a_result_repeated_twice_is_told_in_the_personas_words():
+    reply = final(run(talk(says(call(), ECHO))[0]))
+    assert reply.honest
+    assert not data_spans(reply.text)
+    assert grounding.uses_result(grounding.judge(reply.text, [FORECAST]))
+
+
+def test_data_is_let_through_where_no_tool_was_asked():
+    assert final(run(talk(says('{"name": "Twain"}'))[0])) == Reply('{"name": "Twain"}', "twain", honest=False)
 
 
 def failing(fault: str) -> Outcome:

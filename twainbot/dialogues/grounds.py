@@ -18,6 +18,7 @@ from twainbot.dialogues import figures
 from twainbot.evals import grounding
 from twainbot.evals.claims import sentence_spans
 from twainbot.evals.facts import Sheet, read_result
+from twainbot.evals.raw_data import data_spans
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -166,7 +167,9 @@ def _alert_faults(reply: str, known: Known) -> Iterator[str]:
 
 
 def _manner_faults(reply: str, known: Known) -> Iterator[str]:
-    """A forecast that no tool result stands behind, or facts without a voice."""
+    """A forecast that no tool result stands behind, a result repeated as data, or facts without a voice."""
+    if known.answers_tool and data_spans(reply):
+        yield "raw_data: repeats the tool's answer as data"
     failed = known.answers_tool and _failed(known.results[-1])
     if not known.forecasts or failed:
         if any(figure.unit for figure in figures.read(reply)) or _FORECAST.search(reply):

@@ -24,6 +24,7 @@ FLAWS = (
     "invented_alert",
     "swapped_high_low",
     "flat_voice",
+    "raw_data",  # right in every figure: of all flaws the one that a small model falls into by itself
     "forecast_despite_failure",
     "no_call",
     "needless_call",  # as often as no_call: alone that one taught a small model to call for everything
@@ -172,6 +173,10 @@ def flat(result: Mapping[str, Any]) -> str:
 
 def _flat_voice(_reply: str, result: dict[str, Any], _rng: random.Random) -> str | None:
     return None if result.get("alerts") else flat(result)
+
+
+def _raw_data(_reply: str, result: dict[str, Any], _rng: random.Random) -> str | None:
+    return json.dumps(result, ensure_ascii=False, separators=(",", ":"))
 
 
 def _over_long(row: Mapping[str, Any], rng: random.Random) -> Pair:
@@ -356,6 +361,7 @@ _MAKERS: Mapping[str, Callable[[Mapping[str, Any], random.Random], Pair]] = {
     "invented_alert": _grounded(_invented_alert),
     "swapped_high_low": _grounded(_swapped),
     "flat_voice": _grounded(_flat_voice),
+    "raw_data": _grounded(_raw_data),
     "forecast_despite_failure": _despite_failure,
     "no_call": _no_call,
     "needless_call": _needless_call,

@@ -35,7 +35,7 @@ GATES: Mapping[str, tuple[str, ...]] = {
     "grounding": (
         "ungrounded_number", "wrong_role", "invented_alert", "ungrounded_claim", "no_call", "forecast_despite_failure",
     ),
-    "voice": ("flat_voice",),
+    "voice": ("flat_voice", "raw_data"),
     "label": ("unlabelled",),
     "copying": ("copied",),
     "evaluation text": ("eval_text",),

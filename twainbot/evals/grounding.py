@@ -177,7 +177,7 @@ def states_weather(claims: Sequence[Claim]) -> bool:
 
 
 def uses_result(claims: Sequence[Claim]) -> bool:
-    """Whether some weather in the reply is what the tool said."""
+    """Whether some weather in the reply is what the tool said. Give the claims `in_words` (raw_data.py), or an echo counts."""
     return any(c.verdict == SUPPORTED and c.kind not in ("place", "day") for c in claims)
 
 

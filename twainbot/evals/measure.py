@@ -23,6 +23,7 @@ from twainbot.evals import style as styles
 from twainbot.evals.coding import Answer
 from twainbot.evals.grounding import GroundingSummary, corrected, judge, uses_result
 from twainbot.evals.grounding import summarise as summarise_claims
+from twainbot.evals.raw_data import data_spans, in_words
 from twainbot.evals.statistics import Interval, clopper_pearson, paired_bootstrap
 from twainbot.evals.tool_calls import CallRow, CallSummary, parse_calls
 from twainbot.evals.tool_calls import score as score_calls
@@ -152,12 +153,15 @@ def grounding(base: pl.DataFrame, tuned: pl.DataFrame, final: str) -> pl.DataFra
         answered = [claims for row, claims in judged if "error" not in json.loads(row["result"])]
         failed = [claims for row, claims in judged if "error" in json.loads(row["result"])]
         summary, after_failure = summarise_claims(answered), summarise_claims(failed)
-        used = [uses_result(claims) for claims in answered]
+        replies = [row["reply"] for row, _ in judged if "error" not in json.loads(row["result"])]
+        used = [uses_result(in_words(reply, claims)) for reply, claims in zip(replies, answered, strict=True)]
+        raw = [bool(data_spans(reply)) for reply in replies]
         rows += grounding_metrics(arm, summary, after_failure)
+        rows.append(metric("raw_data_replies", arm, mean_of(raw), len(raw), "share", "lower", exact_interval(raw)))
         rows.append(metric("tool_result_used", arm, mean_of(used), len(used), interval=exact_interval(used)))
         if arm == final:
             rows.append(verdict_row(verdicts.weather_errors(summary, after_failure)))
-            rows.append(verdict_row(verdicts.result_used(used)))
+            rows.append(verdict_row(verdicts.result_used(used, raw)))
             rows += [wrong for row, claims in judged for wrong in wrong_claims(arm, row, claims)]
     return table(rows)
 

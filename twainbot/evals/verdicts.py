@@ -122,10 +122,14 @@ def weather_errors(summary: GroundingSummary, failed: GroundingSummary | None = 
     return Verdict("weather_errors", state, n, errors / n, WEATHER_BOUND, summary.interval, why)
 
 
-def result_used(used: Sequence[bool]) -> Verdict:
-    """Of the replies that followed a forecast, those that tell some of it within two turns: evasion is no accuracy."""
-    what = "replies tell some of the weather that the tool gave"
-    return _share_above("result_used", used, USED_BOUND, what, "No reply followed a successful tool call.")
+def result_used(used: Sequence[bool], raw: Sequence[bool] = ()) -> Verdict:
+    """Of the replies that followed a forecast, those whose words tell some of it: neither evasion nor an echo is an answer.
+
+    raw: of the same replies, those that hold data as a tool writes it (raw_data.py); the verdict says how many.
+    """
+    what = "replies tell in words some of the weather that the tool gave"
+    verdict = _share_above("result_used", used, USED_BOUND, what, "No reply followed a successful tool call.")
+    return replace(verdict, why=f"{verdict.why} {sum(raw)} repeat its data as it stands.") if any(raw) else verdict
 
 
 def wanted_calls(right: Sequence[bool]) -> Verdict:
