@@ -213,6 +213,12 @@ def _answer(raw: bytes) -> None:
     read(Answer(raw.decode("utf-8", "replace")), SCHEMA)
 
 
+def _data(data: bytes) -> None:
+    from twainbot.evals.raw_data import data_spans
+
+    data_spans(data.decode("utf-8", "replace"))
+
+
 def _claims(raw: bytes) -> None:
     from twainbot.evals.claims import assertions
 
@@ -396,6 +402,7 @@ def doors() -> tuple[Door, ...]:
         Door("tool_result", _tool_result, lambda: seeds.RESULTS, "json"),
         Door("model_answer", _answer, lambda: [seeds.ANSWER, b"I will not rate that."], "json"),
         Door("reply_claims", _claims, lambda: [b"It will reach 66 in Hannibal on Saturday, 40% chance of rain, wind NW 5 to 10 mph, not snow."]),
+        Door("reply_data", _data, lambda: seeds.RESULTS, "json"),
         Door("score_lines", _score, lambda: seeds.SCORES, "lines"),
         Door("profile", _profile, lambda: sample("profiles/*.yaml"), "yaml"),
         Door("recipe", _recipe, lambda: sample("training/configs/*/*.yaml"), "yaml"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,7 +22,7 @@ class Weighing:
     """What counts in an assistant turn beside its words, each of which counts once."""
 
     marks: TurnMarks
-    decision: float = 0.0  # weight of a line's mean loss on whether a turn calls, beside its mean over tokens
+    decision: float = 0.0  # weight of a line's mean loss on how a turn begins, beside its mean over tokens
     begin: float = 1.0  # weight of the token by which a turn begins as a call or as words
     end: float = 1.0  # weight of the token that ends a turn, without which a small model never stops talking
 
@@ -67,7 +67,7 @@ def token_loss(weighing: Weighing | None = None) -> LossOf:
         counted = torch.where(last, weighing.end, torch.where(at, weighing.begin, 1.0))
         summed = (total * counted).sum()
         if weighing.decision and bool(at.any()):
-            asked = decision_nll(logits[at], wanted[at], weighing.marks.call)
+            asked = decision_nll(logits[at], wanted[at], weighing.marks.call, weighing.marks.data)
             summed = summed + weighing.decision * by_line(asked, at, wanted != IGNORED)
         return summed / trained_tokens
 
@@ -94,13 +94,23 @@ def turns(labels: Tensor, marks: TurnMarks) -> tuple[Tensor, Tensor]:
     return deciding, last & torch.isin(labels, torch.tensor(marks.ends, device=labels.device))
 
 
-def decision_nll(logits: Tensor, wanted: Tensor, call: int) -> Tensor:
+def decision_nll(logits: Tensor, wanted: Tensor, call: int, data: Sequence[int] = ()) -> Tensor:
     """What greedy decoding will do at the first token: (D,) logistic losses of the call against the likeliest word.
 
     Words begin in a thousand ways, each unlikely, so cross entropy alone leaves the call the likeliest single beginning
-    even where it is well known to be wrong. Only the call's logit is moved: with the likeliest word's, half of all
-    replies soon began with that word, and ended as loops. A call is the token `call`; logits (D, V), wanted (D,).
+    even where it is well known to be wrong. So it does with the bracket by which a tool's answer is repeated: where words
+    are wanted, the likeliest token of `data` has a loss of its own against the likeliest word. Only the logits of the call
+    and of data are moved: with the likeliest word's, half of all replies soon began with that word, and ended as loops.
+    A call is the token `call`; logits (D, V), wanted (D,).
     """
-    others = logits.detach().index_fill(1, torch.tensor([call], device=logits.device), -torch.inf).amax(dim=1)
-    lead = logits[:, call] - others
-    return functional.softplus(torch.where(wanted == call, -lead, lead))
+    calls = wanted == call
+    fixed = logits.detach()
+    others = fixed.index_fill(1, torch.tensor([call], device=logits.device), -torch.inf)
+    lead = logits[:, call] - others.amax(dim=1)
+    asked = functional.softplus(torch.where(calls, -lead, lead))
+    if not data:
+        return asked
+    opens = torch.tensor(data, device=logits.device)
+    words = others.index_fill(1, opens, -torch.inf).amax(dim=1)
+    echoed = functional.softplus(logits[:, opens].amax(dim=1) - words)
+    return asked + torch.where(calls | torch.isin(wanted, opens), 0.0, echoed)

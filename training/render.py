@@ -95,6 +95,7 @@ class TurnMarks:
     offset: int  # tokens of a turn before the one that tells
     call: int  # that token in a turn that calls
     ends: tuple[int, ...]  # tokens that end a turn
+    data: tuple[int, ...] = ()  # tokens by which a turn would begin as a tool's JSON, and not as words
 
 
 def turn_marks(tokenizer: Tokenizer, template: Template) -> TurnMarks:
@@ -113,7 +114,15 @@ def turn_marks(tokenizer: Tokenizer, template: Template) -> TurnMarks:
         raise BadInput(
             f"Template {template.name} writes tool calls and words alike, so no model could learn to call by it."
         )
-    return TurnMarks(offset, calling[offset], tuple(sorted({calling[-1], saying[-1]})))
+    return TurnMarks(offset, calling[offset], tuple(sorted({calling[-1], saying[-1]})), data_marks(tokenizer))
+
+
+def data_marks(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The tokens that open an object or a list, whatever stands around the bracket: `{`, ` {"`, `[{`."""
+    likely = [number for token, number in tokenizer.get_vocab().items() if "{" in token or "[" in token]
+    return tuple(
+        sorted(n for n in likely if tokenizer.decode([n], skip_special_tokens=False).lstrip()[:1] in ("{", "["))
+    )
 
 
 def render_text(

@@ -201,12 +201,13 @@ def score_grounding(file: Path, lines: Sequence[Line]) -> Scored:
     leaning = [has_forecast(form) for form in forms]
     with_forecast = summarise([c for c, leans in zip(claims, leaning, strict=True) if leans])
     without = summarise([c for c, leans in zip(claims, leaning, strict=True) if not leans])
+    words = [how_told(form.reply, found) for form, found in zip(forms, claims, strict=True)]
     judged = [
-        {"line": number, "forecast": leans, **how_told(form.reply, found), "claims": [asdict(claim) for claim in found]}
-        for (number, _), form, found, leans in zip(lines, forms, claims, leaning, strict=True)
+        {"line": number, "forecast": leans, **how, "claims": [asdict(claim) for claim in found]}
+        for (number, _), how, found, leans in zip(lines, words, claims, leaning, strict=True)
     ]
-    answers = [row for row in judged if row["forecast"]]
-    told, raw = (sum(row[key] for row in answers) / len(answers) if answers else None for key in ("told", "raw_data"))
+    answers = [how for how, leans in zip(words, leaning, strict=True) if leans]
+    told, raw = (sum(how[key] for how in answers) / len(answers) if answers else None for key in ("told", "raw_data"))
     upper = f"at most {with_forecast.upper:.1%} with 95% confidence"
     text = [
         f"{len(forms)} replies: {with_forecast.replies} had a forecast to go by, {without.replies} had none.",

@@ -158,6 +158,18 @@ def test_the_loss_on_a_decision_sets_the_call_against_the_likeliest_word_as_gree
     assert logits.grad[:, 1:].abs().sum() == 0.0  # which word it is, the words' own loss asks
 
 
+def test_where_words_are_wanted_the_likeliest_bracket_is_set_against_the_likeliest_word():
+    logits = torch.tensor([[0.0, 3.0, 5.0, 4.0, 1.0]] * 3, requires_grad=True)  # a call, two words, two brackets
+    wanted, lead = torch.tensor([1, 0, 3]), 4.0 - 5.0  # words, a call, data
+    alone = losses.decision_nll(logits, wanted, call=0)
+    found = losses.decision_nll(logits, wanted, call=0, data=(3, 4)) - alone
+    assert found.tolist() == pytest.approx([math.log1p(math.exp(lead)), 0.0, 0.0], abs=1e-6)
+    found.sum().backward()
+    assert float(logits.grad[0, 3]) == pytest.approx(1 / (1 + math.exp(-lead)), rel=1e-5)
+    assert logits.grad[:, [0, 1, 2, 4]].abs().sum() == 0.0
+    assert logits.grad[1:].abs().sum() == 0.0
+
+
 @pytest.mark.parametrize("words", [1, 10, 1000])
 def test_a_decision_without_loss_is_greedys_however_many_words_share_the_rest(words):
     spread = torch.tensor([[4.0, *([3.0] * words)]])  # with a thousand, a call has a probability of 0.3 percent
@@ -178,7 +190,7 @@ def test_decisions_count_beside_the_words_and_move_the_probability_of_a_call():
     at = deciding[:, positions]
     assert int(at.sum()) == 3  # turns
     assert (wanted[at] == weighing.marks.call).tolist() == [True, False, False]
-    extra = float(losses.decision_nll(logits[at], wanted[at], weighing.marks.call).mean())
+    extra = float(losses.decision_nll(logits[at], wanted[at], weighing.marks.call, weighing.marks.data).mean())
     assert weighed == pytest.approx(plain + 3 * extra, rel=1e-5)
 
 

@@ -156,6 +156,10 @@ def test_marks_of_a_turn_are_found_by_rendering_one_of_either_kind():
     call = tokenizer.encode("<tool_call>", add_special_tokens=False).ids
     assert (marks.offset, marks.call) == (0, call[0])
     assert [tokenizer.decode([end], skip_special_tokens=False) for end in marks.ends] == ["<|im_end|>"]
+    opens = [tokenizer.decode([number], skip_special_tokens=False) for number in marks.data]
+    assert opens
+    assert all(text.lstrip()[0] in "{[" for text in opens)
+    assert set(tokenizer.encode('{"high_f":71}', add_special_tokens=False).ids[:1]) <= set(marks.data)
 
 
 def test_a_template_that_writes_calls_as_words_is_refused():
