@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Else each of two test workers, and each process that a test starts, compiles all modules and rewrites all assertions.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-gpu bench-serving docs known-systems clean-venv bench-automation chaos fuzz audit sbom bench-scaleout bench-capacity bench-ui
+.PHONY: help setup run ui test check bench bench-curation bench-dialogues bench-training bench-gpu bench-serving docs known-systems clean-venv bench-pipeline bench-automation chaos fuzz audit sbom bench-scaleout bench-capacity bench-ui
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,9 @@ bench-curation: $(READY) ## Near-duplicates, chunking and screening beside their
 
 bench-dialogues: $(READY) ## The offline grammar held to its bars; after `make run`
 	@$(BIN)/python benchmarks/dialogues.py --home $(TWAINBOT_HOME) --profile $(PROFILE)
+
+bench-pipeline: $(READY) ## Loading, and a full run beside its plain script: make bench-pipeline [PROFILE=tiny|sample]
+	@$(BIN)/python benchmarks/pipeline.py --profile $(PROFILE)
 
 bench-training: $(READY) ## Training beside Hugging Face's Trainer and TRL (PEERS=folder with trl); after `make run`
 	@$(BIN)/python benchmarks/training.py --home $(TWAINBOT_HOME) $(if $(PEERS),--peers $(PEERS))

@@ -7,6 +7,7 @@ Where pyIEM is not installed, only our own figures are printed, and the output s
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -149,5 +150,8 @@ def main(folder: str, as_json: bool) -> None:
 
 if __name__ == "__main__":
     shared = Path(os.environ.get("TWAINBOT_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    named = [word for word in sys.argv[1:] if not word.startswith("--")]
-    main(named[0] if named else str(shared / "nws" / "products"), "--json" in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", default=str(shared / "nws" / "products"))
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    given = parser.parse_args()
+    main(given.folder, given.json)

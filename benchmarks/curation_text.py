@@ -7,6 +7,7 @@ peer runs in the same process, and ratios are what counts.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -32,10 +33,13 @@ Result = TypeVar("Result")
 
 def main() -> None:
     """Print the tables."""
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    tokenizer = Tokenizer.from_file(sys.argv[1])
-    folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).resolve().parent.parent / "samples" / "local"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tokenizer", help="a tokenizer.json")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path(__file__).resolve().parent.parent / "samples" / "local"
+    )
+    given = parser.parse_args()
+    tokenizer, folder = Tokenizer.from_file(given.tokenizer), given.folder
     texts = [file.read_text("utf-8", "replace") for file in sorted([*folder.glob("*.txt"), *folder.glob("*.md")])]
     size = sum(len(text.encode()) for text in texts) / 1e6
     print(f"{len(texts)} texts, {size:.1f} MB, load {os.getloadavg()[0]:.1f}")

@@ -7,6 +7,7 @@ the judge after looking at its misses has spent it, and must write a new one.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections import Counter
@@ -51,14 +52,17 @@ class Judged:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the table of a set, and with --misses every reply that was judged wrongly."""
-    names = [argument for argument in arguments if not argument.startswith("-")] or list(SETS)
-    if unknown := [name for name in names if name not in SETS]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", metavar="SET", help=" or ".join(SETS))
+    parser.add_argument("--misses", action="store_true", help="print every reply that was judged wrongly")
+    given = parser.parse_args(arguments)
+    if unknown := [name for name in given.sets if name not in SETS]:
         print(f"There is no set {unknown[0]!r}; there are {' and '.join(SETS)}.", file=sys.stderr)
         return 2
-    for name in names:
+    for name in given.sets or SETS:
         found = judged(name)
         print("\n".join(table(name, found)))
-        if "--misses" in arguments:
+        if given.misses:
             print("\n".join(misses(found)))
     return 0
 

@@ -5,6 +5,7 @@ Nothing is measured here: `twainbot run --select evals/personas` does that, and 
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,9 @@ import polars as pl
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print both tables and the router's; 2 where the lake has no comparison."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    lake = Path(given[0]) if given else Path("data/sample/lake")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lake", nargs="?", type=Path, default=Path("data/sample/lake"))
+    lake = parser.parse_args(argv).lake
     part = lake / "evals" / "personas" / "part-0.parquet"
     if not part.is_file():
         print(f"{part} is not there. Run `twainbot run --select evals/personas` first.", file=sys.stderr)

@@ -6,6 +6,7 @@ it leaves out is what the graph adds: gates, data versions, lineage, MLflow, Gre
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,33 +16,35 @@ from typing import Any
 import polars as pl
 import yaml
 
-from resources import scoring, suites
-from resources.language_model import LanguageModel
-from resources.solving import solve
-from resources.speaking import Limits, speak
-from resources.tokenizer import load_tokenizer
-from training import base_model, dapt, preference, sft
-from training.command import Arguments
-from twainbot import dedupe
-from twainbot.chunks.windows import chunk_works
-from twainbot.corpora.works import Sidecar, works_from_unit
-from twainbot.curation import curate
-from twainbot.dialogues.feedback import feedback
-from twainbot.dialogues.gather import gather_and_screen
-from twainbot.dialogues.observations import observations
-from twainbot.dialogues.preferences import contrastive
-from twainbot.dialogues.seeds import DialogueSettings, make_seeds
-from twainbot.dialogues.talk import tool_calls
-from twainbot.dialogues.tools import TOOLS
-from twainbot.dialogues.transfer import style_transfer
-from twainbot.evals import measure
-from twainbot.records import GENERATION, content_hash, frame
-from twainbot.screening import NotScored, ScreeningSettings, screen
-from twainbot.splits.assign import assign
-from twainbot.splits.export import dapt_rows, preference_rows, samples, sft_rows
-from twainbot.splits.straddling import hold_back
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # before this folder, whose training.py is not the package
+
+from resources import scoring, suites  # noqa: E402
+from resources.language_model import LanguageModel  # noqa: E402
+from resources.solving import solve  # noqa: E402
+from resources.speaking import Limits, speak  # noqa: E402
+from resources.tokenizer import load_tokenizer  # noqa: E402
+from training import base_model, dapt, preference, sft  # noqa: E402
+from training.command import Arguments  # noqa: E402
+from twainbot import dedupe  # noqa: E402
+from twainbot.chunks.windows import chunk_works  # noqa: E402
+from twainbot.corpora.works import Sidecar, works_from_unit  # noqa: E402
+from twainbot.curation import curate  # noqa: E402
+from twainbot.dialogues.feedback import feedback  # noqa: E402
+from twainbot.dialogues.gather import gather_and_screen  # noqa: E402
+from twainbot.dialogues.observations import observations  # noqa: E402
+from twainbot.dialogues.preferences import contrastive  # noqa: E402
+from twainbot.dialogues.seeds import DialogueSettings, make_seeds  # noqa: E402
+from twainbot.dialogues.talk import tool_calls  # noqa: E402
+from twainbot.dialogues.tools import TOOLS  # noqa: E402
+from twainbot.dialogues.transfer import style_transfer  # noqa: E402
+from twainbot.evals import measure  # noqa: E402
+from twainbot.records import GENERATION, content_hash, frame  # noqa: E402
+from twainbot.screening import NotScored, ScreeningSettings, screen  # noqa: E402
+from twainbot.splits.assign import assign  # noqa: E402
+from twainbot.splits.export import dapt_rows, preference_rows, samples, sft_rows  # noqa: E402
+from twainbot.splits.straddling import hold_back  # noqa: E402
+
 SOURCE_RANK = ("local", "gutenberg", "satire", "jokes", "transcripts", "weather")  # as the graph ranks copies
 FINAL = "preference"
 STAGES = ((dapt, "dapt", "dapt"), (sft, "sft", "sft"), (preference, "preference", "preferences"))
@@ -189,4 +192,8 @@ def main(name: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("profile", choices=["tiny", "sample"])
+    parser.add_argument("out", type=Path, help="an empty folder for its tables, models and adapters")
+    given = parser.parse_args()
+    main(given.profile, given.out)

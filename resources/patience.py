@@ -6,14 +6,56 @@ the file longer, and then a run would end over it.
 
 from __future__ import annotations
 
+import importlib.abc
+import importlib.util
 import sqlite3
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
+from typing_extensions import override
+
 SECONDS = 60
+LIBRARY = "sqlalchemy"
 
 
 def wait_for_locks() -> None:
-    """Have every SQLite connection that SQLAlchemy opens from here on in this process wait. Calling it twice is once."""
+    """Have every SQLite connection that SQLAlchemy opens from here on in this process wait. Calling it twice is once.
+
+    Where SQLAlchemy is not imported yet, its import is waited for: it would cost a quarter of the graph's loading time,
+    and a process that opens no instance never needs it.
+    """
+    if LIBRARY in sys.modules:
+        _listen()
+    elif not any(isinstance(finder, _OnImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _OnImport())
+
+
+class _OnImport(importlib.abc.MetaPathFinder):
+    """Finds SQLAlchemy as any other finder does, once, and listens as soon as it is imported."""
+
+    @override
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != LIBRARY:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(LIBRARY)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def executed(module: ModuleType) -> None:
+                execute(module)
+                _listen()
+
+            spec.loader.exec_module = executed  # type: ignore[method-assign]  # of this one loader
+        return spec
+
+
+def _listen() -> None:
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 

@@ -7,7 +7,7 @@ says it for users, decision 0029 says why.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -76,8 +76,8 @@ def data_changed(lineage: Sequence[dg.AssetKey]) -> Condition:
     return (found.ignore(dg.AssetSelection.assets(*lineage)) if lineage else found).with_label("data_changed")
 
 
-def operated(assets: Sequence[Asset], profile: Profile) -> list[Asset]:
-    """The assets as they are operated: with a condition where automation may build them, and live ones with a policy."""
+def operated(assets: Sequence[Asset], profile: Profile) -> Callable[[dg.AssetSpec], dg.AssetSpec]:
+    """What makes a spec of these assets an operated one: a condition where automation may build it, a policy if it is live."""
     more = switched_on()
     partitions, policies = partitions_of(assets), policies_of(profile)
 
@@ -85,7 +85,7 @@ def operated(assets: Sequence[Asset], profile: Profile) -> list[Asset]:
         wanted = on_change(spec, partitions) if is_automatic(spec.key, profile, more) else None
         return spec.replace_attributes(automation_condition=wanted, freshness_policy=policies.get(spec.key))
 
-    return [asset.map_asset_specs(attributed) if isinstance(asset, dg.AssetsDefinition) else asset for asset in assets]
+    return attributed
 
 
 def partitions_of(assets: Sequence[Asset]) -> Partitions:

@@ -5,8 +5,11 @@ Heavy libraries are imported inside the functions that need them: this module lo
 
 from __future__ import annotations
 
+import gc
+
 import dagster as dg
 
+import twainbot_assets.uncollected  # noqa: F401  (the first of ours)
 from resources.folders import Folders
 from resources.home import current as current_home
 from resources.home import export
@@ -85,8 +88,10 @@ stages = (
     lineage,
 )
 
+assets = [asset for stage in stages for asset in stage.assets]
+
 defs = dg.Definitions(
-    assets=labels.labelled(conditions.operated([asset for stage in stages for asset in stage.assets], profile)),
+    assets=labels.labelled(assets, conditions.operated(assets, profile)),
     asset_checks=boundaries.checks,
     jobs=automation.jobs,
     schedules=schedules.schedules_of(profile),
@@ -105,3 +110,4 @@ defs = dg.Definitions(
         ),
     },
 )
+gc.enable()

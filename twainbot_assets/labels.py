@@ -6,7 +6,7 @@ Put on in one pass when the code location loads. Descriptions, groups and the ki
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -41,14 +41,19 @@ LINKED = ("curated", "dialogues", "splits", "adapters", "release")  # stages who
 CODE_URL = "TWAINBOT_CODE_URL"  # of the files in a repository; where it is unset, the link opens the reader's own file
 
 
-def labelled(assets: Iterable[Asset]) -> list[dg.AssetsDefinition]:
-    """The assets with owner, tags and code link; observed ones with a kind too."""
+def labelled(assets: Iterable[Asset], operated: Callable[[dg.AssetSpec], dg.AssetSpec]) -> list[dg.AssetsDefinition]:
+    """The assets with owner, tags and code link; observed ones with a kind too, the others as `operated` makes them.
+
+    In one pass, since Dagster builds an asset anew whenever its specs change.
+    """
     base = os.environ.get(CODE_URL, "").rstrip("/")
     page = dg.MetadataValue.path(str(current_home().reports / PAGE))
-    return [with_labels(asset, base, page) for asset in assets]
+    return [with_labels(asset, base, page, operated) for asset in assets]
 
 
-def with_labels(asset: Asset, base: str, page: dg.PathMetadataValue) -> dg.AssetsDefinition:
+def with_labels(
+    asset: Asset, base: str, page: dg.PathMetadataValue, operated: Callable[[dg.AssetSpec], dg.AssetSpec]
+) -> dg.AssetsDefinition:
     """One of them. base: URL of the repository's files, or nothing. page: where `twainbot lineage` writes."""
     observed = isinstance(asset, dg.SourceAsset)
     made = create_external_asset_from_source_asset(asset) if isinstance(asset, dg.SourceAsset) else asset
@@ -58,7 +63,7 @@ def with_labels(asset: Asset, base: str, page: dg.PathMetadataValue) -> dg.Asset
     def label(spec: dg.AssetSpec) -> dg.AssetSpec:
         metadata = code | {"lineage_page": page} if spec.key.path[0] in LINKED else code
         kinds = {kind_of(spec.key.path[-1])} if observed else spec.kinds
-        return spec.merge_attributes(
+        return (spec if observed else operated(spec)).merge_attributes(
             owners=[OWNERS[spec.key.path[0]]], tags=tags_of(spec, observed), metadata=metadata, kinds=kinds
         )
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from resources import patience
 from resources.lake import Lake, LakeIOManager, trouble_of
 from tests.builders import chunks
+from tests.conftest import ROOT
 from twainbot_assets import runner
 from twainbot_assets.cli import Plain
 from twainbot_assets.data_versions import recorded
@@ -135,6 +136,25 @@ def test_a_database_that_another_program_has_locked_is_waited_for(tmp_path):
         with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
             waits = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
         assert waits == patience.SECONDS * 1000 == 60_000
+
+
+LOADED = """
+import gc, sys
+import twainbot_assets.definitions
+assert "sqlalchemy" not in sys.modules, "loading the graph imports sqlalchemy"
+assert gc.isenabled()
+import dagster as dg
+with dg.DagsterInstance.local_temp(sys.argv[1]) as instance, instance.run_storage.connect() as connection:
+    print(connection.exec_driver_sql("PRAGMA busy_timeout").scalar())
+"""
+
+
+def test_loading_the_graph_leaves_the_database_library_alone_and_its_connections_still_wait(tmp_path):
+    environment = {**os.environ, "TWAINBOT_PROFILE": "tiny", "TWAINBOT_HOME": str(tmp_path / "home")}
+    line = [sys.executable, "-c", LOADED, str(tmp_path)]
+    told = subprocess.run(line, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 0, told.stderr[-2000:]
+    assert told.stdout.split() == [str(patience.SECONDS * 1000)]
 
 
 LOCKER = """
