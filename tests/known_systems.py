@@ -324,7 +324,7 @@ SYSTEMS = (
            fails=("weather_errors",)),
     System("evasive", "names place and day, states no weather", answers=answers_evasively, fails=("result_used",)),
     System("parrot", "repeats the tool's answer as data behind a sentence in persona", answers=answers_by_echo,
-           fails=("result_used",)),
+           fails=("result_used", "voice")),
     System("copied passages", "40 words of the training text behind each reply", *COPYIST, fails=("copying",)),
     System("patchwork", "four runs of 9 words of the training text behind each reply", *PATCHWORK, fails=("copying",)),
     System("keyword-stuffed", "an assistant's prose with the persona's words strung behind it",
