@@ -22,6 +22,7 @@ from twainbot.dialogues import asking, prompt_files
 from twainbot.dialogues.judging import SCHEMA
 from twainbot.dialogues.routing import Router
 from twainbot.errors import BadConfig, BadInput, UnreadableSource
+from twainbot.evals.call_parsing import parse_calls, parse_message
 from twainbot.evals.coding import problems
 from twainbot.release import contract
 
@@ -279,3 +280,12 @@ def test_a_header_of_one_sign_over_and_over_is_read_in_step_with_its_length(run)
     text = "The Project Gutenberg EBook of Rain" + run * (20_000 // len(run))
     with limited(3.0):  # seconds of the processor, of which it takes hundredths; it took seven of the first
         read_header(text)
+
+
+@pytest.mark.parametrize("opens", ["```json", "```", "<tools>"])
+def test_a_fence_of_white_space_that_never_closes_is_read_in_no_time(opens):
+    with limited(3.0):  # a reply of 10 KB took more than five
+        assert parse_calls(opens + "\r\n" * 30_000 + "x") == ([], [])
+    closes = opens.replace("json", "").replace("<", "</")
+    calls, faults = parse_message(f'{opens}\n{{"name": "f", "arguments": {{}}}}\n{closes}\n', bare=True)
+    assert (calls, faults) == ([{"name": "f", "arguments": {}}], [])

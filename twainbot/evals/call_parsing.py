@@ -13,7 +13,7 @@ from typing import Any
 
 _BLOCK = re.compile(r"<tool_call>(?P<body>.*?)(?P<end></tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
 _STRAY_END = re.compile(r"</tool_call>")
-_FENCE = re.compile(r"^```(?:json)?\s*(?P<body>.*?)\s*```$|^<tools>\s*(?P<tools>.*?)\s*</tools>$", re.DOTALL)
+_FENCES = (("```json", "```"), ("```", "```"), ("<tools>", "</tools>"))
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,12 @@ def _gathered(
 
 
 def _unfenced(text: str) -> str:
-    fenced = _FENCE.match(text)
-    return (fenced["body"] or fenced["tools"] or "") if fenced else text
+    """The text without a fence around the whole of it. By hand: a pattern took minutes over a fence of white space."""
+    ended = text.rstrip("\n")
+    for opens, closes in _FENCES:
+        if ended.startswith(opens) and ended.endswith(closes) and len(ended) >= len(opens) + len(closes):
+            return ended[len(opens) : -len(closes)].strip()
+    return text
 
 
 def _json_or_none(text: str) -> Any:
