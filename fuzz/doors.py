@@ -213,10 +213,10 @@ def _answer(raw: bytes) -> None:
     read(Answer(raw.decode("utf-8", "replace")), SCHEMA)
 
 
-def _data(data: bytes) -> None:
+def _data(raw: bytes) -> None:
     from twainbot.evals.raw_data import data_spans
 
-    data_spans(data.decode("utf-8", "replace"))
+    data_spans(raw.decode("utf-8", "replace"))
 
 
 def _claims(raw: bytes) -> None:

@@ -150,12 +150,12 @@ def grounding(base: pl.DataFrame, tuned: pl.DataFrame, final: str) -> pl.DataFra
     rows: list[Row] = []
     for arm, generations in arms(base, tuned, "grounding").items():
         judged = [(row, claims_of(row)) for row in generations.to_dicts()]
-        answered = [claims for row, claims in judged if "error" not in json.loads(row["result"])]
-        failed = [claims for row, claims in judged if "error" in json.loads(row["result"])]
-        summary, after_failure = summarise_claims(answered), summarise_claims(failed)
-        replies = [row["reply"] for row, _ in judged if "error" not in json.loads(row["result"])]
-        used = [uses_result(in_words(reply, claims)) for reply, claims in zip(replies, answered, strict=True)]
-        raw = [bool(data_spans(reply)) for reply in replies]
+        sides: dict[bool, list[tuple[str, list[Any]]]] = {True: [], False: []}  # whether the tool failed
+        for row, claims in judged:
+            sides["error" in json.loads(row["result"])].append((row["reply"], claims))
+        summary, after_failure = (summarise_claims([claims for _, claims in sides[failed]]) for failed in (False, True))
+        used = [uses_result(in_words(reply, claims)) for reply, claims in sides[False]]
+        raw = [bool(data_spans(reply)) for reply, _ in sides[False]]
         rows += grounding_metrics(arm, summary, after_failure)
         rows.append(metric("raw_data_replies", arm, mean_of(raw), len(raw), "share", "lower", exact_interval(raw)))
         rows.append(metric("tool_result_used", arm, mean_of(used), len(used), interval=exact_interval(used)))
