@@ -2,11 +2,12 @@
 
     python -m fuzz                                       every parser, 1 minute each, findings in data/fuzz
     python -m fuzz --minutes 20 --inputs 1000000         until 20 minutes or a million inputs, whichever comes first
+    python -m fuzz --minutes 20 --resume                 go on where an earlier campaign of that folder ended
     python -m fuzz --only pdf --engine atheris           one parser, guided by coverage (pip install atheris)
 
 An input passes where the parser returns or raises an error of ours. A finding is any other exception, more than SLOW_S of
 processor time, or a process that dies or stands still; equal ones (same error, same line) are one, shrunk and kept as a file. Exit code 1
-where there is any. The same seed repeats the same inputs. Minutes are the processor's: a loaded machine shortens nothing.
+where there is any. The same seed repeats the same inputs; a part that was resumed has inputs of its own. Minutes are the processor's: a loaded machine shortens nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from fuzz.doors import Door, doors
 from fuzz.mutations import MOST_BYTES, mutated
 
 SLOW_S = 5.0  # of processor time, not of the clock: a loaded machine makes nothing slow
+SAVED_EVERY_S = 2.0
 STILL_S = 60.0  # without a new input: the process hangs where no signal reaches, and is killed
 MOST_MEMORY = 6 * 2**30  # of address space
 MOST_FINDINGS = 20  # of one parser; then it wants mending, not more inputs
@@ -61,11 +63,12 @@ class Tally:
 class Trial:
     """One parser under trial: runs inputs, tells findings apart, writes them down. `out`: its own folder."""
 
-    def __init__(self, door: Door, out: Path, slow_s: float = SLOW_S) -> None:
+    def __init__(self, door: Door, out: Path, slow_s: float = SLOW_S, before: Tally | None = None) -> None:
         self.door, self.out, self.slow_s = door, out, slow_s
-        self.tally = Tally(door.name)
-        self.began = time.process_time()
-        self.known: set[str] = set()
+        self.tally = before or Tally(door.name)
+        self.began = time.process_time() - self.tally.seconds
+        self.saved = time.monotonic()
+        self.known = set(self.tally.findings)
         out.mkdir(parents=True, exist_ok=True)
         with (out / "current").open("w+b") as file:  # what is being tried, for whoever finds this process dead
             file.truncate(MOST_BYTES + 8)
@@ -83,7 +86,7 @@ class Trial:
         if mark not in ("", "refused", *self.known):
             self.known.add(mark)
             self._write(mark, data)
-        if self.tally.inputs % 256 == 0:
+        if time.monotonic() - self.saved > SAVED_EVERY_S:
             self.save()
         return mark
 
@@ -117,7 +120,7 @@ class Trial:
 
     def save(self) -> None:
         """The tally so far, for whoever watches."""
-        self.tally.seconds = round(time.process_time() - self.began, 1)
+        self.tally.seconds, self.saved = round(time.process_time() - self.began, 1), time.monotonic()
         (self.out / "tally.json").write_text(json.dumps(dataclasses.asdict(self.tally), indent=1), encoding="utf-8")
 
 
@@ -169,7 +172,8 @@ def shrunk(data: bytes, still: Callable[[bytes], bool], seconds: float) -> bytes
 
 def by_mutation(trial: Trial, seed: int, seconds: float, most: int) -> None:
     """Seeds, then changed ones. An input that ended otherwise than any before it becomes a start of its own."""
-    rng = random.Random(f"{seed}/{trial.door.name}")
+    resumed = f"/{trial.tally.inputs}" if trial.tally.inputs else ""
+    rng = random.Random(f"{seed}/{trial.door.name}{resumed}")
     pool, seen = [raw[:MOST_BYTES] for raw in trial.door.seeds()], set[str]()
     for raw in pool:
         seen.add(trial.run(raw))
@@ -210,6 +214,14 @@ def by_coverage(trial: Trial, seed: int, seconds: float, most: int) -> None:
     atheris.Fuzz()
 
 
+def _before(folder: Path) -> Tally | None:
+    """The tally of an earlier part of the campaign, or None."""
+    try:
+        return Tally(**json.loads((folder / "tally.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def _instrumented(engine: str) -> contextlib.AbstractContextManager[Any]:
     """For atheris: what is imported within counts the lines that it passes."""
     if engine != "atheris":
@@ -229,9 +241,11 @@ def child(name: str, given: argparse.Namespace) -> int:
         contextlib.suppress(Exception),
     ):  # imports are nobody's slowness, and come but once
         door.call(door.seeds()[0])
-    trial = Trial(door, given.out / name)
+    trial = Trial(door, given.out / name, before=_before(given.out / name) if given.resume else None)
     engine = by_coverage if given.engine == "atheris" else by_mutation
-    engine(trial, given.seed, given.minutes * 60, given.inputs)
+    left_s, left = given.minutes * 60 - trial.tally.seconds, given.inputs - trial.tally.inputs
+    if left_s > 0 and left > 0:
+        engine(trial, given.seed, left_s, given.inputs)
     trial.save()
     return 0
 
@@ -243,18 +257,18 @@ def watched(name: str, given: argparse.Namespace) -> Tally:
     """Run one parser in a child that is killed where it stands still, and take its tally."""
     folder: Path = given.out / name
     words = ["--child", name, "--minutes", str(given.minutes), "--inputs", str(given.inputs), "--seed", str(given.seed),
-             "--engine", given.engine, "--out", str(given.out)]  # fmt: skip
+             "--engine", given.engine, "--out", str(given.out), *(["--resume"] if given.resume else [])]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tally.json").unlink(missing_ok=True)
+    if not given.resume:
+        (folder / "tally.json").unlink(missing_ok=True)
     with (folder / "output.txt").open("wb") as output:
         running = subprocess.Popen([sys.executable, "-m", "fuzz", *words], cwd=ROOT, stdout=output, stderr=output)
         fault = _wait(running, folder / "current", given.still)
-    tally = Tally(name)
-    if (folder / "tally.json").is_file():
-        tally = Tally(**json.loads((folder / "tally.json").read_text(encoding="utf-8")))
+    tally = _before(folder) or Tally(name)
     if fault:
         tally.findings.append(fault)
         (folder / "dead.input").write_bytes(_current(folder / "current"))
+        (folder / "tally.json").write_text(json.dumps(dataclasses.asdict(tally), indent=1), encoding="utf-8")
     return tally
 
 
@@ -310,6 +324,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--inputs", type=int, default=1_000_000, help="a parser at most (default 1,000,000)")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="PARSER", help=", ".join(names))
     parser.add_argument("--engine", choices=("mutation", "atheris"), default="mutation")
+    parser.add_argument("--resume", action="store_true", help="count what an earlier campaign in that folder did")
     parser.add_argument("--seed", type=int, default=1835)
     parser.add_argument("--still", type=float, default=STILL_S, help=argparse.SUPPRESS)
     parser.add_argument(

@@ -289,3 +289,11 @@ def test_a_fence_of_white_space_that_never_closes_is_read_in_no_time(opens):
     closes = opens.replace("json", "").replace("<", "</")
     calls, faults = parse_message(f'{opens}\n{{"name": "f", "arguments": {{}}}}\n{closes}\n', bare=True)
     assert (calls, faults) == ([{"name": "f", "arguments": {}}], [])
+
+
+@pytest.mark.parametrize("piece", ["5% ", "low 41 ", "41 ", "a sixty, rain "])
+def test_a_tools_text_of_nothing_but_numbers_is_read_in_step_with_its_length(piece):
+    from twainbot.evals.facts import read_result
+
+    with limited(10.0):  # seconds of the processor, of which it takes one; percentages took fourteen
+        read_result(piece * (20_000 // len(piece)))

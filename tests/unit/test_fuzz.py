@@ -126,6 +126,30 @@ def test_the_command_runs_a_parser_in_a_process_of_its_own(tmp_path, capsys):
     assert json.loads((tmp_path / "campaign.json").read_text())[0]["parser"] == "adapter_config"
 
 
+def test_a_campaign_that_is_resumed_counts_what_was_done_and_tries_other_inputs(tmp_path, capsys):
+    words = ["--only", "adapter_config", "--inputs", "40", "--out", str(tmp_path)]
+    assert main(words) == 0
+    tally = json.loads((tmp_path / "adapter_config" / "tally.json").read_text())
+    assert tally["inputs"] == 40
+    assert main([*words, "--resume"]) == 0
+    assert json.loads((tmp_path / "adapter_config" / "tally.json").read_text())["inputs"] == 40  # it was done
+    assert main([*words[:-4], "--inputs", "90", *words[-2:], "--resume"]) == 0
+    more = json.loads((tmp_path / "adapter_config" / "tally.json").read_text())
+    assert more["inputs"] == 90
+    assert more["seconds"] >= tally["seconds"]
+    assert main(words) == 0
+    assert json.loads((tmp_path / "adapter_config" / "tally.json").read_text())["inputs"] == 40  # anew
+
+
+def test_the_inputs_of_a_resumed_part_are_not_those_of_the_first(tmp_path):
+    tried: list[list[bytes]] = [[], []]
+    for part, before in enumerate((None, campaign.Tally("planted", inputs=30))):
+        trial = Trial(door(lambda raw, part=part: tried[part].append(raw)), tmp_path / str(part), before=before)
+        by_mutation(trial, 1835, 60.0, trial.tally.inputs + 30)
+    assert len(tried[0]) == len(tried[1]) == 30
+    assert tried[0] != tried[1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("parser", doors(), ids=lambda found: found.name)
 def test_no_input_breaks_a_parser(parser, tmp_path):

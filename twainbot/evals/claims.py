@@ -26,6 +26,8 @@ _LEAST_FIGURE, _LARGEST_FIGURE = 13, 130  # up to twelve it may be of the clock
 _ROUND = ("hundred", "a hundred", "thousand", "a thousand")
 _CERTAINTY_REACH = 100  # characters
 _WORDS_REACH = 240  # characters
+_ANCHOR_REACH = 120  # a word of weather and five more
+_PHRASE_REACH = 64  # the longest phrase that is looked for right before a number
 
 
 def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
@@ -100,9 +102,9 @@ def _measures(sentence: Sentence) -> list[Assertion]:
 def _units_carried(found: Sequence[Assertion], text: str) -> list[Assertion]:
     """`30 degrees Celsius by day and 16 at night`: a bare temperature takes the unit written before it in its sentence."""
     carried: list[Assertion] = []
-    unit = None
+    unit, scales = None, bool(phrases.SECOND_SCALE.search(text))
     for a in sorted(found, key=lambda a: a.start):
-        loose = a.unit is None and bool(phrases.SECOND_SCALE.search(text))
+        loose = a.unit is None and scales
         unit = a.unit or unit if a.kind == "temperature" else unit
         carried.append(replace(a, unit=unit, loose_unit=loose) if a.kind == "temperature" else a)
     return carried
@@ -117,24 +119,24 @@ def _measure(sentence: Sentence, numbers: Sequence[Numeral], i: int) -> tuple[As
         if (
             phrases.IN_SO_MANY.fullmatch(between)
             and 0 < second.value <= 100
-            and (phrases.LIKELIHOOD.search(text) or second.value == 100)
+            and (second.value == 100 or sentence.says(phrases.LIKELIHOOD))
         ):
             return _assertion(
                 sentence, first.start, second.end, "chance", 100 * first.value / second.value, unit="%"
             ), 2
         unit_between = phrases.DEGREES.match(between) or phrases.PERCENT.match(between) or phrases.SPEED.match(between)
         join = between[unit_between.end() :] if unit_between else between
-        if _joins(join, text[: first.start]):
+        if _joins(join, text, first.start):
             joined = _joined(sentence, first, second, first.end + unit_between.end() if unit_between else None)
             if joined is not None:
                 return joined, 2
     return _single(sentence, first), 1
 
 
-def _joins(join: str, left: str) -> bool:
+def _joins(join: str, text: str, end: int) -> bool:
     if not phrases.RANGE_JOIN.fullmatch(join):
         return False
-    return join.strip().lower() not in ("and", "or") or bool(phrases.BETWEEN.search(left))
+    return join.strip().lower() not in ("and", "or") or bool(_before(phrases.BETWEEN, text, end))
 
 
 def _joined(sentence: Sentence, first: Numeral, second: Numeral, unit_end: int | None) -> Assertion | None:
@@ -151,7 +153,7 @@ def _joined(sentence: Sentence, first: Numeral, second: Numeral, unit_end: int |
     ends = (min(low[0], high[0]), max(low[1], high[1]))
     role = (
         _role(sentence.text, first.start, end)[0]
-        if kind == "temperature" and not phrases.BETWEEN.search(sentence.text[: first.start])
+        if kind == "temperature" and not _before(phrases.BETWEEN, sentence.text, first.start)
         else None
     )
     return _assertion(sentence, first.start, max(end, second.end), kind, ends, unit=unit, role=role)
@@ -166,7 +168,7 @@ def _single(sentence: Sentence, number: Numeral) -> Assertion | None:
     side = phrases.ZERO_SIDE.match(sentence.text, number.end) if kind == "temperature" else None
     if side is not None and side["below"]:
         low, high, end = -low, -high, max(end, side.end())
-    if kind == "chance" and phrases.OF_STAYING_DRY.match(sentence.text[end:]):
+    if kind == "chance" and phrases.OF_STAYING_DRY.match(sentence.text[end : end + _ANCHOR_REACH]):
         low, high = 100 - high, 100 - low  # "a 70 percent chance of staying dry" is a chance of rain of 30
     start = _decade_start(sentence.text, number)
     role, firm = _role(sentence.text, start, end) if kind == "temperature" else (None, True)
@@ -200,12 +202,11 @@ def _meaning(sentence: Sentence, number: Numeral, left_end: int) -> tuple[str, s
 
 def _is_difference(text: str, end: int, left_end: int) -> bool:
     """Whether the number says by how much one reading differs from another."""
-    text, left_end, end = _nearby(text, left_end, end)
-    if phrases.DIFFERENCE_AFTER.match(text, end) or phrases.DIFFERENCE_BEFORE.search(text[:left_end]):
+    if phrases.DIFFERENCE_AFTER.match(text, end) or _before(phrases.DIFFERENCE_BEFORE, text, left_end):
         return True
-    if phrases.PUT_ON.search(text[:left_end]):
+    if _before(phrases.PUT_ON, text, left_end):
         return True
-    return bool(phrases.MOVES_BY.search(text[:left_end]) and phrases.FROM_ELSEWHEN.match(text, end))
+    return bool(phrases.FROM_ELSEWHEN.match(text, end) and _before(phrases.MOVES_BY, text, left_end))
 
 
 def _bare_meaning(text: str, number: Numeral, left_end: int) -> tuple[str, str | None, int] | None:
@@ -217,7 +218,7 @@ def _bare_meaning(text: str, number: Numeral, left_end: int) -> tuple[str, str |
         return None
     if phrases.AT_THE_TOP.match(text, number.end):
         return "temperature", None, number.end
-    anchor = phrases.ANCHOR.search(text[:left_end])
+    anchor = _before(phrases.ANCHOR, text, left_end, _ANCHOR_REACH)
     if anchor is None:
         return _unanchored(text, number, left_end)
     kind = anchor.lastgroup or "temperature"
@@ -230,13 +231,12 @@ def _unanchored(text: str, number: Numeral, left_end: int) -> tuple[str, str | N
     """A number that counts nothing: a temperature after `it will be`, a figure of unknown meaning where it stands alone."""
     if not phrases.COUNTS_NOTHING.match(text, number.end):
         return None
-    before = text[max(0, left_end - _WORDS_REACH) : left_end]  # the patterns look at its end only
-    if phrases.VERB_ANCHOR.search(before):
+    if _before(phrases.VERB_ANCHOR, text, left_end):
         return "temperature", None, number.end
     lone = (
         _LEAST_FIGURE <= abs(number.value) <= _LARGEST_FIGURE and text[number.start : number.end].lower() not in _ROUND
     )
-    if lone and phrases.STANDS_ALONE.search(before) and not phrases.OF_THE_CLOCK.search(before):
+    if lone and _before(phrases.STANDS_ALONE, text, left_end) and not _before(phrases.OF_THE_CLOCK, text, left_end):
         return "figure", None, number.end
     return None
 
@@ -244,8 +244,8 @@ def _unanchored(text: str, number: Numeral, left_end: int) -> tuple[str, str | N
 def _about_humidity(sentence: Sentence, number: Numeral) -> bool:
     """Whether a percentage is of humidity: the nearer of `humidity` and `chance` in its clause decides."""
     low, high = sentence.clause_span(number.start, number.end)
-    humid = [abs(m.start() + low - number.start) for m in phrases.HUMIDITY.finditer(sentence.text[low:high])]
-    chance = [abs(m.start() + low - number.start) for m in phrases.LIKELIHOOD.finditer(sentence.text[low:high])]
+    humid = [abs(at - number.start) for at in sentence.places_of(phrases.HUMIDITY, low, high)]
+    chance = [abs(at - number.start) for at in sentence.places_of(phrases.LIKELIHOOD, low, high)]
     return bool(humid) and min(humid) < min(chance, default=len(sentence.text))
 
 
@@ -255,7 +255,7 @@ def _stretch(text: str, number: Numeral) -> Span | tuple[float, float]:
         return number.value, number.value
     if number.value == 10 and text[number.start : number.end].lower() == "teens":
         return 13.0, 19.0
-    part = phrases.DECADE_PART.search(text[: number.start])
+    part = _before(phrases.DECADE_PART, text, number.start)
     if part is None:
         return number.value, number.value + 9
     low, high = phrases.DECADE_PARTS[part["part"].lower()]
@@ -265,13 +265,13 @@ def _stretch(text: str, number: Numeral) -> Span | tuple[float, float]:
 
 
 def _decade_start(text: str, number: Numeral) -> int:
-    part = phrases.DECADE_PART.search(text[: number.start]) if number.is_decade else None
+    part = _before(phrases.DECADE_PART, text, number.start) if number.is_decade else None
     return part.start() if part else number.start
 
 
 def _decade_is_weather(text: str, number: Numeral) -> bool:
     """`the eighteen seventies` and `a man in his sixties` are no temperatures."""
-    return not phrases.NO_DECADE_LEFT.search(text[: number.start])
+    return _before(phrases.NO_DECADE_LEFT, text, number.start) is None
 
 
 def _role(text: str, start: int, end: int) -> tuple[str | None, bool]:
@@ -280,7 +280,7 @@ def _role(text: str, start: int, end: int) -> tuple[str | None, bool]:
     A keyword of another clause is not firm: `six at noon; eleven below when it goes out`.
     """
     text, start, end = _nearby(text, start, end)
-    before = phrases.ROLE_BEFORE.search(text[:start])
+    before = _before(phrases.ROLE_BEFORE, text, start)
     after = phrases.ROLE_AFTER.match(text[end:])
     nearest = list(phrases.ROLE.finditer(text[:start]))
     match = before or after or (nearest[-1] if nearest else None)
@@ -289,6 +289,11 @@ def _role(text: str, start: int, end: int) -> tuple[str | None, bool]:
     named = bool(phrases.ROLE_NOUN.fullmatch(match[0]))
     firm = match in (before, after) or (named and not phrases.SEPARATOR.search(text[match.end() : start]))
     return ("high" if match["high"] else "low"), firm
+
+
+def _before(pattern: re.Pattern[str], text: str, end: int, reach: int = _PHRASE_REACH) -> re.Match[str] | None:
+    """A match of a pattern that ends in `$`, right before `end`, where it begins at most `reach` characters earlier."""
+    return pattern.search(text, max(0, end - reach), end)
 
 
 def _nearby(text: str, start: int, end: int) -> tuple[str, int, int]:
@@ -324,7 +329,7 @@ def _directions(sentence: Sentence) -> list[Assertion]:
     found = []
     for m in phrases.DIRECTION.finditer(sentence.text):
         degrees = compass_degrees(m["word"] or m["code"])
-        if degrees is None or not phrases.WIND.search(sentence.clause(*m.span())):
+        if degrees is None or not sentence.says(phrases.WIND, *sentence.clause_span(*m.span())):
             continue
         after = re.match(r"\s+([A-Z][a-z]+)", sentence.text[m.end() :])
         if after and f"{m[0]} {after[1]}".lower() in STATE_NAMES:
@@ -369,13 +374,13 @@ def _negated(sentence: Sentence, start: int, end: int) -> bool:
 
 
 def _hedge(sentence: Sentence, span: Span) -> str | None:
-    clause = sentence.clause(*span)
-    if phrases.UNLIKELY.search(clause):
+    clause = sentence.clause_span(*span)
+    if sentence.says(phrases.UNLIKELY, *clause):
         return "unlikely"
     if phrases.CERTAIN.search(sentence.text[max(0, span[0] - _CERTAINTY_REACH) : span[1] + _CERTAINTY_REACH]):
         return "certain"
     labelled = phrases.LABELLED_PERCENT.match(sentence.text[span[1] :])
-    return "possible" if labelled or phrases.POSSIBLE.search(clause) else None
+    return "possible" if labelled or sentence.says(phrases.POSSIBLE, *clause) else None
 
 
 def _days(sentence: Sentence, towns: Sequence[Span]) -> list[Assertion]:

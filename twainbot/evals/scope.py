@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from twainbot.evals import phrases
@@ -42,6 +43,8 @@ class Assertion:
 # Characters of a sentence: every number in one is read against the whole of it, so that a text without a full stop cost
 # the square of its length. Nobody's sentence is so long.
 _LONGEST = 1_000
+_ABBREVIATED = 16  # characters: "approx." and what stands before it
+_BUT = re.compile(r"\bbut\b|[;—]|\bstill\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,34 @@ class Sentence:
     start: int
     after_anecdote: bool = False
 
-    def clause(self, start: int, end: int) -> str:
-        """The stretch between separators that holds the span, both relative to the sentence."""
-        low, high = self.clause_span(start, end)
-        return self.text[low:high]
-
     def clause_span(self, start: int, end: int) -> Span:
-        """Its characters in the sentence."""
+        """The stretch between separators that holds the span, both in characters of the sentence."""
         low, high = 0, len(self.text)
-        for cut in phrases.SEPARATOR.finditer(self.text):
-            if cut.end() <= start:
-                low = cut.end()
-            elif cut.start() >= end:
-                return low, cut.start()
+        for cut_start, cut_end in self._cuts:
+            if cut_end <= start:
+                low = cut_end
+            elif cut_start >= end:
+                return low, cut_start
         return low, high
+
+    def says(self, pattern: re.Pattern[str], low: int = 0, high: int | None = None) -> bool:
+        """Whether a pattern is found in that stretch of the sentence. Each is looked for once, however many numbers ask."""
+        return bool(self.places_of(pattern, low, high))
+
+    def places_of(self, pattern: re.Pattern[str], low: int = 0, high: int | None = None) -> Sequence[int]:
+        """Where in the sentence the pattern begins within the stretch."""
+        stretch = (pattern, low, high)
+        if stretch not in self._found:
+            self._found[stretch] = [low + m.start() for m in pattern.finditer(self.text[low:high])]
+        return self._found[stretch]
+
+    @cached_property
+    def _cuts(self) -> list[Span]:
+        return [cut.span() for cut in phrases.SEPARATOR.finditer(self.text)]
+
+    @cached_property
+    def _found(self) -> dict[tuple[re.Pattern[str], int, int | None], list[int]]:
+        return {}
 
 
 def sentences(reply: str) -> Iterator[Sentence]:
@@ -74,7 +91,7 @@ def sentences(reply: str) -> Iterator[Sentence]:
     ends = [
         m.end()
         for m in phrases.SENTENCE_END.finditer(reply)
-        if not phrases.ABBREVIATION.search(reply[max(0, m.end() - _LONGEST) : m.end()])
+        if not phrases.ABBREVIATION.search(reply, max(0, m.end() - _ABBREVIATED), m.end())
     ]
     for end in _within_reach(reply, [*ends, len(reply)]):
         text = reply[start:end]
@@ -99,14 +116,10 @@ def _within_reach(reply: str, ends: Sequence[int]) -> Iterator[int]:
 
 def _anecdotal(sentence: Sentence, position: int | None = None) -> bool:
     """Whether the sentence tells a tale, or with a position, whether the tale has begun by the end of that part of it."""
-    cut = phrases.ANECDOTE_ENDS.search(sentence.text, position) if position is not None else None
-    if phrases.ANECDOTE.search(sentence.text[: cut.start() if cut else None]):
+    ends = sentence.places_of(phrases.ANECDOTE_ENDS) if position is not None else ()
+    if sentence.says(phrases.ANECDOTE, 0, next((end for end in ends if end >= (position or 0)), None)):
         return True
-    return (
-        sentence.after_anecdote
-        and bool(phrases.PAST.search(sentence.text))
-        and not phrases.FORECAST.search(sentence.text)
-    )
+    return sentence.after_anecdote and sentence.says(phrases.PAST) and not sentence.says(phrases.FORECAST)
 
 
 def scoped(found: Sequence[Assertion], sentence: Sentence) -> list[Assertion]:
@@ -121,33 +134,28 @@ def scoped(found: Sequence[Assertion], sentence: Sentence) -> list[Assertion]:
 
 def _skip_reason(a: Assertion, sentence: Sentence, similes: Sequence[Span]) -> str | None:
     start, end = a.start - sentence.start, a.end - sentence.start
-    clause = sentence.clause(start, end)
+    clause = sentence.clause_span(start, end)
     if sentence.text.rstrip(' "”’)\n').endswith("?"):
         return "question"
     if a.kind not in ("day", "place") and any(low <= start and end <= high for low, high in similes):
         return "simile"
-    if _anecdotal(sentence, end) and not phrases.FORECAST.search(clause):
+    if _anecdotal(sentence, end) and not sentence.says(phrases.FORECAST, *clause):
         return "anecdote"
-    if a.kind == "condition" and phrases.NO_PROMISE.search(clause):
+    if a.kind == "condition" and sentence.says(phrases.NO_PROMISE, *clause):
         return "admission"
-    if phrases.ADMISSION.search(sentence.text[: _next_but(sentence.text, start)]) and not _reaches_over_but(
-        sentence.text, start
-    ):
+    if sentence.says(phrases.ADMISSION, 0, _next_but(sentence.text, start)) and not _reaches_over_but(sentence, start):
         return "admission"
-    return "hypothetical" if phrases.HYPOTHESIS.search(clause) else None
+    return "hypothetical" if sentence.says(phrases.HYPOTHESIS, *clause) else None
 
 
 def _next_but(text: str, start: int) -> int:
-    cut = re.compile(r"\bbut\b|[;—]|\bstill\b", re.IGNORECASE).search(text, start)
+    cut = _BUT.search(text, start)
     return cut.start() if cut else len(text)
 
 
-def _reaches_over_but(text: str, start: int) -> bool:
+def _reaches_over_but(sentence: Sentence, start: int) -> bool:
     """Whether a `but`, semicolon or full `and it will` parts the admission from the claim."""
-    admission = phrases.ADMISSION.search(text)
+    admission = phrases.ADMISSION.search(sentence.text)
     if admission is None:
         return True
-    between = text[min(admission.end(), start) : max(admission.end(), start)]
-    return bool(
-        re.search(r"\bbut\b|\bhowever\b|\byet\b|[;:—]|\b(?:it|there|you)(?:['’]ll| will)\b", between, re.IGNORECASE)
-    )
+    return sentence.says(phrases.ADMISSION_ENDS, *sorted((admission.end(), start)))
