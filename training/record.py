@@ -149,8 +149,13 @@ def read(out: Path) -> dict[str, Any]:
 
 
 def _name_base(path: Path, record: dict[str, Any]) -> None:
-    """peft notes the folder that the base was loaded from; a name and revision travel better than this machine's path."""
+    """peft notes the folder that the base was loaded from; a name and revision travel better than this machine's path.
+
+    Its sets of module names have another order in each process: sorted, equal adapters have equal files.
+    """
     config = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"] = sorted(config["target_modules"])
     config["base_model_name_or_path"] = record["base"]
     config["revision"] = record["base_revision"]
     _write_json(path, config)

@@ -92,6 +92,26 @@ def test_the_comparison_names_what_differs_and_what_one_side_lacks():
     assert scaleout.compared({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == ["a", "b", "c"]
 
 
+def test_of_bundles_all_is_compared_but_what_tells_of_their_making():
+    def bundle(**hashes):
+        made = {
+            "README.md": "card", "scorecard-poor.html": "page", "scorecard.json": "figures", "works/works.parquet": "when",
+            "jsonl/works/works.jsonl": "when", "training/default.json": "times", "training/default.yaml": "recipe",
+            "adapter/adapter_model.safetensors": "weights", **hashes,
+        }  # fmt: skip
+        files = [{"path": path, "sha256": sha} for path, sha in made.items()]
+        return {"release/model": {"files": files, "parents": {"splits/sft": "v1"}}}
+
+    told = bundle(**{"README.md": "other", "works/works.parquet": "then"})
+    assert scaleout.compared(scaleout.content(bundle()), scaleout.content(told)) == []
+    changed = bundle(**{"adapter/adapter_model.safetensors": "others", "scorecard.json": "better"})
+    changed["release/model"]["parents"]["splits/sft"] = "v2"
+    assert scaleout.compared(scaleout.content(bundle()), scaleout.content(changed)) == [
+        "release/model adapter/adapter_model.safetensors", "release/model of splits/sft", "release/model scorecard.json",
+    ]  # fmt: skip
+    assert scaleout.without_bundles({"release/model [v1]": "a", "splits/sft": "b"}) == {"splits/sft": "b"}
+
+
 def wait_until(what, limit_s: float = 1200.0) -> None:
     """Poll a condition; generous, for machines that are busy."""
     deadline = time.monotonic() + limit_s
@@ -117,9 +137,10 @@ def test_stages_run_on_an_instance_in_postgres_and_leave_no_sqlite_behind(postgr
         "TWAINBOT_POSTGRES_URL": postgres,
     }  # fmt: skip
     scaleout.run(environment, "+chunks/jokes")
-    versions, runs = scaleout.recorded(environment)
-    assert {"base/tokenizer", "chunks/jokes [trades]"} <= versions.keys()
-    assert runs > 0
+    found = scaleout.recorded(environment)
+    assert {"base/tokenizer", "chunks/jokes [trades]"} <= found.versions.keys()
+    assert found.runs > 0
+    assert found.bundles == {}
     assert not list((tmp_path / "tiny" / "dagster").rglob("*.db"))
     secret = postgres_server.PASSWORD.encode()
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and secret in path.read_bytes()]

@@ -27,7 +27,8 @@ class Adapter:
         made = Path(folder)
         made.mkdir(parents=True)
         (made / "adapter_model.safetensors").write_bytes(self.weights)
-        (made / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/tmp/somewhere", "r": 4}))
+        config = {"base_model_name_or_path": "/tmp/somewhere", "r": 4, "target_modules": ["v_proj", "k_proj", "q_proj"]}
+        (made / "adapter_config.json").write_text(json.dumps(config))
         (made / "README.md").write_text("empty card")
 
 
@@ -74,6 +75,12 @@ def test_the_adapter_names_its_base_and_no_path_of_this_machine(tmp_path):
     record.publish(Adapter(b"one"), tmp_path, {"base": "tiny", "base_revision": "r1"})
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["revision"]) == ("tiny", "r1")
+
+
+def test_the_set_of_module_names_that_peft_writes_in_any_order_is_sorted(tmp_path):
+    record.publish(Adapter(b"one"), tmp_path, {"base": "tiny", "base_revision": "r1"})
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert config["target_modules"] == ["k_proj", "q_proj", "v_proj"]
 
 
 def test_publishing_again_replaces_the_adapter_and_clears_checkpoints(tmp_path):

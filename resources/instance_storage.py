@@ -1,0 +1,205 @@
+"""Dagster's SQLite storage with its connections kept open: the instance's tables, in the same files and the same form.
+
+Dagster makes an engine and a connection for each query. Closing the last connection of a file in WAL mode checkpoints it, and a
+new engine compiles every statement anew: in profile tiny that was two fifths of the graph (docs/decisions/0033). `dagster.yaml`
+names `KeptSqliteStorage`; a home that Dagster's own class made opens with it, and the other way round.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as db
+from dagster import __version__
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, SqliteStorageConfig
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import QueuePool
+from typing_extensions import override
+
+MOST_FILES = 16  # kept open in one process: three tables of the instance, and the latest runs' events
+KEPT_CONNECTIONS = 4  # of one file; more are made where more threads ask, and closed when they are done
+TEMPLATE = (
+    f"shard-{__version__}.template"  # an empty file of a run's events: its schema takes alembic a third of a second
+)
+
+
+class Engines:
+    """One engine for each SQLite file of this process; the files used longest ago are closed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[int, Engine]] = OrderedDict()
+
+    def of(self, path: str) -> Engine:
+        """The engine of a file. Another file of that name (the clean-up removed the first) gets another engine."""
+        with self._lock:
+            inode = _inode(path)
+            known = self._kept.pop(path, None)
+            if known is not None and (known[0] != inode or not inode):
+                known[1].dispose()
+                known = None
+            if known is None:
+                known = (inode, _engine(path))
+            if inode:  # a file that SQLite has yet to make is kept from the next time on
+                self._kept[path] = known
+            while len(self._kept) > MOST_FILES:
+                self._kept.popitem(last=False)[1][1].dispose()
+            return known[1]
+
+    def forget(self, close: bool) -> None:
+        """Drop every engine. A forked child closes nothing: the connections are its parent's."""
+        with self._lock:
+            for _, engine in self._kept.values():
+                engine.dispose(close=close)
+            self._kept.clear()
+
+    def forked(self) -> None:
+        """In a child of fork: another thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+        self.forget(close=False)
+
+
+def _inode(path: str) -> int:
+    try:
+        return Path(path).stat().st_ino
+    except OSError:
+        return 0
+
+
+def _engine(path: str) -> Engine:
+    engine = db.create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=-1,
+        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
+    )
+
+    # In WAL mode a killed process loses nothing by this; after a power cut the last commits may be missing, never torn
+    @db.event.listens_for(engine, "connect")
+    def _relaxed(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    return engine
+
+
+ENGINES = Engines()
+os.register_at_fork(after_in_child=ENGINES.forked)
+
+
+class KeptRunStorage(SqliteRunStorage):
+    """Runs, over one engine."""
+
+    @override
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with ENGINES.of(_path(self._conn_string)).connect() as connection, connection.begin():
+            yield connection
+
+
+class KeptScheduleStorage(SqliteScheduleStorage):
+    """Schedules and sensors, over one engine."""
+
+    @override
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with ENGINES.of(_path(self._conn_string)).connect() as connection, connection.begin():
+            yield connection
+
+
+class KeptEventLogStorage(SqliteEventLogStorage):
+    """Events, over one engine a file. New files of runs are copies of an empty one."""
+
+    @override
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            path = Path(self.path_for_shard(shard))
+            if not path.exists():  # of a new run, or removed by the clean-up since
+                self._initialized_dbs.discard(shard)
+            if shard not in self._initialized_dbs:
+                self._made_ready(shard, path)
+                self._initialized_dbs.add(shard)
+            with ENGINES.of(str(path)).connect() as connection, connection.begin():
+                yield connection
+
+    def _made_ready(self, shard: str, path: Path) -> None:
+        """The file with Dagster's tables in it. Dagster's own way is kept for whatever is not as the template."""
+        template = Path(self._base_dir) / TEMPLATE
+        if not template.is_file():
+            _write_template(template, self._initdb)
+        if shard != INDEX_SHARD_NAME and not path.exists():
+            _copied(template, path)
+        if _revision(path) != _revision(template):
+            self._initdb(ENGINES.of(str(path)))
+
+
+def _path(connection_string: str) -> str:
+    return connection_string.removeprefix("sqlite:///")
+
+
+def _revision(path: Path) -> str | None:
+    """What alembic stamped the file with; None where there is no such table."""
+    with contextlib.closing(sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS)) as connection:
+        try:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.OperationalError:
+            return None
+    return str(found[0]) if found else None
+
+
+def _write_template(template: Path, initialise: Any) -> None:
+    """Make it beside its place, whole, and move it there."""
+    with tempfile.TemporaryDirectory(dir=template.parent, prefix="shard-") as folder:
+        made = Path(folder) / "empty.db"
+        engine = _engine(str(made))
+        initialise(engine)
+        engine.dispose()  # the last connection: what the log held is in the file
+        made.replace(template)
+
+
+def _copied(template: Path, path: Path) -> None:
+    """A copy under the new name; of two that come at once the first stays."""
+    descriptor, copy = tempfile.mkstemp(dir=path.parent, prefix="shard-", suffix=".new")
+    os.close(descriptor)
+    try:
+        shutil.copy(template, copy)
+        with contextlib.suppress(FileExistsError):
+            os.link(copy, path)
+    finally:
+        Path(copy).unlink()
+
+
+class KeptSqliteStorage(DagsterSqliteStorage):
+    """The three of them. Config: base_dir, as of Dagster's own."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self.base_dir = base_dir
+        folder = Path(base_dir)
+        self._run_storage = KeptRunStorage.from_local(str(folder / "history"))
+        self._event_log_storage = KeptEventLogStorage(str(folder / "history" / "runs"))
+        self._schedule_storage = KeptScheduleStorage.from_local(str(folder / "schedules"))
+        self._inst_data = inst_data
+        super(DagsterSqliteStorage, self).__init__()  # its own __init__ would open all three a second time
+
+    @override
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData, config_value: SqliteStorageConfig
+    ) -> KeptSqliteStorage:
+        return cls.from_local(config_value["base_dir"], inst_data)
