@@ -14,6 +14,10 @@ from tests.examples import EXAMPLES
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Two workers train on two cores at once, and torch's threads wait for each other in a loop: 80 tokens/s for each with so
+# short a one, 43 by default (docs/decisions/0010). Alone the default is twice as fast.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 
 # No test is timed: a busy machine would fail it. What an example costs is seen by --durations.
 # `make check` looks at a quarter of the examples that `make test` looks at; a test asks for a number of its own through
