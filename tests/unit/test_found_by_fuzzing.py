@@ -297,3 +297,16 @@ def test_a_tools_text_of_nothing_but_numbers_is_read_in_step_with_its_length(pie
 
     with limited(10.0):  # seconds of the processor, of which it takes one; percentages took fourteen
         read_result(piece * (20_000 // len(piece)))
+
+
+@pytest.mark.parametrize("piece", [" ", "\n", "[", "(", ", ", "1"], ids=repr)
+def test_a_creator_of_one_sign_over_and_over_is_read_in_step_with_its_length(piece):
+    from twainbot.corpora.catalogue import people
+
+    with limited(3.0):  # white space took five of 30 KB
+        people(
+            "Twain, Mark, 1835-1910;" + "Steele," + piece * 30_000 + "x;Townsend, George  (George Fyler) [Translator]"
+        )
+    assert people("Twain, Mark, 1835-1910; Townsend,\n George  (George Fyler) [Translator]") == (
+        ("Mark Twain", ""), ("George Townsend", "Translator"),
+    )  # fmt: skip

@@ -20,9 +20,9 @@ from twainbot.personas import styles
 from twainbot.records import RIGHTS
 
 CSV_COLUMNS = ("Text#", "Type", "Issued", "Title", "Language", "Authors", "Subjects", "LoCC", "Bookshelves")
-_ROLE = re.compile(r"\s*\[([^\]]*)\]\s*$")
+_ROLE = re.compile(r"\s*\[([^\[\]]*)\]\s*$")
 _YEARS = re.compile(r",\s*(?:active\s+)?(?:-?\d{1,4}\??(?:\s*BCE)?)?-?(?:\d{1,4}\??(?:\s*BCE)?)?\s*$")
-_FULL_NAME = re.compile(r"\s*\([^)]*\)")
+_FULL_NAME = re.compile(r"\s*\([^()]*\)")
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def first_writer(creators: tuple[tuple[str, str], ...]) -> str:
 
 def people(authors: str) -> tuple[tuple[str, str], ...]:
     """(name, role) of each person: "Aesop; Townsend, George [Translator]" has "Aesop" and ("George Townsend", "Translator")."""
-    listed = [person.strip() for person in authors.split(";") if person.strip()]
+    listed = [" ".join(person.split()) for person in authors.split(";") if person.strip()]
     roles = [_ROLE.search(person) for person in listed]
     return tuple(
         (reading_order(_ROLE.sub("", person)), role[1] if role else "")
