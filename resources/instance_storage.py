@@ -141,11 +141,15 @@ class KeptEventLogStorage(SqliteEventLogStorage):
     def _made_ready(self, shard: str, path: Path) -> None:
         """The file with Dagster's tables in it. Dagster's own way is kept for whatever is not as the template."""
         template = Path(self._base_dir) / TEMPLATE
-        if not template.is_file():
-            _write_template(template, self._initdb)
-        if shard != INDEX_SHARD_NAME and not path.exists():
-            _copied(template, path)
-        if _revision(path) != _revision(template):
+        with contextlib.suppress(
+            OSError
+        ):  # no room, or a file system without links: Dagster's own way, and its own errors
+            if _revision(template) is None:
+                _write_template(template, self._initdb)
+            if shard != INDEX_SHARD_NAME and not path.exists():
+                _copied(template, path)
+        found = _revision(path)
+        if found is None or found != _revision(template):
             self._initdb(ENGINES.of(str(path)))
 
 
@@ -154,11 +158,13 @@ def _path(connection_string: str) -> str:
 
 
 def _revision(path: Path) -> str | None:
-    """What alembic stamped the file with; None where there is no such table."""
+    """What alembic stamped the file with; None where there is no such file or table."""
+    if not path.is_file():
+        return None
     with contextlib.closing(sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS)) as connection:
         try:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.OperationalError:
+        except sqlite3.DatabaseError:  # no table, or no database: cut off by a power failure
             return None
     return str(found[0]) if found else None
 

@@ -202,6 +202,29 @@ def _open(path):
     return found
 
 
+@pytest.mark.parametrize("content", [b"", b"no database" * 400], ids=["empty", "garbage"])
+def test_a_template_that_a_power_cut_left_broken_is_made_anew(content, tmp_path):
+    instance = instance_of(tmp_path)
+    template = tmp_path / "state" / "history" / "runs" / TEMPLATE
+    run(instance)
+    whole = template.read_bytes()
+    template.write_bytes(content)
+    run(instance)
+    assert len(told(instance)[1]) == 2
+    assert len(template.read_bytes()) == len(whole)
+
+
+def test_where_no_link_can_be_made_a_run_gets_its_file_dagsters_way(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(instance_storage.os, "link", refused)
+    instance = instance_of(tmp_path)
+    run_id = run(instance)
+    assert len(instance.all_logs(run_id)) > 5
+    assert told(instance) == told(instance_of(tmp_path, DagsterSqliteStorage))
+
+
 def test_a_file_of_an_older_dagster_goes_dagsters_own_way(tmp_path, monkeypatch):
     instance = instance_of(tmp_path)
     run_id = run(instance)
