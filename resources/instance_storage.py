@@ -102,24 +102,24 @@ ENGINES = Engines()
 os.register_at_fork(after_in_child=ENGINES.forked)
 
 
-class KeptRunStorage(SqliteRunStorage):
-    """Runs, over one engine."""
+class _Kept:
+    """What is alike in both: each query over the one engine of their file."""
 
-    @override
+    _conn_string: str
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        with ENGINES.of(_path(self._conn_string)).connect() as connection, connection.begin():
+        """A connection in a transaction, which is committed where the block ends well."""
+        with ENGINES.of(self._conn_string.removeprefix("sqlite:///")).connect() as connection, connection.begin():
             yield connection
 
 
-class KeptScheduleStorage(SqliteScheduleStorage):
-    """Schedules and sensors, over one engine."""
+class KeptRunStorage(_Kept, SqliteRunStorage):
+    """Runs."""
 
-    @override
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        with ENGINES.of(_path(self._conn_string)).connect() as connection, connection.begin():
-            yield connection
+
+class KeptScheduleStorage(_Kept, SqliteScheduleStorage):
+    """Schedules and sensors."""
 
 
 class KeptEventLogStorage(SqliteEventLogStorage):
@@ -151,10 +151,6 @@ class KeptEventLogStorage(SqliteEventLogStorage):
         found = _revision(path)
         if found is None or found != _revision(template):
             self._initdb(ENGINES.of(str(path)))
-
-
-def _path(connection_string: str) -> str:
-    return connection_string.removeprefix("sqlite:///")
 
 
 def _revision(path: Path) -> str | None:
