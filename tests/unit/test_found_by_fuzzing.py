@@ -310,3 +310,13 @@ def test_a_creator_of_one_sign_over_and_over_is_read_in_step_with_its_length(pie
     assert people("Twain, Mark, 1835-1910; Townsend,\n George  (George Fyler) [Translator]") == (
         ("Mark Twain", ""), ("George Townsend", "Translator"),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e300, 1e10])
+@pytest.mark.parametrize("code", ["wmoUnit:degC", "C", "wmoUnit:km_h-1", "unit of nobody", ""])
+def test_a_reading_that_no_instrument_shows_is_none(value, code):
+    from twainbot.corpora.quantities import quantity
+
+    found = quantity({"value": value, "unitCode": code})
+    assert (found.value, found.whole, found.original) == (None, None, value)
+    assert quantity({"value": 21.0, "unitCode": "wmoUnit:degC"}).whole == 70

@@ -32,6 +32,7 @@ _TO: dict[str, tuple[str, Callable[[float], float]]] = {
     "percent": ("percent", lambda v: v),
     "degree_(angle)": ("degrees", lambda v: v),
 }
+_BEYOND = 1e9  # of any unit here: no reading, but a number gone wrong, which no table of whole numbers holds
 _SPEED = re.compile(r"(\d{1,3}(?:\.\d+)?)(?:\s*to\s*(\d{1,3}(?:\.\d+)?))?\s*(mph|km/h|kts?|m/s)", re.IGNORECASE)
 _POINTS = ("N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW")
 
@@ -73,7 +74,8 @@ def quantity(found: Any, unit: str = "") -> Quantity:
     if figure is None and isinstance(found, dict) and number(found.get("maxValue")) is not None:
         figure = number(found["maxValue"])  # wind with the quantitative feature flag: a range
     name, convert = _TO.get(code, (code, None))
-    return Quantity(convert(figure) if convert and figure is not None else figure, name, value, code)
+    figure = convert(figure) if convert and figure is not None else figure
+    return Quantity(figure if figure is not None and abs(figure) < _BEYOND else None, name, value, code)
 
 
 def speed(found: Any) -> Quantity:
