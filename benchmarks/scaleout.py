@@ -42,7 +42,8 @@ TWAINBOT = [sys.executable, "-c", "from twainbot_assets.cli import main; main()"
 BUNDLES = ("release/dataset", "release/model")
 # Files of a bundle that tell of its making: retrieval times, run, durations, and the lists of those files' hashes.
 OF_THE_MAKING = re.compile(r"README\.md|scorecard[\w-]*\.html|training/[\w.-]+\.json|(?:jsonl/)?works/works\.\w+")
-VERSIONS = """
+VERSIONS = f"""
+BUNDLES = {BUNDLES!r}
 import json, os
 from pathlib import Path
 import dagster as dg
@@ -54,14 +55,14 @@ from twainbot_assets.freshness import Freshness
 instance = dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"])
 graph = Freshness(defs, instance)
 items = [item for key in graph.ordered() for item in graph.items(key)]
-found = {str(item): version for item in items if (version := recorded(instance, item))}
-lake, bundles = Lake(current().lake), {}
-for table in ("release/dataset", "release/model"):
+found = {{str(item): version for item in items if (version := recorded(instance, item))}}
+lake, bundles = Lake(current().lake), {{}}
+for table in BUNDLES:
     for key in lake.keys(table):
         folder = lake.fetch_folder(lake.read(table, key)["folder"][0], Path(os.environ["TWAINBOT_HOME"]) / "fetched")
         bundles[table] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 steps = sum(instance.get_run_step_stats(run.run_id) != [] for run in instance.get_runs())
-print(json.dumps({"versions": found, "runs": steps, "bundles": bundles}))
+print(json.dumps({{"versions": found, "runs": steps, "bundles": bundles}}))
 """
 
 

@@ -7,7 +7,8 @@
 
 An input passes where the parser returns or raises an error of ours. A finding is any other exception, more than SLOW_S of
 processor time, or a process that dies or stands still; equal ones (same error, same line) are one, shrunk and kept as a file. Exit code 1
-where there is any. The same seed repeats the same inputs; a part that was resumed has inputs of its own. Minutes are the processor's: a loaded machine shortens nothing.
+where there is any. The same seed repeats the same inputs; a part that was resumed has inputs of its own. Minutes are the
+processor's: a loaded machine shortens nothing.
 """
 
 from __future__ import annotations
@@ -172,13 +173,14 @@ def shrunk(data: bytes, still: Callable[[bytes], bool], seconds: float) -> bytes
 
 def by_mutation(trial: Trial, seed: int, seconds: float, most: int) -> None:
     """Seeds, then changed ones. An input that ended otherwise than any before it becomes a start of its own."""
-    resumed = f"/{trial.tally.inputs}" if trial.tally.inputs else ""
+    before = trial.tally.inputs  # of an earlier part
+    resumed = f"/{before}" if before else ""
     rng = random.Random(f"{seed}/{trial.door.name}{resumed}")
     pool, seen = [raw[:MOST_BYTES] for raw in trial.door.seeds()], set[str]()
     for raw in pool:
         seen.add(trial.run(raw))
     first, ends = len(pool), time.process_time() + seconds
-    while time.process_time() < ends and trial.tally.inputs < most and len(trial.known) < MOST_FINDINGS:
+    while time.process_time() < ends and trial.tally.inputs - before < most and len(trial.known) < MOST_FINDINGS:
         data = mutated(rng, rng.choice(pool), pool, trial.door.shape)
         sight = trial.run(data)
         if sight not in seen or (sight == "" and rng.random() < 0.05):  # accepted ones reach furthest
@@ -245,7 +247,7 @@ def child(name: str, given: argparse.Namespace) -> int:
     engine = by_coverage if given.engine == "atheris" else by_mutation
     left_s, left = given.minutes * 60 - trial.tally.seconds, given.inputs - trial.tally.inputs
     if left_s > 0 and left > 0:
-        engine(trial, given.seed, left_s, given.inputs)
+        engine(trial, given.seed, left_s, left)
     trial.save()
     return 0
 
