@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import re
 import subprocess
@@ -72,6 +73,7 @@ def bucket() -> Iterator[dict[str, str]]:
     import s3fs
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a line for each of some thousand requests
     server = ThreadedMotoServer("127.0.0.1", port=0)
     server.start()
     try:

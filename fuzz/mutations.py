@@ -42,6 +42,13 @@ TOKENS: tuple[bytes, ...] = (
     b"9" * 4_400, b"-", b"1e400", b"NaN", b"Infinity", b"[" * DEEP, b"{\"a\":" * DEEP, b"(" * DEEP, b"a" * 4_096, b" " * 4_096, b"\n" * 4_096,
 )  # fmt: skip
 
+# Pieces that make a backtracking pattern slow once there are thousands of them in a row, where it starts at each anew.
+PUMPS: tuple[str, ...] = (
+    " ", "\t", "\n", "\r\n", "\n\n", "\n ", "a", "A", "1", ".", "...", ",", "-", "*", "_", "|", "'", '"', "(", "[", "<", "{", "%", "?", "\u00a0",
+    "a ", "A ", "a\n", "A\n", "1 ", "5% ", ". ", "a. ", "A. ", "Mr. ", ", ", "a, ", "a-", " - ", "a@", "a.", "/a", ": ", "a: ", "Ab ", "the ", "and ",
+)  # fmt: skip
+PUMPED = (2_000, 10_000, 30_000)  # bytes of them
+
 _ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "cp1252", "latin-1", "utf-8-sig", "utf-7", "shift_jis", "cp037")
 _NUMBER = re.compile(rb"\d+")
 _NUMBERS = (b"0", b"-1", b"00", b"99999999999999999999", b"2147483648", b"1.5e308", b"\xc2\xb2", b"9" * 4_400, b"")
@@ -126,8 +133,21 @@ def _swap_lines(rng: random.Random, data: bytes, others: Sequence[bytes]) -> byt
     return rng.choice((b"\n", b"\n", b"\r\n", b"\r")).join(lines)
 
 
+def pumped(rng: random.Random, text: str) -> str:
+    """The text with one short piece over and over between two of its characters."""
+    at, piece = rng.randrange(len(text) + 1), rng.choice(PUMPS)
+    return text[:at] + piece * (rng.choice(PUMPED) // len(piece)) + text[at:]
+
+
+def _pump(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
+    most = MOST_BYTES - max(PUMPED)
+    start = rng.randrange(max(1, len(data) - most)) if rng.random() < 0.3 else 0
+    text = data[start : start + most].decode("utf-8", "surrogateescape")
+    return pumped(rng, text).encode("utf-8", "surrogateescape")
+
+
 CHANGES: tuple[Changer, ...] = (
-    _flip, _delete, _repeat, _truncate, _splice, _splice, _token, _token, _number, _encode, _swap_lines,
+    _flip, _delete, _repeat, _truncate, _splice, _splice, _token, _token, _number, _encode, _swap_lines, _pump,
 )  # fmt: skip
 
 
@@ -135,7 +155,8 @@ CHANGES: tuple[Changer, ...] = (
 
 
 def changed_value(rng: random.Random, value: Any) -> Any:
-    """A JSON value with one node replaced, dropped, doubled, renamed, wrapped or moved."""
+    """A JSON value with one node replaced, dropped, doubled, renamed, wrapped, moved or
+    swollen."""
     places = list(_places(value))
     if not places:
         return rng.choice(ODD_VALUES)
@@ -150,6 +171,8 @@ def changed_value(rng: random.Random, value: Any) -> Any:
         holder[key] = json.loads(json.dumps(other[at])) if at in range(len(other)) or at in other else None
     elif action == 3 and isinstance(holder, dict):
         holder[str(rng.choice(ODD_VALUES))] = holder.pop(key)
+    elif action == 4 and isinstance(holder[key], str):
+        holder[key] = pumped(rng, holder[key])
     else:
         holder[key] = rng.choice(ODD_VALUES)
     return value

@@ -108,6 +108,7 @@ def test_imports_point_down_and_the_pure_package_stays_pure():
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.slow
 def test_loading_the_code_location_leaves_heavy_libraries_alone():
     assert location("tiny")["heavy"] == []
 

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 SCRIPTS = sorted({path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"lines", "waiting", "training_sides"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_benchmark_starts_and_tells_what_it_takes(name):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

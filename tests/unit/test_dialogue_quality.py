@@ -72,6 +72,7 @@ def test_a_sound_dialogue_has_no_problem():
     assert quality.problems(row(), FORECAST_TOOL) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 2**31))
 def test_any_seed_gives_dialogues_in_which_every_number_has_its_ground(seed):

@@ -78,6 +78,7 @@ def refresh(defs: dg.Definitions, instance: dg.DagsterInstance) -> list[str]:
     return list(map(str, Runner(defs, instance, Silent()).bring_up_to_date().made))
 
 
+@pytest.mark.slow
 def test_a_refresh_ends_at_a_fixpoint_and_stops_where_content_came_out_the_same(
     defs: dg.Definitions, instance: dg.DagsterInstance, text: dict[str, str]
 ) -> None:

@@ -149,6 +149,7 @@ with dg.DagsterInstance.local_temp(sys.argv[1]) as instance, instance.run_storag
 """
 
 
+@pytest.mark.slow
 def test_loading_the_graph_leaves_the_database_library_alone_and_its_connections_still_wait(tmp_path):
     environment = {**os.environ, "TWAINBOT_PROFILE": "tiny", "TWAINBOT_HOME": str(tmp_path / "home")}
     line = [sys.executable, "-c", LOADED, str(tmp_path)]

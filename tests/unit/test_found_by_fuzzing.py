@@ -13,7 +13,11 @@ from fuzz import seeds
 from fuzz.campaign import limited
 from fuzz.doors import doors
 from twainbot import yaml_text
+from twainbot.chunks import cues
+from twainbot.corpora.articles import read_article
 from twainbot.corpora.catalogue import load_pinned, read_pg_csv
+from twainbot.corpora.forecast_tables import is_table_line
+from twainbot.corpora.furniture import is_credit, is_note_heading
 from twainbot.corpora.headers import read_header
 from twainbot.corpora.jokes import parse_jokes
 from twainbot.corpora.local import parse_document
@@ -21,9 +25,10 @@ from twainbot.corpora.rdf import read_rdf, read_rdf_archive
 from twainbot.dialogues import asking, prompt_files
 from twainbot.dialogues.judging import SCHEMA
 from twainbot.dialogues.routing import Router
-from twainbot.errors import BadConfig, BadInput, UnreadableSource
+from twainbot.errors import BadConfig, BadInput, UnknownName, UnreadableSource
 from twainbot.evals.call_parsing import parse_calls, parse_message
 from twainbot.evals.coding import problems
+from twainbot.evals.phrases import SENTENCE_END
 from twainbot.release import contract
 
 DIGITS = "9" * 4_400  # Python reads at most 4,300 digits as a number
@@ -320,3 +325,79 @@ def test_a_reading_that_no_instrument_shows_is_none(value, code):
     found = quantity({"value": value, "unitCode": code})
     assert (found.value, found.whole, found.original) == (None, None, value)
     assert quantity({"value": 21.0, "unitCode": "wmoUnit:degC"}).whole == 70
+
+
+@pytest.mark.parametrize("sign", [" ", "\t", "-", " -"], ids=repr)
+def test_a_line_of_one_sign_over_and_over_is_looked_at_in_step_with_its_length(sign):
+    with limited(3.0):  # a line of 60 KB of spaces took more than five
+        assert not is_table_line(sign * 30_000 + "x" * 4)
+        assert is_table_line(" -" * 30_000)
+    assert is_table_line("--  --")
+    assert not is_table_line("-- --x")
+
+
+@pytest.mark.parametrize("sign", [" ", "_", "-"])
+def test_a_heading_of_a_note_with_a_gap_as_long_as_a_page_is_read_in_step_with_its_length(sign):
+    with limited(3.0):  # ten seconds of 10 KB
+        assert not is_note_heading("[Transcribe" + sign * 30_000 + "r's Note: spelling kept.]")
+    for heading in (
+        "Transcriber's Note",
+        "Transcriber's  End-Notes:",
+        "TRANSCRIBERS' FOOT NOTES",
+        "[transcriber - note]",
+    ):
+        assert is_note_heading(heading)
+
+
+@pytest.mark.parametrize("sign", [".", "!", "?"])
+def test_a_row_of_full_stops_that_ends_no_sentence_is_read_in_step_with_its_length(sign):
+    row = sign * 40_000 + "x"
+    with limited(3.0):  # half a minute
+        assert not SENTENCE_END.search(row)
+        assert cues.read(f"It rained{row} all day. It did.").sentences == 2
+    assert [found[0] for found in SENTENCE_END.finditer('It rained... "Did it?" No.')] == ["...", '?"', "."]
+
+
+@pytest.mark.parametrize("sign", ["\n", " \n", ".", "_", "a@", "a\n"], ids=repr)
+def test_a_gap_or_a_rule_before_the_makers_address_is_read_in_step_with_its_length(sign):
+    text = f"Rain{sign * 15_000}(the end"
+    with limited(3.0):
+        assert not is_credit(text, 0, len(text))
+    text = f"Thanks.\n\n{'_' * 20}\n<maker@books.example>."
+    assert is_credit(text, 0, len(text))
+
+
+def test_a_pdfs_word_as_long_as_a_page_is_mended_in_step_with_its_length():
+    from twainbot.corpora.pdf import whole_words
+
+    long = "a" * 60_000
+    with limited(3.0):
+        assert whole_words(long) == (long, 0)
+    assert whole_words("The wea-\nther and 7a-\nbc it is") == ("The weather\nand 7abc\nit is", 2)
+
+
+@pytest.mark.parametrize("sign", ["{", "-", "(", " ", "'"])
+def test_an_authors_name_as_long_as_a_page_is_none_and_its_article_is_read(sign):
+    page = seeds.PAGE.decode()
+    before = read_article(page.encode(), "https://gazette.example/1")
+    assert before.body
+    long = page.replace('"A. Quill"', f'"A. Qui{sign * 30_000}ll"')
+    assert long != page
+    with limited(4.0):  # trafilatura took ten seconds of its brackets
+        found = read_article(long.encode(), "https://gazette.example/1")
+    assert (found.body, found.headline) == (before.body, before.headline)
+
+
+@pytest.mark.parametrize("name", ["a" * 5_000, "a\x00b", "a/" * 3_000], ids=["long", "null", "deep"])
+def test_a_name_that_no_file_can_have_is_told_as_one_that_none_has(name, tmp_path):
+    from training.config import recipe_path
+    from twainbot_assets.profile import brought, load, located
+
+    sources = {"gutenberg": {"folder": name}}
+    assert located({"sources": sources}, tmp_path) == {"sources": sources}
+    with pytest.raises(BadConfig, match="No persona is called"):
+        brought({"voices": [name]}, tmp_path)
+    with pytest.raises(UnknownName, match="No profile"):
+        load(f"{name}x")
+    with pytest.raises(UnknownName, match="Unknown recipe"):
+        recipe_path("sample", name)

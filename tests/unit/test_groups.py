@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 MODULE = """
 import pytest
 
@@ -20,6 +22,7 @@ def test_of_a_group(number):
 """
 
 
+@pytest.mark.slow
 def test_a_group_is_given_to_one_worker(tmp_path: Path) -> None:
     for name in ("test_first.py", "test_second.py"):
         (tmp_path / name).write_text(MODULE)

@@ -137,6 +137,7 @@ def clean(home, instance, ask=cleaning.always, keep=1, days=30.0) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_deleting_its_runs_makes_a_partition_missing_which_is_why_some_runs_stay(instance, made):
     assert instance.get_materialized_partitions(dg.AssetKey("work")) == {"a", "b", "c"}
     for run_id in made["a"]:
@@ -144,6 +145,7 @@ def test_deleting_its_runs_makes_a_partition_missing_which_is_why_some_runs_stay
     assert instance.get_materialized_partitions(dg.AssetKey("work")) == {"b", "c"}
 
 
+@pytest.mark.slow
 def test_runs_that_were_followed_go_and_the_graph_says_the_same_as_before(home, instance, made):
     before = state_of(instance)
     first = [runs[0] for runs in made.values()]

@@ -107,6 +107,7 @@ def test_what_was_kept_back_is_built_once_the_check_passes(instance):
 unsound = graph(sound=False)  # by this name in its file an engine's process would look it up
 
 
+@pytest.mark.slow
 def test_a_run_that_an_engine_executes_is_reported_like_one_in_process(instance, monkeypatch):
     """dg.execute_job stands in for the engine: its steps reach the report through the event log alone."""
     stored = ReconstructableRepository.for_file(__file__, "unsound").get_reconstructable_job("__ASSET_JOB")

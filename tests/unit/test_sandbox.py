@@ -239,6 +239,7 @@ def test_other_problems_code_or_user_need_a_proof_of_their_own(tmp_path, monkeyp
     assert proof.fingerprint([DOUBLED]) == known
 
 
+@pytest.mark.slow
 def test_a_failed_proof_is_not_kept_and_names_what_failed(tmp_path, monkeypatch):
     seen = counting(monkeypatch)
     wrong = Problem("own/9", PROMPT, CHECK, "doubled", BAD)

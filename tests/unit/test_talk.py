@@ -75,6 +75,7 @@ def judged(row: dict[str, Any]) -> Iterator[grounding.Claim]:
             yield from grounding.judge(turn["content"], results, calls=calls({"turns": before}))
 
 
+@pytest.mark.slow
 def test_no_reply_of_a_batch_states_what_its_results_do_not():
     wrong = [
         (row["conversation_id"], claim.text, claim.reason)

@@ -100,7 +100,7 @@ MOST_KEPT = 200_000  # distinct words remembered; then they are forgotten
 
 _RUN = re.compile(r"\w+")
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
-_SENTENCE = re.compile(r"[.!?…]+(?=[\"'”’)\]_*]*(?:\s|$))")
+_SENTENCE = re.compile(r"(?<![.!?…])[.!?…]++(?=[\"'”’)\]_*]*(?:\s|$))")
 _FAMILIAR = re.compile("[\x00-\x7f\u2010-\u2027]*")  # no letters beyond ASCII
 _VOWELS = re.compile(r"[aeiouyáéíóúàèäëïöü]+")
 

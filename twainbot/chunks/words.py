@@ -25,7 +25,7 @@ Integers: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _LAST_SPACE = 0x3000  # the highest character that is white space
 _IS_SPACE = np.array([chr(code).isspace() for code in range(_LAST_SPACE + 1)] + [False])
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r\n[^\S\n]*\r\n")
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]_*]*$")
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]_*]*$")
 _SENTENCE_START = re.compile(r"[\"'“‘(\[_*]*[A-Z0-9]|[-*•]$")
 _ABBREVIATION = re.compile(
     r"(?:^|[\"'“‘(])(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Rev|Hon|Gen|Col|Capt|Lieut|Prof|Jr|Sr|No|Vol|vs|etc)\.$"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_RULE = re.compile(r"[ \t]*[-=+_*.:~^|/ \t]{4,}[ \t]*")
+_RULE = re.compile(r"[-=+_*.:~^|/ \t]{4,}")
 _GAP = re.compile(r"(?<=[^\s.!?:;,])[ \t]{2,}(?=\S)")
 _WORD = re.compile(r"[A-Za-z]{3,}")
 EMPTY_FACT: dict[str, Any] = {

@@ -36,7 +36,7 @@ _PAGE_TAG = re.compile(r"\[[ ]?(?:P|p)(?:g|age|ag|G|AGE)?\b\.?[ ]*[0-9ivxlcIVXLC
 _PAGE_BRACE = re.compile(r"\{(?:(?:P|p)(?:g|age|G|AGE)?\b\.?[ ]*)?[0-9ivxlc]+[ab]?\}")
 
 _NOTE_HEADING = re.compile(
-    r"[\W_]*(?:e-?text\s+)?transcri(?:ber|ption|be)\W{0,2}s?\W{0,2}\s*(?:end|foot)?-?\s*(?:notes?|comments?|remarks?)\b",
+    r"[\W_]*(?:e-?text\s+)?transcri(?:ber|ption|be)\W{0,2}s?\W{0,2}\s*+(?:(?:end|foot)-?\s*+|-\s*+)?(?:notes?|comments?|remarks?)\b",
     re.IGNORECASE,
 )
 _NOTE_WORDS = re.compile(
@@ -44,7 +44,7 @@ _NOTE_WORDS = re.compile(
     r"|\bitalic|underscore|\bbold\b|_[a-z ]+_ to|small caps|upper ?case|transcri|e-?text|e-?book|proofread"
     r"|\boriginal (?:text|book|edition|spelling|page|print)|footnotes? (?:have|has|were|was|are)|moved to"
     r"|(?:beginning|end) of (?:the|this) (?:book|text|volume|chapter)|cover image|page numbers?|\bhtml\b|unicode"
-    r"|(?:^|\n)\W*(?:on )?page \d+|printer'?s error|inconsisten|retained|archaic",
+    r"|(?:^|\n)[^\w\n]*(?:on )?page \d+|printer'?s error|inconsisten|retained|archaic",
     re.IGNORECASE,
 )
 _VERB = (
@@ -68,7 +68,7 @@ _CREDIT_ANYWHERE = re.compile(
     r"pgdp\.net|distributed\s+proofread|proofreading\s+team|internet\s+wiretap|\be-?text\b|\be-?book\b|\bPG\s+volunteer|archive\.org/"
     r"|hathitrust|books\.google|images\s+(?:generously\s+)?(?:made\s+available|provided)|the\s+internet\s+archive"
     # the maker's address: alone on a line, or behind "scanned by"
-    r"|(?m:^)[\W_]*[\w.+-]+@[\w-]+\.[\w.]+[\W_]*$"
+    r"|(?m:^)(?:[^\w\n]|_)*+[\w.+-]+@[\w-]+\.[\w.]++[\W_]*+$"
     r"|\b(?:scanned|proofed|transcribed|produced|entered|typed)\b[^.]{0,60}\bby\b[^.]{0,80}[\w.+-]@[\w-]",
     re.IGNORECASE,
 )

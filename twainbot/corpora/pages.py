@@ -22,7 +22,7 @@ MAX_NODES = 500  # of JSON-LD: a long page lists its comments there too
 MAX_TAGS = 40
 MAX_CLAIM = 200  # characters of a licence or copyright line
 
-_CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
+_CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*+["']?\s*+([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
 _NO_CHARSET = ("unicode-escape", "raw-unicode-escape", "punycode", "idna", "utf-7")  # codecs that no page is in
 _MARKUP = re.compile(rb"<\s*(?:!doctype|html|head|body|title|meta|p|div|article|h1|script|span|a)\b", re.IGNORECASE)
 _ARTICLE_TYPE = re.compile(r"(?:Article|Posting|Report)$")

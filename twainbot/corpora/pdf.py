@@ -24,7 +24,7 @@ FURNITURE_SHARE = 0.4  # left and right pages carry different headers, and first
 
 _START_XREF = re.compile(rb"startxref\s+(\d{1,12})\s*")
 _TABLE = re.compile(rb"\s*(?:xref\b|\d+\s+\d+\s+obj\b)")
-_BROKEN_WORD = re.compile(r"(\w*[^\W\d_])-\n([a-zà-ÿ]\w*)(\S*)(?:[ \n]|$)")
+_BROKEN_WORD = re.compile(r"(?<!\w)(\w*[^\W\d_])-\n([a-zà-ÿ]\w*)(\S*)(?:[ \n]|$)")
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 _HYPHENS = re.compile("[\u00ad\u2010]\\n")  # at a line's end they divide a word as "-" does
 _NUMBER = re.compile(r"\d+")

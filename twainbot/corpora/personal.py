@@ -93,7 +93,7 @@ _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:])", re.IGNORECASE)
 _VERSIONED = re.compile(
     r"(?:\bv|\bver\.?|version|versions|release|build|firmware|revision|rev\.?|section|sec\.?|chapter|clause|§)"
-    r"\s*[:#=]?\s*$",
+    r"\s*+[:#=]?\s*+$",
     re.IGNORECASE,
 )
 

@@ -324,7 +324,7 @@ def _add_chance(draft: _Draft, tokens: set[str], value: Any) -> None:
 
 def _add_temperature(draft: _Draft, tokens: set[str], value: Any, flat: Mapping[str, Any]) -> None:
     scale = _scale(tokens) or draft.unit
-    if isinstance(value, str) and (written := re.search(r"\d\s*°?\s*([CF])\b", value)):
+    if isinstance(value, str) and (written := re.search(r"\d\s*+°?\s*+([CF])\b", value)):
         scale = written[1]
     role = "temperatures"
     if tokens & _HIGH_WORDS:

@@ -19,7 +19,7 @@ def words(*alternatives: str) -> re.Pattern[str]:
 
 # --- sentences and clauses ---------------------------------------------------------------------------------------------
 
-SENTENCE_END = re.compile(r"[.!?]+[\"”’)]*(?=\s|$)|\n+")
+SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"”’)]*(?=\s|$)|\n+")
 ABBREVIATION = re.compile(r"\b(?:St|Mt|Ft|Mr|Mrs|Dr|Mo|Ill|a\.m|p\.m|approx|vs)\.$")
 SEPARATOR = re.compile(
     any_of(
