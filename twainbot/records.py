@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
+from twainbot.columns import own_columns
 from twainbot.errors import BadInput
 from twainbot.styles import STYLES as STYLES
 
@@ -33,74 +34,74 @@ TRAINABLE_RIGHTS = ("public_domain", "public_domain_us", "cc0", "open_license", 
 
 # A work whose reject_reason is not null is a recorded reject: it keeps its identity and reason, and goes no further.
 WORK: Schema = {
-    "work_id": pl.String,
-    "source": pl.String,
-    "unit": pl.String,
-    "title": pl.String,
-    "author": pl.String,
-    "style": pl.String,
-    "language": pl.String,
-    "rights": pl.String,
-    "license": pl.String,
+    "work_id": pl.String,  # <source>/<unit>/<work>; never changes, also of a reject
+    "source": pl.String,  # gutenberg | satire | jokes | weather | transcripts | local
+    "unit": pl.String,  # the file, book or feed that it came in: a partition
+    "title": pl.String,  # as the source names it
+    "author": pl.String,  # "Mark Twain", not "Twain, Mark"; empty where none is known
+    "style": pl.String,  # the voice that it stands for: one of STYLES
+    "language": pl.String,  # ISO 639-1, such as en
+    "rights": pl.String,  # one of RIGHTS: what the claim comes to
+    "license": pl.String,  # name or address of the licence, where there is one
     "rights_claim": pl.String,  # who says so: header | licence | declared | catalogue | source | none
     "rights_rule": pl.String,  # why that decides: a name of twainbot/corpora/rights.py
-    "url": pl.String,
-    "edition": pl.String,
+    "url": pl.String,  # where it was read
+    "edition": pl.String,  # the one that was read: etext number, office and year, else the unit
     "retrieved_at": pl.String,  # ISO 8601, UTC; volatile: not part of the data version
-    "raw_sha256": pl.String,
+    "raw_sha256": pl.String,  # of the bytes that were read
     "text": pl.String,  # as corpora/repairs.py stores it; spans refer to this
     "normaliser_version": pl.String,  # of the repairs
     "repairs": pl.String,  # JSON: places changed, by repair
-    "warnings": pl.List(pl.String),
-    "reject_reason": pl.String,
+    "warnings": pl.List(pl.String),  # what was odd and did no harm
+    "reject_reason": pl.String,  # why it goes no further; null for a good work
     "extra": pl.String,  # JSON object: what only this source knows (headline, office, turns, forecast facts)
 }
 
 # what became of a unit of the corpora
 AUDIT: Schema = {
-    "source": pl.String,
-    "unit": pl.String,
+    "source": pl.String,  # gutenberg | satire | jokes | weather | transcripts | local
+    "unit": pl.String,  # the file, book or feed
     "state": pl.String,  # works | rejected | no good version | not taken
-    "works": pl.Int64,
-    "rejects": pl.Int64,
-    "characters": pl.Int64,
+    "works": pl.Int64,  # good ones
+    "rejects": pl.Int64,  # works with a reject_reason
+    "characters": pl.Int64,  # of the good works' texts
     "reasons": pl.List(pl.String),  # why rows were rejected, or why the unit was not taken
-    "warnings": pl.List(pl.String),
-    "rights": pl.List(pl.String),
-    "raw_sha256": pl.List(pl.String),
-    "urls": pl.List(pl.String),
+    "warnings": pl.List(pl.String),  # of its works, each once
+    "rights": pl.List(pl.String),  # of its works, each once
+    "raw_sha256": pl.List(pl.String),  # of what was read
+    "urls": pl.List(pl.String),  # where it was read
 }
 # a line of the licence matrix
 RIGHTS_LINE: Schema = {
-    "source": pl.String,
-    "rights": pl.String,
-    "license": pl.String,
+    "source": pl.String,  # gutenberg | satire | jokes | weather | transcripts | local
+    "rights": pl.String,  # one of RIGHTS
+    "license": pl.String,  # name or address of the licence
     "claim": pl.String,  # who says so
     "rule": pl.String,  # why that decides
-    "works": pl.Int64,
-    "characters": pl.Int64,
-    "train": pl.String,
-    "release_text": pl.String,
-    "excerpt": pl.String,
+    "works": pl.Int64,  # that carry these rights
+    "characters": pl.Int64,  # of their texts
+    "train": pl.String,  # yes | no: may the text train a model
+    "release_text": pl.String,  # yes | no | with its notice | in the USA: may the text be released
+    "excerpt": pl.String,  # yes | no | ...: may a part be shown with its source
 }
 
 CHUNK: Schema = {
     "chunk_id": pl.String,  # <work_id>:<start>-<end>
-    "work_id": pl.String,
-    "source": pl.String,
-    "unit": pl.String,
+    "work_id": pl.String,  # the work that it is cut from
+    "source": pl.String,  # gutenberg | satire | jokes | weather | transcripts | local
+    "unit": pl.String,  # the file, book or feed of the work
     "start": pl.Int64,  # characters in work.text, 0-based, inclusive
     "end": pl.Int64,  # exclusive
     "text": pl.String,  # == work.text[start:end]
     "token_count": pl.Int64,  # exact, base tokenizer, no special tokens
-    "style": pl.String,
-    "tone": pl.String,
-    "topic": pl.String,
+    "style": pl.String,  # the voice of its work: one of STYLES
+    "tone": pl.String,  # by its words: neutral where no tone has enough of them
+    "topic": pl.String,  # by its words: general where no topic has enough of them
     "copyright_status": pl.String,  # one of RIGHTS
-    "is_satire": pl.Boolean,
+    "is_satire": pl.Boolean,  # its style is satire
     "weather_relevance": pl.Float64,  # 0..1
     "humor_density": pl.Float64,  # humour cues per 100 words
-    "heading": pl.String,
+    "heading": pl.String,  # chapter or section that it stands in
     "provenance": pl.String,  # JSON: title, author, edition, url, license, raw_sha256
     "readability": pl.Float64,  # Flesch-Kincaid grade: years of school
     "era": pl.String,  # period | modern | undated, by vocabulary and spelling
@@ -108,23 +109,23 @@ CHUNK: Schema = {
 }
 
 SCREENED: Schema = {
-    "chunk_id": pl.String,
-    "work_id": pl.String,
+    "chunk_id": pl.String,  # <work_id>:<start>-<end>
+    "work_id": pl.String,  # the work that it is cut from
     "decision": pl.String,  # one of DECISIONS
-    "reasons": pl.List(pl.String),
+    "reasons": pl.List(pl.String),  # why it is not kept, or what was weighed; empty where nothing was found
     "toxicity": pl.Float64,  # null where no model ran
     "toxicity_backend": pl.String,  # "not_scored" where no model ran
-    "lexical_flags": pl.List(pl.String),
-    "sensitive_topics": pl.List(pl.String),
-    "quality_flags": pl.List(pl.String),
+    "lexical_flags": pl.List(pl.String),  # kinds of words found: profanity, period terms, personal data, ...
+    "sensitive_topics": pl.List(pl.String),  # topics that want a second look; they alone reject nothing
+    "quality_flags": pl.List(pl.String),  # what is wrong with it as text: too_few_words, repeated_ngrams, ...
     "language": pl.String,  # en | other | unclear, by its words
     "scored_because": pl.String,  # flagged | sample | not_drawn | no_model: why the model scored it, or did not
     "evidence": pl.List(pl.String),  # period terms with their surroundings, for whoever reviews
 }
 
 SIGNATURE: Schema = {
-    "chunk_id": pl.String,
-    "work_id": pl.String,
+    "chunk_id": pl.String,  # <work_id>:<start>-<end>
+    "work_id": pl.String,  # the work that it is cut from
     "text_hash": pl.String,  # 128-bit hex of the normalised text
     "shingle_count": pl.Int64,  # n-grams, repeats included; 0 where the text has no words
     "signature": pl.List(pl.UInt32),  # as many values as the scheme's engine makes of a text
@@ -135,13 +136,13 @@ SIGNATURE: Schema = {
 
 EDGE: Schema = {
     "a": pl.String,  # chunk id, a < b
-    "b": pl.String,
+    "b": pl.String,  # the other chunk id
     "jaccard": pl.Float64,  # exact, of the sets of n-grams
     "containment": pl.Float64,  # exact: shared n-grams over those of the smaller set
 }
 
 CLUSTER: Schema = {
-    "chunk_id": pl.String,
+    "chunk_id": pl.String,  # <work_id>:<start>-<end>
     "cluster_id": pl.String,  # the smallest chunk id of the cluster
     "is_canonical": pl.Boolean,  # the one member that is kept
     "size": pl.Int64,  # chunks of the cluster
@@ -149,19 +150,19 @@ CLUSTER: Schema = {
 
 PASSAGE: Schema = {
     **CHUNK,
-    "cluster_id": pl.String,
-    "title": pl.String,
-    "author": pl.String,
-    "license": pl.String,
+    "cluster_id": pl.String,  # of near-duplicates; it is the one that was kept
+    "title": pl.String,  # of its work
+    "author": pl.String,  # of its work
+    "license": pl.String,  # of its work
 }
 
 REJECT: Schema = {
     "sample_id": pl.String,  # chunk id, or work id where the work itself was rejected
-    "work_id": pl.String,
-    "source": pl.String,
+    "work_id": pl.String,  # the work that it is, or is cut from
+    "source": pl.String,  # gutenberg | satire | jokes | weather | transcripts | local
     "stage": pl.String,  # corpora | screened | dedupe | curated
     "decision": pl.String,  # review | reject
-    "reasons": pl.List(pl.String),
+    "reasons": pl.List(pl.String),  # every rule that it broke, with what was found
 }
 
 # arguments: a JSON object as text, so that Arrow's struct union adds no null arguments
@@ -169,89 +170,89 @@ TOOL_CALL = pl.Struct({"tool_name": pl.String, "arguments": pl.String})
 TURN = pl.Struct({"role": pl.String, "content": pl.String, "tool_call": TOOL_CALL})
 
 SEED: Schema = {
-    "seed_id": pl.String,
-    "batch": pl.String,
+    "seed_id": pl.String,  # <batch>/<kind>/<number>
+    "batch": pl.String,  # the partition that it is frozen in
     "kind": pl.String,  # style_transfer | tool_calls | contrastive
-    "chunk_ids": pl.List(pl.String),
+    "chunk_ids": pl.List(pl.String),  # passages and bulletins that the dialogue is made of
     "payload": pl.String,  # JSON: the frozen inputs of this seed
 }
 
 DIALOGUE: Schema = {
-    "conversation_id": pl.String,
+    "conversation_id": pl.String,  # that of its seed, or the transcript's own
     "kind": pl.String,  # style_transfer | tool_calls | no_tool | transcript
     "scenario": pl.String,  # what happens in it: single, clarify, follow_up, ...
     "tools": pl.String,  # JSON list of the tool schemas that the assistant was offered, under their served names
     "turns": pl.List(TURN),  # roles: system | user | assistant | tool
-    "style_tags": pl.List(pl.String),
-    "seed_id": pl.String,
+    "style_tags": pl.List(pl.String),  # persona, kind and form of what it was made of
+    "seed_id": pl.String,  # what it was made from; null for a transcript
     "origin": pl.String,  # JSON: generator, model, prompt_hash, seed, parents
-    "disclaimer": pl.String,
+    "disclaimer": pl.String,  # who did not write it, or the transcript and its licence
 }
 
 PREFERENCE: Schema = {
-    "preference_id": pl.String,
-    "prompt": pl.List(TURN),
-    "chosen": pl.String,
-    "rejected": pl.String,
+    "preference_id": pl.String,  # that of its seed
+    "prompt": pl.List(TURN),  # the turns before the two replies
+    "chosen": pl.String,  # the reply to prefer
+    "rejected": pl.String,  # the same reply with the flaw
     "flaw": pl.String,  # what was done to the rejected reply
-    "seed_id": pl.String,
-    "origin": pl.String,
+    "seed_id": pl.String,  # what it was made from
+    "origin": pl.String,  # JSON: generator, model, prompt_hash, seed, parents
 }
 
 FEEDBACK: Schema = {
-    "conversation_id": pl.String,
+    "conversation_id": pl.String,  # the dialogue that was rated
     "style": pl.Int64,  # 1..5
-    "humor": pl.Int64,
-    "factuality": pl.Int64,
-    "rater": pl.String,
-    "rationale": pl.String,
+    "humor": pl.Int64,  # 1..5
+    "factuality": pl.Int64,  # 1..5: does it say what its result says
+    "rater": pl.String,  # name and version of the rules, or the judge's model
+    "rationale": pl.String,  # what cost points
 }
 
 SCREENED_DIALOGUE: Schema = {
     **DIALOGUE,
-    "decision": pl.String,
-    "reasons": pl.List(pl.String),
-    "toxicity": pl.Float64,
-    "toxicity_backend": pl.String,
+    "decision": pl.String,  # one of DECISIONS
+    "reasons": pl.List(pl.String),  # why it is not kept; empty where nothing was found
+    "toxicity": pl.Float64,  # the worst turn's; null where no model ran
+    "toxicity_backend": pl.String,  # "not_scored" where no model ran
 }
 
 ASSIGNMENT: Schema = {
-    "sample_id": pl.String,
+    "sample_id": pl.String,  # chunk, conversation or preference id
     "kind": pl.String,  # passage | dialogue | preference
     "group_id": pl.String,  # what must not cross splits: the component of clusters, works and seeds
-    "cluster_id": pl.String,
-    "split": pl.String,
-    "stratum": pl.String,
+    "cluster_id": pl.String,  # of near-duplicates, where it was compared
+    "split": pl.String,  # train | validation | test | held_back
+    "stratum": pl.String,  # kind, and style or kind of dialogue: each is divided alike
 }
 
 DAPT_ROW: Schema = {
     "sample_id": pl.String,  # chunk id of the passage
-    "split": pl.String,
-    "style": pl.String,
-    "text": pl.String,
-    "token_count": pl.Int64,
+    "split": pl.String,  # train | validation | test
+    "style": pl.String,  # one of STYLES
+    "text": pl.String,  # the passage
+    "token_count": pl.Int64,  # exact, base tokenizer, no special tokens
 }
 
 SFT_ROW: Schema = {
-    "sample_id": pl.String,
-    "split": pl.String,
-    "kind": pl.String,
-    "persona": pl.String,
-    "scenario": pl.String,
+    "sample_id": pl.String,  # conversation id
+    "split": pl.String,  # train | validation | test
+    "kind": pl.String,  # style_transfer | tool_calls | no_tool | transcript
+    "persona": pl.String,  # whose voice it teaches
+    "scenario": pl.String,  # what happens in it: single, clarify, follow_up, ...
     "messages": pl.String,  # JSON list of chat messages; tool calls as {"name", "arguments"}
     "tools": pl.String,  # JSON list of tool schemas
 }
 
 PREFERENCE_ROW: Schema = {
-    "sample_id": pl.String,
-    "split": pl.String,
+    "sample_id": pl.String,  # preference id
+    "split": pl.String,  # train | validation | test
     "prompt": pl.String,  # JSON list of chat messages
-    "chosen": pl.String,
-    "rejected": pl.String,
+    "chosen": pl.String,  # the reply to prefer
+    "rejected": pl.String,  # the same reply with a flaw
 }
 
 GENERATION: Schema = {
-    "case_id": pl.String,
+    "case_id": pl.String,  # of the suite, such as call-036
     "suite": pl.String,  # tool_calls | grounding | chat
     "arm": pl.String,  # base, or the training stage whose adapter spoke
     "prompt": pl.String,  # the user's words
@@ -263,12 +264,12 @@ GENERATION: Schema = {
 
 EVAL: Schema = {
     "kind": pl.String,  # metric | item | verdict
-    "name": pl.String,
-    "arm": pl.String,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "n": pl.Int64,
+    "name": pl.String,  # of the metric, item or verdict
+    "arm": pl.String,  # base, the training stage whose adapter spoke, or adapter where the two are compared
+    "value": pl.Float64,  # null where there was nothing to measure
+    "low": pl.Float64,  # 95 % confidence interval; null where it has none
+    "high": pl.Float64,  # its upper end
+    "n": pl.Int64,  # items behind the value
     "unit": pl.String,  # share | ratio | gain | words | number
     "better": pl.String,  # higher | lower | neither
     "payload": pl.String,  # JSON: a verdict in full, or what an item was
@@ -390,10 +391,11 @@ _COMMENT = re.compile(r'^    "(\w+)": .*,  # (.+)$', re.MULTILINE)
 
 
 def meanings(table: str) -> dict[str, str]:
-    """Column to the comment beside it in the schema that binds the table; a column whose name says enough has none."""
+    """Column to the comment beside it in the schema that binds the table; of tables without one what `columns` says."""
     schema = schema_of(table)
-    name = next((name for name, value in globals().items() if value is schema), "") if schema is not None else ""
-    return _comments(name)
+    if schema is None:
+        return dict(own_columns(table))
+    return _comments(next(name for name, value in globals().items() if value is schema))
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,10 @@ with dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"]) as instance:
         if node.is_materializable:
             event = instance.get_latest_materialization_event(node.key)
             made = event.asset_materialization if event else None
-            found["/".join(node.key.path)] = made and {name: type(value).__name__ for name, value in made.metadata.items()}
+            kinds = made and {name: type(value).__name__ for name, value in made.metadata.items()}
+            columns = made.metadata["dagster/column_schema"].value.columns if made else ()
+            bare = [column.name for column in columns if not column.description]
+            found["/".join(node.key.path)] = made and {"kinds": kinds, "bare": bare}
 print(json.dumps(found))
 """
 EVERYWHERE = {"dagster/row_count", "dagster/column_schema", "sample", "path", "bytes"}
@@ -36,20 +40,30 @@ SHOWN = ("curated/passages", "curated/rejects", "dedupe/clusters", "splits/assig
 
 
 @pytest.fixture(scope="module")
-def metadata(built: Clone) -> dict[str, dict[str, str]]:
-    """Table to the kinds of its last materialization's metadata, of all that the main job built."""
+def told(built: Clone) -> dict[str, dict[str, Any]]:
+    """Table to the kinds of its last materialization's metadata and the unexplained columns, of all that the main job built."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOOK],
         cwd=built.root, env=built.environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    return {table: kinds for table, kinds in found.items() if kinds}
+    return {table: made for table, made in found.items() if made}
+
+
+@pytest.fixture(scope="module")
+def metadata(told) -> dict[str, dict[str, str]]:
+    """Table to the kinds of its last materialization's metadata."""
+    return {table: made["kinds"] for table, made in told.items()}
 
 
 def test_every_materialization_tells_rows_bytes_columns_and_shows_a_sample(metadata):
     assert len(metadata) >= 50
     assert {table: EVERYWHERE - set(kinds) for table, kinds in metadata.items() if EVERYWHERE - set(kinds)} == {}
+
+
+def test_every_column_says_what_it_holds(told):
+    assert {table: made["bare"] for table, made in told.items() if made["bare"]} == {}
 
 
 def test_what_is_better_seen_than_read_has_a_plot_or_a_table_of_its_own(metadata):

@@ -160,10 +160,13 @@ def test_a_table_that_only_warns_is_committed_with_its_warning(tmp_path, gate):
     assert [found.passed for found in done.get_asset_check_evaluations()] == [True, False]
 
 
-def test_columns_are_described_in_the_ui_where_the_schema_says_more_than_their_name():
-    columns = table_metadata(make.chunks(), "chunks/local")["dagster/column_schema"].columns
-    said = {column.name: column.description for column in columns}
-    assert (said["end"], said["topic"]) == ("exclusive", None)
+def test_columns_are_described_in_the_ui_and_one_beyond_the_schema_has_its_name_only():
+    rows = make.chunks().with_columns(more=1)
+    said = {
+        column.name: column.description
+        for column in table_metadata(rows, "chunks/local")["dagster/column_schema"].columns
+    }
+    assert (said["end"], said["heading"], said["more"]) == ("exclusive", "chapter or section that it stands in", None)
 
 
 def test_figures_in_a_table_of_the_ui_are_short_and_none_becomes_zero():
