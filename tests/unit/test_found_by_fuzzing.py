@@ -21,6 +21,7 @@ from twainbot.corpora.furniture import is_credit, is_note_heading
 from twainbot.corpora.headers import read_header
 from twainbot.corpora.jokes import parse_jokes
 from twainbot.corpora.local import parse_document
+from twainbot.corpora.normalize import mended
 from twainbot.corpora.rdf import read_rdf, read_rdf_archive
 from twainbot.dialogues import asking, prompt_files
 from twainbot.dialogues.judging import SCHEMA
@@ -401,3 +402,11 @@ def test_a_name_that_no_file_can_have_is_told_as_one_that_none_has(name, tmp_pat
         load(f"{name}x")
     with pytest.raises(UnknownName, match="Unknown recipe"):
         recipe_path("sample", name)
+
+
+@pytest.mark.parametrize("piece", ["Â", "Ã", "Ãƒ", "ÃƒÂ", "â€", "Ð"])
+def test_a_line_misread_thousands_of_times_is_left_in_the_time_of_its_length(piece):
+    line = piece * (15_000 // len(piece)) + "\u00a0"
+    with limited(3.0):  # half a minute
+        mended(f"Rain.\n{line}\nCafÃ©.")
+    assert mended("CafÃ© Ã‚Â£5") == ("Café £5", 1)

@@ -25,6 +25,7 @@ _WIDE_GAP = re.compile("\n" * (MAX_BLANK_LINES + 2) + "+")
 _LEADS = "ÂÃÄÅÎÏÐÑÒØÙáâãäåæéèïð"
 _C1 = "".join(map(chr, range(0x80, 0xA0)))
 _MOJIBAKE = re.compile(f"[{_LEADS}][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[ÂÃ] ")
+_LEADS_ONLY = re.compile(f"[{_LEADS}]{{16}}")  # ftfy takes them off one by one, each time from the start
 MOST_MISREADINGS = 4  # one upon the other; a text misread more often is not worth saving
 
 _QUOTES = "‘’‚‛′`´ʼ"
@@ -95,7 +96,7 @@ def _mended_line(line: str) -> str:
     import ftfy
 
     for _ in range(MOST_MISREADINGS):
-        fixed = ftfy.fix_encoding(line)
+        fixed = line if _LEADS_ONLY.search(line) else ftfy.fix_encoding(line)
         if fixed == line:
             break
         line = fixed
