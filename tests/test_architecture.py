@@ -113,6 +113,7 @@ def test_loading_the_code_location_leaves_heavy_libraries_alone():
     assert location("tiny")["heavy"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["sample", "laptop", "full"])
 def test_every_profile_loads_as_a_code_location_with_the_same_assets(profile):
     assert {node["key"] for node in location(profile)["nodes"]} == {node["key"] for node in location("tiny")["nodes"]}

@@ -10,6 +10,8 @@ from resources import alert_sender, alerts
 from resources.alerts import Message, Receiver, addresses, deliver
 from tests.receivers import hooks, mailbox
 
+pytestmark = pytest.mark.slow
+
 MESSAGE = Message(
     "TwainBot: adapters/sft failed", "Loss nan at step 7.", "Lower the rate.", "abc-123", {"kind": "test"}
 )

@@ -17,6 +17,8 @@ from twainbot.release import manifest
 from twainbot_assets import dataset_release
 from twainbot_assets.tools import verify_folder
 
+pytestmark = pytest.mark.slow
+
 FILES = {"README.md": b"# Data\n", "sft/train.parquet": b"PAR1", "jsonl/sft/train.jsonl": b"{}\n"}
 BUCKET = "releases"
 

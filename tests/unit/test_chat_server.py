@@ -324,6 +324,7 @@ def test_a_tool_that_fails_answers_with_html_orders_or_ten_megabytes_is_unavaila
     assert "99" not in found["message"]  # degrees, in the orders
 
 
+@pytest.mark.slow
 def test_a_tool_that_hangs_is_given_up_and_other_calls_are_answered_meanwhile():
     with (
         simulated(call_s=3.0) as weather,
@@ -383,6 +384,7 @@ def test_a_call_of_no_declared_tool_stays_words():
 # ---- the real speaker behind it
 
 
+@pytest.mark.slow
 def test_32_clients_at_once_get_what_each_gets_alone_and_nothing_grows_past_its_bound():
     openai = pytest.importorskip("openai")
     from tiny_training import base

@@ -230,6 +230,7 @@ def test_training_lowers_the_loss_and_reports_every_step(tmp_path):
     assert watch.last_sealed(tmp_path / "run") is not None
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights_bit_by_bit(tmp_path):
     class Killed(BaseException):
         pass
@@ -247,6 +248,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_by_bit(tmp_path):
     assert [point["loss"] for point in later.loss_curve] == [point["loss"] for point in done.loss_curve]
 
 
+@pytest.mark.slow
 def test_an_epoch_that_was_the_best_is_kept_though_the_run_was_killed_before_its_score_was_written(tmp_path):
     class Killed(BaseException):
         pass
@@ -264,6 +266,7 @@ def test_an_epoch_that_was_the_best_is_kept_though_the_run_was_killed_before_its
     assert torch.equal(adapter_weights(resumed), adapter_weights(whole))
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_its_last_step_takes_no_step_twice(tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
@@ -302,6 +305,7 @@ def test_the_mean_of_the_last_steps_is_what_is_scored_and_kept(tmp_path):
     assert done.best_loss == pytest.approx(engine.mean_nll(kept, lines, PAD), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["at the last step", "after the last step"])
 def test_a_run_killed_while_it_averages_ends_in_the_same_mean(tmp_path, monkeypatch, moment):
     class Killed(BaseException):

@@ -148,6 +148,7 @@ def test_faults_that_pass_are_tried_again_and_cost_nothing(backend, mood, open_d
     assert generator.budget.spent().tokens == 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", DOORS)
 def test_a_body_that_drips_in_is_given_up_at_the_deadline_though_no_silence_is_long(backend, open_door):
     with llm_server("drip:0.2") as server:  # some 400 bytes: 80 s

@@ -17,6 +17,8 @@ from resources.raw_store import RawStore
 from twainbot.errors import BadConfig
 from twainbot_assets.partitions import MAX_KEY, UNUSABLE, register
 
+pytestmark = pytest.mark.slow
+
 CLIMBING = (
     "../../etc/passwd", "..", ".", "/etc/passwd", "%2e%2e%2fetc", "..%2f..", "a/../../b", "~root", "C:\\x", "\\\\host\\share",
     "ａ／．．／ｂ", "．．／", "a∕b", "partition=other", "part-0.parquet", "con", "-rf", "$HOME", "`id`", "a b",

@@ -23,6 +23,8 @@ from resources.instance_storage import (
     KeptSqliteStorage,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def none_open():
@@ -99,7 +101,6 @@ def test_the_file_of_a_run_has_the_form_that_dagster_gives_it(tmp_path):
     ]
 
 
-@pytest.mark.slow
 def test_another_process_sees_each_event_as_soon_as_it_is_stored(tmp_path):
     instance = instance_of(tmp_path)
     for number in (1, 2):
@@ -112,7 +113,6 @@ def test_another_process_sees_each_event_as_soon_as_it_is_stored(tmp_path):
         assert seen.stdout.split()[-1:] == [str(number)], seen.stderr
 
 
-@pytest.mark.slow
 def test_a_process_that_is_killed_loses_no_event(tmp_path):
     instance_of(tmp_path)
     code = (
@@ -154,7 +154,6 @@ def test_a_child_of_fork_reads_and_writes_by_connections_of_its_own(tmp_path):
     assert told(instance)[1][-1] == first
 
 
-@pytest.mark.slow
 def test_threads_share_the_files_and_no_connection(tmp_path):
     instance = instance_of(tmp_path)
     runs = [run(instance) for _ in range(6)]  # one for each thread: Dagster reads a run's tags and writes all of them

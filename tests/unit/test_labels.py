@@ -70,6 +70,7 @@ def test_every_code_link_opens_the_line_where_the_asset_begins(graph):
         assert "def " in begun, name
 
 
+@pytest.mark.slow
 def test_where_the_code_lies_in_a_repository_the_links_are_its_urls(tmp_path):
     (link,) = look(tmp_path, **{labels.CODE_URL: f"{URL}/"})["chunks/local"]["code"]
     assert link["url"].startswith(f"{URL}/twainbot_assets/chunks.py#L")

@@ -118,6 +118,7 @@ def test_a_fault_that_stays_is_told_after_the_last_attempt(client):
     assert len(site.seen) == 2
 
 
+@pytest.mark.slow
 def test_a_server_that_names_a_time_is_left_alone_until_then(store):
     start = time.monotonic()
     with serving({"/b": [Answer(429, headers={"Retry-After": "2"}), Answer(body=BOOK)]}) as site:
@@ -396,6 +397,7 @@ def test_robots_txt_counts_for_where_a_redirect_leads_too(client):
     assert site.paths() == ["/robots.txt", "/a"]
 
 
+@pytest.mark.slow
 def test_a_crawl_delay_is_kept(client):
     rules = Answer(body=b"User-agent: *\nCrawl-delay: 1\n")
     with serving({"/robots.txt": rules, "/a": Answer(body=b"a"), "/b": Answer(body=b"b")}) as site:

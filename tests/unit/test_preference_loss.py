@@ -100,6 +100,7 @@ def trained(folder, name):
     return preference.main(Arguments(path, data, base(), folder / "out"), lambda _line: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "first"), [("dpo", math.log(2)), ("orpo", None), ("kto", 0.5)])
 def test_every_objective_moves_chosen_over_rejected_on_held_out_pairs(tmp_path, monkeypatch, name, first):
     scored, score = [], preference.with_reference

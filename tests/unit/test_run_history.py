@@ -19,6 +19,8 @@ from twainbot_assets import cleaning, run_history
 from twainbot_assets.cleaning import Bounds
 from twainbot_assets.runner import HOST_TAG, PID_TAG, only_one
 
+pytestmark = pytest.mark.slow
+
 UNITS = dg.StaticPartitionsDefinition(["a", "b", "c"])
 FAILS: set[str] = set()
 LATER = 40 * run_history.DAY_S
@@ -137,7 +139,6 @@ def clean(home, instance, ask=cleaning.always, keep=1, days=30.0) -> list[str]:
     return lines
 
 
-@pytest.mark.slow
 def test_deleting_its_runs_makes_a_partition_missing_which_is_why_some_runs_stay(instance, made):
     assert instance.get_materialized_partitions(dg.AssetKey("work")) == {"a", "b", "c"}
     for run_id in made["a"]:
@@ -145,7 +146,6 @@ def test_deleting_its_runs_makes_a_partition_missing_which_is_why_some_runs_stay
     assert instance.get_materialized_partitions(dg.AssetKey("work")) == {"b", "c"}
 
 
-@pytest.mark.slow
 def test_runs_that_were_followed_go_and_the_graph_says_the_same_as_before(home, instance, made):
     before = state_of(instance)
     first = [runs[0] for runs in made.values()]

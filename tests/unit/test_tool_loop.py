@@ -423,6 +423,7 @@ def a_hundred_turns(tools: Any) -> None:
     print(dict(seen))
 
 
+@pytest.mark.slow
 def test_a_hundred_turns_with_faults_in_one_process():
     pytest.importorskip("mcp")
     from resources.tool_client import ToolClient

@@ -17,6 +17,8 @@ from training.render import IGNORED, load_template, tokenizer_of
 from training.rows import Loaded, PairRow, TokenRow
 from twainbot.errors import BadInput, TwainBotError
 
+pytestmark = pytest.mark.slow
+
 TINY = CONFIGS / "tiny" / "default.yaml"
 SCRIPTS = {"dapt": dapt, "sft": sft, "preference": preference}
 PAD = 2
