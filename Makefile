@@ -5,7 +5,7 @@ PROFILE ?= $(or $(TWAINBOT_PROFILE),sample)
 CONSTRAINTS ?= constraints.txt
 VENV ?= .venv
 PORT ?= 3000
-EXAMPLES ?= 25# of a property test; one that names a number looks at so many percent of it
+EXAMPLES ?= 15# of a property test; one that names a number looks at so many percent of it
 KILLS ?= 50
 SEED ?= 1910
 # Where a CPU build of torch is wanted: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
@@ -62,7 +62,7 @@ check: $(READY) ## The fast core: lint, types, import contracts, definitions, un
 
 test: $(READY) ## All tests; under 25 minutes
 	@$(MAKE) --no-print-directory check EXAMPLES=100
-	@$(BIN)/python -m pytest tests -q -n 2 --dist loadgroup -m slow --durations=25 --durations-min=5
+	@TWAINBOT_EXAMPLES=100 $(BIN)/python -m pytest tests -q -n 2 --dist loadgroup -m slow --durations=25 --durations-min=5
 
 bench: $(READY) ## Side-by-side measurements
 	@$(BIN)/python benchmarks/pipeline.py

@@ -20,8 +20,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 # No test is timed: a busy machine would fail it. What an example costs is seen by --durations.
-# `make check` looks at a quarter of the examples that `make test` looks at; a test asks for a number of its own through
-# `examples`, so that the quarter holds for it too.
+# `make check` looks at 15 % of the examples that `make test` looks at; a test asks for a number of its own through
+# `examples`, so that the share holds for it too.
 settings.register_profile("untimed", max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 

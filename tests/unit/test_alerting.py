@@ -28,6 +28,8 @@ from twainbot_assets.partitions import UNITS
 from twainbot_assets.profile import load
 from twainbot_assets.runner import PID_TAG, reconcile
 
+pytestmark = pytest.mark.slow
+
 RECIPES = dg.StaticPartitionsDefinition(["default", "franklin"])
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 

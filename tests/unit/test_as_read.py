@@ -13,6 +13,8 @@ from twainbot_assets.data_versions import report_version
 from twainbot_assets.freshness import Freshness, Item
 from twainbot_assets.publish import publish
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND = "The river was up, and so was the price of skiffs.\n", "The river had gone down again by supper.\n"
 WORK, UNIT, SETTING = Item("corpora/local", "river"), Item("sources/local", "river"), Item("sources/settings_screening")
 

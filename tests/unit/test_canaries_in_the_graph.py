@@ -22,6 +22,8 @@ from twainbot_assets import chunks as chunk_stage
 from twainbot_assets.partitions import UNITS
 from twainbot_assets.profile import load
 
+pytestmark = pytest.mark.slow
+
 UNITS_READ = {"local": ["canaries", "river", "weather_plains"], "jokes": ["professions", "trades"]}
 STAGES = (sources, base, corpora, chunk_stage, screened, dedupe, curated)
 
@@ -83,7 +85,6 @@ def all_rows(lake: Lake, stage: str) -> pl.DataFrame:
     return pl.concat([lake.scan_all(f"{stage}/{source}").collect() for source in UNITS_READ], how="diagonal_relaxed")
 
 
-@pytest.mark.slow
 def test_planted_copies_and_the_planted_problem_are_found_and_everything_is_committed(graph):
     done = graph.materialize(dedupe.EDGES, dedupe.CLUSTERS, curated.PASSAGES, curated.REJECTS)
     assert done.success
@@ -106,7 +107,6 @@ def test_a_threshold_of_one_misses_the_edited_copy_and_no_clusters_are_committed
     assert not graph.lake.exists("dedupe/clusters")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("copy", ["local/canaries/the-ferrymans-ledger-again", "jokes/professions/pro-036"])
 def test_edges_that_lost_one_planted_copy_stop_the_clusters_and_the_last_good_ones_stay(graph, copy):
     rows = all_rows(graph.lake, "chunks")
@@ -122,7 +122,6 @@ def test_edges_that_lost_one_planted_copy_stop_the_clusters_and_the_last_good_on
     assert graph.lake.read("dedupe/clusters").equals(good)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("blindness", ["only runs of 500 words count", "the suite has lost the planted problem"])
 def test_a_search_that_is_blind_to_eval_text_commits_no_passages(graph, monkeypatch, blindness):
     if "500" in blindness:  # the problem is shorter

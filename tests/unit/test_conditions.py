@@ -24,6 +24,8 @@ from twainbot_assets.definitions import defs
 from twainbot_assets.partitions import BATCHES, UNITS
 from twainbot_assets.profile import current, load
 
+pytestmark = pytest.mark.slow
+
 GRAPH = defs.resolve_asset_graph()
 CHAIN = ["corpora/local", "chunks/local", "screened/local", "dedupe/signatures/local"]  # one run of one unit
 EDGES, SEEDS, PASSAGES = "dedupe/edges", "dialogues/seeds", "curated/passages"

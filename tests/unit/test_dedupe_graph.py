@@ -19,6 +19,8 @@ from twainbot.dedupe import DedupeSettings, signatures, text_names, update
 from twainbot_assets import dedupe, keys
 from twainbot_assets.partitions import UNITS
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("fog", "mud", "bell", "rain", "pilot", "raft", "bank", "snag", "wharf", "lamp", "deck", "oar")
 RNG = random.Random(12)
 TEXTS = [" ".join(RNG.choices(WORDS, k=60)) for _ in range(24)]
