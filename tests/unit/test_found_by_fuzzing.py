@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zipfile
@@ -16,6 +17,7 @@ from twainbot import yaml_text
 from twainbot.chunks import cues
 from twainbot.corpora.articles import read_article
 from twainbot.corpora.catalogue import load_pinned, read_pg_csv
+from twainbot.corpora.feeds import parse_feed
 from twainbot.corpora.forecast_tables import is_table_line
 from twainbot.corpora.furniture import is_credit, is_note_heading
 from twainbot.corpora.headers import read_header
@@ -410,3 +412,26 @@ def test_a_line_misread_thousands_of_times_is_left_in_the_time_of_its_length(pie
     with limited(3.0):  # half a minute
         mended(f"Rain.\n{line}\nCafÃ©.")
     assert mended("CafÃ© Ã‚Â£5") == ("Café £5", 1)
+
+
+FEED = (
+    '<rss version="2.0"><channel><title>Rain</title><link>{link}</link>'
+    "<item><title>Dry</title><link>/1</link></item></channel></rss>"
+)
+
+
+@pytest.mark.parametrize("link", ["https://[", "http://a]b/", "//[::"])
+def test_a_feed_whose_own_address_is_none_has_its_items_by_where_it_was_read(link):
+    (row,) = parse_feed(FEED.format(link=link).encode(), "https://gazette.example/feed")
+    assert (row["link"], row["title"]) == ("https://gazette.example/1", "Dry")
+    page = f"<html><head><link type='application/rss+xml' href='{link}'></head><body>Rain</body></html>"
+    with pytest.raises(UnreadableSource, match="The feed is an HTML page"):
+        parse_feed(page.encode(), "https://gazette.example/")
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r\n", " \n", "\n<!", "a\n"], ids=repr)
+def test_what_stands_before_a_feed_is_passed_in_the_time_of_its_length(sign):
+    feed = FEED.format(link="https://gazette.example/")
+    before = f"<!-- <rss> -->{sign * 15_000}"
+    with limited(3.0), contextlib.suppress(UnreadableSource):  # feedparser took more than five
+        assert [row["title"] for row in parse_feed((before + feed).encode())] == ["Dry"]

@@ -140,7 +140,7 @@ def _xml_items(document: str, url: str) -> list[dict[str, Any]]:
             f"The feed cannot be used: {why}. Expected RSS, Atom or JSON Feed with at least one item."
         )
     channel: Any = parsed.feed
-    base = urljoin(url, str(channel.get("link", "")))
+    base = _absolute(str(channel.get("link", "")), url) or url
     shared = {
         "publication": _plain(channel.get("title", "")),
         "language": str(channel.get("language", ""))[:2].lower(),
@@ -206,12 +206,16 @@ def _without_doctype(document: str) -> str:
     Raises UnreadableSource for a declared entity: nine lines of them grow to gigabytes, or read a local file.
     """
     start, doctype = _prolog_end(document)
-    root = _ROOT.search(document)  # a prolog that is no XML is searched as far as the first word that looks like a root
-    if _ENTITY.search(doctype) or _ENTITY.search(document[start : root.start() if root else None]):
+    root = _ROOT.search(
+        document, start
+    )  # a prolog that is no XML is searched as far as the first word that looks like a root
+    root_at = root.start() if root else len(document)
+    if _ENTITY.search(doctype) or _ENTITY.search(document[start:root_at]):
         raise UnreadableSource(
             "The feed declares XML entities of its own, which can grow without bound. Ask for a feed without."
         )
-    return document[start:].lstrip()
+    # feedparser looks for a DOCTYPE before the root at each line end anew
+    return " ".join(document[start:root_at].split()) + document[root_at:].lstrip()
 
 
 def _prolog_end(document: str) -> tuple[int, str]:
@@ -355,9 +359,10 @@ def _page_instead(document: str, url: str) -> str:
 
     page = etree.fromstring(document[:262144].encode("utf-8", "replace"), parser=etree.HTMLParser(encoding="utf-8"))
     links = [
-        urljoin(url, str(link.get("href")))
+        address
         for link in (page.iter("link") if page is not None else ())
-        if link.get("href") and str(link.get("type") or "").strip().lower() in _FEED_TYPES
+        if str(link.get("type") or "").strip().lower() in _FEED_TYPES
+        and (address := _absolute(str(link.get("href") or ""), url))
     ]
     named = (
         f"It names its feed: {', '.join(links[:3])}. Use that address."
