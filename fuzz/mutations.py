@@ -206,9 +206,12 @@ def _lines(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
 def _yaml(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
     import yaml
 
+    from twainbot import yaml_text
+
     try:
-        value = yaml.safe_load(data)
-        return yaml.safe_dump(changed_value(rng, value), allow_unicode=True).encode("utf-8", "surrogatepass")
+        value = changed_value(rng, yaml_text.read(data.decode("utf-8", "replace")))
+        written: str = yaml.dump(value, Dumper=yaml.CSafeDumper, allow_unicode=True)
+        return written.encode("utf-8", "surrogatepass")
     except (yaml.YAMLError, ValueError, RecursionError, TypeError):
         return rng.choice(CHANGES)(rng, data, others)
 
