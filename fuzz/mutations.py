@@ -47,7 +47,7 @@ PUMPS: tuple[str, ...] = (
     " ", "\t", "\n", "\r\n", "\n\n", "\n ", "a", "A", "1", ".", "...", ",", "-", "*", "_", "|", "'", '"', "(", "[", "<", "{", "%", "?", "\u00a0",
     "a ", "A ", "a\n", "A\n", "1 ", "5% ", ". ", "a. ", "A. ", "Mr. ", ", ", "a, ", "a-", " - ", "a@", "a.", "/a", ": ", "a: ", "Ab ", "the ", "and ",
 )  # fmt: skip
-PUMPED = (2_000, 10_000, 30_000)  # bytes of them
+PUMPED = (2_000, 10_000, 30_000)  # characters of them
 
 _ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "cp1252", "latin-1", "utf-8-sig", "utf-7", "shift_jis", "cp037")
 _NUMBER = re.compile(rb"\d+")
@@ -155,8 +155,7 @@ CHANGES: tuple[Changer, ...] = (
 
 
 def changed_value(rng: random.Random, value: Any) -> Any:
-    """A JSON value with one node replaced, dropped, doubled, renamed, wrapped, moved or
-    swollen."""
+    """A JSON value with one node replaced, dropped, doubled, renamed, wrapped, moved or swollen."""
     places = list(_places(value))
     if not places:
         return rng.choice(ODD_VALUES)
@@ -210,8 +209,11 @@ def _yaml(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
 
     try:
         value = changed_value(rng, yaml_text.read(data.decode("utf-8", "replace")))
-        written: str = yaml.dump(value, Dumper=yaml.CSafeDumper, allow_unicode=True)
-        return written.encode("utf-8", "surrogatepass")
+        try:
+            written: str = yaml.dump(value, Dumper=yaml.CSafeDumper, allow_unicode=True)
+        except UnicodeEncodeError:  # half a character, which libyaml cannot write
+            written = yaml.safe_dump(value)
+        return written.encode()
     except (yaml.YAMLError, ValueError, RecursionError, TypeError):
         return rng.choice(CHANGES)(rng, data, others)
 

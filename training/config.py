@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from typing_extensions import override
 
-from twainbot import yaml_text
+from twainbot import paths, yaml_text
 from twainbot.errors import BadConfig, BadUse, UnknownName
 from twainbot.styles import STYLES
 
@@ -323,7 +323,7 @@ def _start_of(path: Path, named: str) -> Path:
 
 
 def _sections(path: Path) -> dict[str, Any]:
-    if not yaml_text.is_file(path):
+    if not paths.is_file(path):
         raise BadConfig(f"No recipe at {path}. Known ones: {', '.join(known_recipes()) or 'none'}.")
     try:
         raw = yaml_text.read(path.read_text(encoding="utf-8"))
@@ -346,7 +346,7 @@ def _laid_over(before: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any
 def recipe_path(profile: str, recipe: str) -> Path:
     """Where that profile's recipe lies; UnknownName, listing the known ones, where there is none."""
     path = CONFIGS / profile / f"{recipe}.yaml"
-    if not yaml_text.is_file(path):
+    if not paths.is_file(path):
         raise UnknownName(f"Unknown recipe {profile}/{recipe}. Known ones: {', '.join(known_recipes())}.")
     return path
 

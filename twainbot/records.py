@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from twainbot.columns import own_columns
 from twainbot.errors import BadInput
 from twainbot.styles import STYLES as STYLES
 
@@ -34,21 +33,21 @@ TRAINABLE_RIGHTS = ("public_domain", "public_domain_us", "cc0", "open_license", 
 
 # A work whose reject_reason is not null is a recorded reject: it keeps its identity and reason, and goes no further.
 WORK: Schema = {
-    "work_id": pl.String,  # <source>/<unit>/<work>; never changes, also of a reject
+    "work_id": pl.String,  # <source>/<unit>, then the work's own name or place where a unit holds several; of a reject too
     "source": pl.String,  # gutenberg | satire | jokes | weather | transcripts | local
-    "unit": pl.String,  # the file, book or feed that it came in: a partition
-    "title": pl.String,  # as the source names it
+    "unit": pl.String,  # a partition: the book, file, feed, collection, or office and year
+    "title": pl.String,  # as source or sidecar name it (of a joke its collection's), else its first words or the unit
     "author": pl.String,  # "Mark Twain", not "Twain, Mark"; empty where none is known
-    "style": pl.String,  # the voice that it stands for: one of STYLES
-    "language": pl.String,  # ISO 639-1, such as en
+    "style": pl.String,  # one of STYLES or of the profile's own personas
+    "language": pl.String,  # as the source says, mostly ISO 639-1; en where it says nothing
     "rights": pl.String,  # one of RIGHTS: what the claim comes to
-    "license": pl.String,  # name or address of the licence, where there is one
+    "license": pl.String,  # name, address or copyright notice as found; unknown where there is none
     "rights_claim": pl.String,  # who says so: header | licence | declared | catalogue | source | none
     "rights_rule": pl.String,  # why that decides: a name of twainbot/corpora/rights.py
-    "url": pl.String,  # where it was read
-    "edition": pl.String,  # the one that was read: etext number, office and year, else the unit
+    "url": pl.String,  # the work's own address, else where its bytes were read
+    "edition": pl.String,  # the unit, unless its sidecar names another
     "retrieved_at": pl.String,  # ISO 8601, UTC; volatile: not part of the data version
-    "raw_sha256": pl.String,  # of the bytes that were read
+    "raw_sha256": pl.String,  # of the document that its text came out of
     "text": pl.String,  # as corpora/repairs.py stores it; spans refer to this
     "normaliser_version": pl.String,  # of the repairs
     "repairs": pl.String,  # JSON: places changed, by repair
@@ -60,29 +59,29 @@ WORK: Schema = {
 # what became of a unit of the corpora
 AUDIT: Schema = {
     "source": pl.String,  # gutenberg | satire | jokes | weather | transcripts | local
-    "unit": pl.String,  # the file, book or feed
+    "unit": pl.String,  # the unit, or what was not taken
     "state": pl.String,  # works | rejected | no good version | not taken
     "works": pl.Int64,  # good ones
     "rejects": pl.Int64,  # works with a reject_reason
     "characters": pl.Int64,  # of the good works' texts
     "reasons": pl.List(pl.String),  # why rows were rejected, or why the unit was not taken
     "warnings": pl.List(pl.String),  # of its works, each once
-    "rights": pl.List(pl.String),  # of its works, each once
-    "raw_sha256": pl.List(pl.String),  # of what was read
-    "urls": pl.List(pl.String),  # where it was read
+    "rights": pl.List(pl.String),  # of its good works, each once
+    "raw_sha256": pl.List(pl.String),  # of what was read: the first three, sorted
+    "urls": pl.List(pl.String),  # where it was read: the first three, sorted
 }
 # a line of the licence matrix
 RIGHTS_LINE: Schema = {
     "source": pl.String,  # gutenberg | satire | jokes | weather | transcripts | local
     "rights": pl.String,  # one of RIGHTS
-    "license": pl.String,  # name or address of the licence
+    "license": pl.String,  # name, address or copyright notice as found; unknown where there is none
     "claim": pl.String,  # who says so
     "rule": pl.String,  # why that decides
     "works": pl.Int64,  # that carry these rights
     "characters": pl.Int64,  # of their texts
     "train": pl.String,  # yes | no: may the text train a model
     "release_text": pl.String,  # yes | no | with its notice | in the USA: may the text be released
-    "excerpt": pl.String,  # yes | no | ...: may a part be shown with its source
+    "excerpt": pl.String,  # yes | with its notice | headline and link | no: may a part be shown with its source
 }
 
 CHUNK: Schema = {
@@ -94,14 +93,14 @@ CHUNK: Schema = {
     "end": pl.Int64,  # exclusive
     "text": pl.String,  # == work.text[start:end]
     "token_count": pl.Int64,  # exact, base tokenizer, no special tokens
-    "style": pl.String,  # the voice of its work: one of STYLES
-    "tone": pl.String,  # by its words: neutral where no tone has enough of them
+    "style": pl.String,  # of its work: one of STYLES or of the profile's own personas
+    "tone": pl.String,  # by its style and its words: neutral where no tone has enough of them
     "topic": pl.String,  # by its words: general where no topic has enough of them
     "copyright_status": pl.String,  # one of RIGHTS
     "is_satire": pl.Boolean,  # its style is satire
     "weather_relevance": pl.Float64,  # 0..1
     "humor_density": pl.Float64,  # humour cues per 100 words
-    "heading": pl.String,  # chapter or section that it stands in
+    "heading": pl.String,  # chapter or section that it stands in; empty where none
     "provenance": pl.String,  # JSON: title, author, edition, url, license, raw_sha256
     "readability": pl.Float64,  # Flesch-Kincaid grade: years of school
     "era": pl.String,  # period | modern | undated, by vocabulary and spelling
@@ -112,11 +111,11 @@ SCREENED: Schema = {
     "chunk_id": pl.String,  # <work_id>:<start>-<end>
     "work_id": pl.String,  # the work that it is cut from
     "decision": pl.String,  # one of DECISIONS
-    "reasons": pl.List(pl.String),  # why it is not kept, or what was weighed; empty where nothing was found
-    "toxicity": pl.Float64,  # null where no model ran
-    "toxicity_backend": pl.String,  # "not_scored" where no model ran
+    "reasons": pl.List(pl.String),  # why it is not kept, rejecting ones first; empty where it is kept
+    "toxicity": pl.Float64,  # null where it was not scored
+    "toxicity_backend": pl.String,  # "not_scored" where it was not scored
     "lexical_flags": pl.List(pl.String),  # kinds of words found: profanity, period terms, personal data, ...
-    "sensitive_topics": pl.List(pl.String),  # topics that want a second look; they alone reject nothing
+    "sensitive_topics": pl.List(pl.String),  # topics found; those of the settings' review_topics send it to review
     "quality_flags": pl.List(pl.String),  # what is wrong with it as text: too_few_words, repeated_ngrams, ...
     "language": pl.String,  # en | other | unclear, by its words
     "scored_because": pl.String,  # flagged | sample | not_drawn | no_model: why the model scored it, or did not
@@ -153,7 +152,7 @@ PASSAGE: Schema = {
     "cluster_id": pl.String,  # of near-duplicates; it is the one that was kept
     "title": pl.String,  # of its work
     "author": pl.String,  # of its work
-    "license": pl.String,  # of its work
+    "license": pl.String,  # of its work, as found
 }
 
 REJECT: Schema = {
@@ -162,7 +161,7 @@ REJECT: Schema = {
     "source": pl.String,  # gutenberg | satire | jokes | weather | transcripts | local
     "stage": pl.String,  # corpora | screened | dedupe | curated
     "decision": pl.String,  # review | reject
-    "reasons": pl.List(pl.String),  # every rule that it broke, with what was found
+    "reasons": pl.List(pl.String),  # why, at the first stage it did not pass; `reviewed` last if a person decided
 }
 
 # arguments: a JSON object as text, so that Arrow's struct union adds no null arguments
@@ -173,29 +172,29 @@ SEED: Schema = {
     "seed_id": pl.String,  # <batch>/<kind>/<number>
     "batch": pl.String,  # the partition that it is frozen in
     "kind": pl.String,  # style_transfer | tool_calls | contrastive
-    "chunk_ids": pl.List(pl.String),  # passages and bulletins that the dialogue is made of
+    "chunk_ids": pl.List(pl.String),  # of the passages or bulletins used; empty where there are none
     "payload": pl.String,  # JSON: the frozen inputs of this seed
 }
 
 DIALOGUE: Schema = {
-    "conversation_id": pl.String,  # that of its seed, or the transcript's own
+    "conversation_id": pl.String,  # that of its seed, or the transcript's work id
     "kind": pl.String,  # style_transfer | tool_calls | no_tool | transcript
     "scenario": pl.String,  # what happens in it: single, clarify, follow_up, ...
     "tools": pl.String,  # JSON list of the tool schemas that the assistant was offered, under their served names
     "turns": pl.List(TURN),  # roles: system | user | assistant | tool
-    "style_tags": pl.List(pl.String),  # persona, kind and form of what it was made of
+    "style_tags": pl.List(pl.String),  # persona, scenario, then what it is about or its form; a transcript's own
     "seed_id": pl.String,  # what it was made from; null for a transcript
-    "origin": pl.String,  # JSON: generator, model, prompt_hash, seed, parents
+    "origin": pl.String,  # JSON: who wrote it from what: generator, model, parents, prompt_hash, seed, ...
     "disclaimer": pl.String,  # who did not write it, or the transcript and its licence
 }
 
 PREFERENCE: Schema = {
-    "preference_id": pl.String,  # that of its seed
+    "preference_id": pl.String,  # of the seed that chose the flaw
     "prompt": pl.List(TURN),  # the turns before the two replies
     "chosen": pl.String,  # the reply to prefer
-    "rejected": pl.String,  # the same reply with the flaw
+    "rejected": pl.String,  # another reply to the same prompt, with the flaw
     "flaw": pl.String,  # what was done to the rejected reply
-    "seed_id": pl.String,  # what it was made from
+    "seed_id": pl.String,  # of the dialogue that it was made from
     "origin": pl.String,  # JSON: generator, model, prompt_hash, seed, parents
 }
 
@@ -203,32 +202,32 @@ FEEDBACK: Schema = {
     "conversation_id": pl.String,  # the dialogue that was rated
     "style": pl.Int64,  # 1..5
     "humor": pl.Int64,  # 1..5
-    "factuality": pl.Int64,  # 1..5: does it say what its result says
-    "rater": pl.String,  # name and version of the rules, or the judge's model
-    "rationale": pl.String,  # what cost points
+    "factuality": pl.Int64,  # 5: all that is stated has its ground; 1: something has none; 3: faults of form
+    "rater": pl.String,  # version of the rubric, or judge:model/prompt:hash
+    "rationale": pl.String,  # what the scores rest on
 }
 
 SCREENED_DIALOGUE: Schema = {
     **DIALOGUE,
     "decision": pl.String,  # one of DECISIONS
     "reasons": pl.List(pl.String),  # why it is not kept; empty where nothing was found
-    "toxicity": pl.Float64,  # the worst turn's; null where no model ran
+    "toxicity": pl.Float64,  # of its replies together, the worst part of 512 tokens; null where no model ran
     "toxicity_backend": pl.String,  # "not_scored" where no model ran
 }
 
 ASSIGNMENT: Schema = {
     "sample_id": pl.String,  # chunk, conversation or preference id
     "kind": pl.String,  # passage | dialogue | preference
-    "group_id": pl.String,  # what must not cross splits: the component of clusters, works and seeds
-    "cluster_id": pl.String,  # of near-duplicates, where it was compared
+    "group_id": pl.String,  # of the first of the samples that must not cross splits: same cluster, work, seed or place
+    "cluster_id": pl.String,  # of the passage that it is or retells; null elsewhere
     "split": pl.String,  # train | validation | test | held_back
-    "stratum": pl.String,  # kind, and style or kind of dialogue: each is divided alike
+    "stratum": pl.String,  # passage/<style>, dialogue/<kind> or preference: each is divided alike
 }
 
 DAPT_ROW: Schema = {
     "sample_id": pl.String,  # chunk id of the passage
     "split": pl.String,  # train | validation | test
-    "style": pl.String,  # one of STYLES
+    "style": pl.String,  # one of STYLES or of the profile's own personas
     "text": pl.String,  # the passage
     "token_count": pl.Int64,  # exact, base tokenizer, no special tokens
 }
@@ -248,7 +247,7 @@ PREFERENCE_ROW: Schema = {
     "split": pl.String,  # train | validation | test
     "prompt": pl.String,  # JSON list of chat messages
     "chosen": pl.String,  # the reply to prefer
-    "rejected": pl.String,  # the same reply with a flaw
+    "rejected": pl.String,  # another reply to the same prompt, with a flaw
 }
 
 GENERATION: Schema = {
@@ -256,23 +255,23 @@ GENERATION: Schema = {
     "suite": pl.String,  # tool_calls | grounding | chat
     "arm": pl.String,  # base, or the training stage whose adapter spoke
     "prompt": pl.String,  # the user's words
-    "reply": pl.String,  # the model's first turn after the case's context, as it wrote it
+    "reply": pl.String,  # the reply that is judged, as the model wrote it: in a chat after a call the one behind the result
     "steps": pl.String,  # JSON list of {role, text, call}: the whole exchange after the prompt
     "expected": pl.String,  # JSON: the suite's expected calls; null where it has none
-    "result": pl.String,  # JSON: the tool result that the reply was given; null where it had none
+    "result": pl.String,  # JSON: the tool result that the reply was given, or null
 }
 
 EVAL: Schema = {
     "kind": pl.String,  # metric | item | verdict
     "name": pl.String,  # of the metric, item or verdict
-    "arm": pl.String,  # base, the training stage whose adapter spoke, or adapter where the two are compared
+    "arm": pl.String,  # base, stage, recipe or mixture that spoke; adapter where it is compared with base; else what was judged
     "value": pl.Float64,  # null where there was nothing to measure
-    "low": pl.Float64,  # 95 % confidence interval; null where it has none
+    "low": pl.Float64,  # lower end of the 95 % confidence interval; null where it has none
     "high": pl.Float64,  # its upper end
     "n": pl.Int64,  # items behind the value
     "unit": pl.String,  # share | ratio | gain | words | number
     "better": pl.String,  # higher | lower | neither
-    "payload": pl.String,  # JSON: a verdict in full, or what an item was
+    "payload": pl.String,  # JSON: a verdict in full, or what an item was; null for a metric
 }
 
 VOLATILE = ("retrieved_at", "created_at", "duration_s", "tokens_per_s", "path")
@@ -391,11 +390,10 @@ _COMMENT = re.compile(r'^    "(\w+)": .*,  # (.+)$', re.MULTILINE)
 
 
 def meanings(table: str) -> dict[str, str]:
-    """Column to the comment beside it in the schema that binds the table; of tables without one what `columns` says."""
+    """Column to the comment beside it in the schema that binds the table; empty where none does."""
     schema = schema_of(table)
-    if schema is None:
-        return dict(own_columns(table))
-    return _comments(next(name for name, value in globals().items() if value is schema))
+    name = next((name for name, value in globals().items() if value is schema), "") if schema is not None else ""
+    return _comments(name)
 
 
 @cache

@@ -7,7 +7,6 @@ a usual size are read.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -66,11 +65,3 @@ def _ended(
             raise Hostile(f"the alias *{event.anchor} (line {line}) stands for nothing that has ended before it")
         return None, sizes[event.anchor]
     return None, 0
-
-
-def is_file(path: Path) -> bool:
-    """Whether the file is there. A name that no file can have, such as one of a page's length, is none and no OSError."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from resources.generator_settings import GRAMMAR, LOCAL, MODEL, GeneratorSettings
 from resources.home import PROJECT, is_file_name
-from twainbot import personas, yaml_text
+from twainbot import paths, personas, yaml_text
 from twainbot.errors import BadConfig, UnknownName
 from twainbot.personas import Persona
 
@@ -218,7 +218,7 @@ class Profile(Strict):
         unknown = sorted(set(self.sources) - set(SOURCES))
         if unknown:
             raise ValueError(f"unknown sources {unknown}; known: {', '.join(SOURCES)}")
-        absent = [name for name in self.recipes if not yaml_text.is_file(recipe_path(self.name, name))]
+        absent = [name for name in self.recipes if not paths.is_file(recipe_path(self.name, name))]
         if absent:
             folder = recipe_path(self.name, absent[0]).parent
             shown = folder.relative_to(PROJECT) if folder.is_relative_to(PROJECT) else folder
@@ -291,7 +291,7 @@ def _mix_in(path: Path) -> dict[str, Any] | None:
 def load(name: str) -> Profile:
     """The profile of this name, or in this file. Raises UnknownName with the known ones, BadConfig with file and field."""
     path = outside(name) if is_file_name(name) else PROFILES / f"{name}.yaml"
-    if not yaml_text.is_file(path):
+    if not paths.is_file(path):
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
         raise UnknownName(
             f"No profile {name!r}. Known profiles: {known}. Set TWAINBOT_PROFILE or --profile to one of them, or to a file."
@@ -328,20 +328,13 @@ def located(raw: dict[str, Any], place: Path) -> dict[str, Any]:
 def _found(settings: Any, place: Path) -> Any:
     if not isinstance(settings, dict):
         return settings
-    paths = {
+    found = {
         name: (place / value).resolve()
         for name in ("folder", "pinned", "mirror", "catalogue")
-        if isinstance(value := settings.get(name), str) and "://" not in value and _exists(place / value)
+        if isinstance(value := settings.get(name), str) and "://" not in value and paths.exists(place / value)
     }
     urls = ("mirror", "catalogue")
-    return {**settings, **{name: path.as_uri() if name in urls else str(path) for name, path in paths.items()}}
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name longer than a file's
-        return False
+    return {**settings, **{name: path.as_uri() if name in urls else str(path) for name, path in found.items()}}
 
 
 def brought(raw: dict[str, Any], place: Path) -> dict[str, Any]:
@@ -361,7 +354,7 @@ def brought(raw: dict[str, Any], place: Path) -> dict[str, Any]:
 
 
 def _persona(path: Path) -> Persona:
-    if not yaml_text.is_file(path):
+    if not paths.is_file(path):
         raise BadConfig(
             f"No persona is called {path.stem!r}: neither one of {', '.join(personas.shipped())} nor {path}. Write that "
             "file; docs/make-another-persona.md says how."

@@ -76,7 +76,7 @@ def publish(
 
 def table_metadata(rows: pl.DataFrame, table: str) -> dict[str, Any]:
     """Row count and described columns, under the names that the UI knows; a sample of the rows comes last, after reports."""
-    from twainbot.records import meanings
+    from twainbot_assets.columns import meanings
 
     said = {name: words.replace("<", "\\<") for name, words in meanings(table).items()}  # Markdown would drop <start>
     columns = [dg.TableColumn(name, str(dtype), said.get(name)) for name, dtype in rows.schema.items()]

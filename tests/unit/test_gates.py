@@ -166,7 +166,11 @@ def test_columns_are_described_in_the_ui_and_one_beyond_the_schema_has_its_name_
         column.name: column.description
         for column in table_metadata(rows, "chunks/local")["dagster/column_schema"].columns
     }
-    assert (said["end"], said["heading"], said["more"]) == ("exclusive", "chapter or section that it stands in", None)
+    assert (said["end"], said["heading"], said["more"]) == (
+        "exclusive",
+        "chapter or section that it stands in; empty where none",
+        None,
+    )
 
 
 def test_figures_in_a_table_of_the_ui_are_short_and_none_becomes_zero():

@@ -141,10 +141,7 @@ def test_a_column_means_what_the_comment_beside_it_says_in_its_own_table():
     assert records.meanings("curated/passages")["token_count"] == records.meanings("chunks/local")["token_count"]
     assert records.meanings("curated/rejects")["decision"] == "review | reject"
     assert records.meanings("screened/local")["decision"] == "one of DECISIONS"
-    assert records.meanings("base/model")["name"] == "of the base model"
-    assert records.meanings("adapters/sft")["stage"] == records.meanings("adapters/mixture")["stage"]
-    assert records.meanings("adapters/router").keys().isdisjoint({"stage", "record"})
-    assert records.meanings("nobodys/table") == {}
+    assert records.meanings("base/model") == {}
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 MIN_BODY_LETTERS = 80  # as in a feed: below that a page is a headline with a picture
 MAX_PAGE_BYTES = 8 * 2**20  # 40 times a long article with its scripts; lxml takes about ten times that in memory
-MAX_NAME = 5_000  # characters of what a page says of itself; a longer author's name is none
 TEASER_LETTERS = 1500  # a page that asks for a subscription and shows less than this shows a teaser
 ERROR_LETTERS = 600  # an error page explains itself in less
 SCRIPT_CHARACTERS = 500  # inline script that can build a page; a counter of visits takes less
 INDEX_LINK_SHARE = 0.5  # of a page's visible letters; articles with menus and related links measure 0.05 to 0.4
 INDEX_TEASERS = 4  # <article> elements beside each other
 
+_WHO = ("author", "creator", "byl")
 _LONG_NAME = re.compile(
-    rf"\"(?:name|author|givenName|additionalName|familyName)\"\s*+:\s*+\[?\s*+\"[^\"]{{{MAX_NAME}}}"
+    rf"\"(?:name|author|givenName|additionalName|familyName)\"\s*+:\s*+\[?\s*+\"[^\"]{{{pages.MAX_NAME}}}"
 )
 # Whole headings, or a status number with its own words: "500 Geese Elected" is a headline.
 _ERROR = re.compile(
@@ -112,7 +112,7 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
     tree, is_deep, is_cut = _tree(text, url)
     nodes = pages.linked_data(tree)
     node = pages.article_node(nodes)
-    named = not _LONG_NAME.search(text) and all(len(meta.get("content", "")) <= MAX_NAME for meta in tree.iter("meta"))
+    named = not _LONG_NAME.search(text) and not _long_author(tree)
     found = None if is_cut else _extracted(text, url, tree if is_deep else None, named)
     headline = _headline(tree, node, found)
     licence, where = pages.licence(tree, node)
@@ -198,9 +198,18 @@ def _tree(text: str, url: str) -> tuple[HtmlElement, bool, bool]:
     return tree, is_deep, is_deep and pages.is_cut(parser)
 
 
+def _long_author(tree: HtmlElement) -> bool:
+    """Whether an element of the head names an author in more than pages.MAX_NAME characters."""
+    return any(
+        len(meta.get("content", "")) > pages.MAX_NAME
+        and any(word in f"{meta.get('name')} {meta.get('property')} {meta.get('itemprop')}".lower() for word in _WHO)
+        for meta in tree.iter("meta")
+    )
+
+
 def _extracted(text: str, url: str, deep: HtmlElement | None, named: bool) -> Any:
     """What trafilatura takes for the article, or None. `deep`: the tree of a page that its own parser would cut short;
-    `named`: whether it may look for who wrote it, for which it takes seconds where a name is as long as a page.
+    `named`: whether it may look for author, title and site, for which it takes seconds where a name is as long as a page.
 
     Its date is not used: it guesses, tried on a picture's folder. It is bounded by a fixed day, so that no clock is asked.
     """

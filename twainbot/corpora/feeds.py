@@ -30,6 +30,8 @@ _PAGE = re.compile(
     r"^\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--[^>]{0,2000}-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE
 )
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]{0,200}\?>")
+ENDLESS = 2_000  # characters of what could be an address; feedparser looks for one from each of them on
+_ENDLESS = re.compile(rf"[A-Za-z0-9_.+-]{{{ENDLESS + 1},}}")
 _ROOT = re.compile(r"<\s*(?:[\w.-]{1,20}:)?(?:rss|feed|RDF|channel)\b", re.IGNORECASE)
 _OPENING = re.compile(r"\s*(?:(<!--)|(<\?)|(<!DOCTYPE\b))", re.IGNORECASE)
 _DOCTYPE_MARK = re.compile(r"\"[^\"]*\"|'[^']*'|<!--.{0,4000}?-->|\[|\]|>", re.DOTALL)
@@ -71,7 +73,7 @@ def parse_feed(raw: bytes, url: str = "") -> list[dict[str, Any]]:
     if _PAGE.match(document[:4096]):
         raise UnreadableSource(_page_instead(document, url))
     refuse_non_text(raw, "The feed")
-    items = _json_items(document) if document.startswith("{") else _xml_items(document, url)
+    items = _json_items(document, url) if document.startswith("{") else _xml_items(document, url)
     rows = [_row(item, number, url) for number, item in enumerate(items, 1)]
     return _each_once(rows)
 
@@ -128,6 +130,7 @@ def _xml_items(document: str, url: str) -> list[dict[str, Any]]:
         raise UnreadableSource(
             "The feed has no closing </rss> or </feed> tag: it is cut short or no feed. Fetch it again."
         )
+    document = _ENDLESS.sub(lambda run: run[0][:ENDLESS], document)
     # Bytes in a stream: feedparser takes a bare string for a file's name or an address first.
     stream = io.BytesIO(_without_doctype(document).encode("utf-8", "replace"))
     try:
@@ -206,9 +209,8 @@ def _without_doctype(document: str) -> str:
     Raises UnreadableSource for a declared entity: nine lines of them grow to gigabytes, or read a local file.
     """
     start, doctype = _prolog_end(document)
-    root = _ROOT.search(
-        document, start
-    )  # a prolog that is no XML is searched as far as the first word that looks like a root
+    # a prolog that is no XML is searched as far as the first word that looks like a root
+    root = _ROOT.search(document, start)
     root_at = root.start() if root else len(document)
     if _ENTITY.search(doctype) or _ENTITY.search(document[start:root_at]):
         raise UnreadableSource(
@@ -244,7 +246,7 @@ def _doctype_end(document: str, at: int) -> int:
     return len(document)
 
 
-def _json_items(document: str) -> list[dict[str, Any]]:
+def _json_items(document: str, url: str) -> list[dict[str, Any]]:
     """Items of JSON Feed 1.0 or 1.1 as `_row` wants them."""
     try:
         feed = json.loads(document, strict=False)
@@ -262,7 +264,9 @@ def _json_items(document: str) -> list[dict[str, Any]]:
     shared = {
         "publication": _plain(feed.get("title") or ""),
         "language": str(feed.get("language") or "")[:2].lower(),
-        "base": str(feed.get("home_page_url") or feed.get("feed_url") or ""),
+        "base": next(
+            filter(None, (_absolute(str(feed.get(name) or ""), url) for name in ("home_page_url", "feed_url"))), url
+        ),
         "license": "",
         "copyright": "",
     }
@@ -362,7 +366,7 @@ def _page_instead(document: str, url: str) -> str:
         address
         for link in (page.iter("link") if page is not None else ())
         if str(link.get("type") or "").strip().lower() in _FEED_TYPES
-        and (address := _absolute(str(link.get("href") or ""), url))
+        and (address := _absolute(href := str(link.get("href") or ""), url) or (href if not url else ""))
     ]
     named = (
         f"It names its feed: {', '.join(links[:3])}. Use that address."

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_NODES = 500  # of JSON-LD: a long page lists its comments there too
 MAX_TAGS = 40
+MAX_NAME = 5_000  # characters of an author's name; trafilatura takes seconds of a longer one
 MAX_CLAIM = 200  # characters of a licence or copyright line
 
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*+["']?\s*+([A-Za-z0-9_.:-]{2,40})""", re.IGNORECASE)
@@ -190,11 +191,10 @@ def _seen(element: HtmlElement) -> Iterator[str]:
 
 
 def author(tree: HtmlElement, node: dict[str, Any]) -> str:
-    """Names of the authors, joined by a comma; addresses are no names."""
+    """Names of the authors, joined by a comma; addresses are no names, nor is what is longer than MAX_NAME characters."""
     names = _values(node.get("author")) or metas(tree, "author", "byl", "article:author", "dc.creator")
-    return ", ".join(
-        dict.fromkeys(re.sub(r"^by\s+", "", name, flags=re.IGNORECASE) for name in names if "://" not in name)
-    )
+    kept = [name for name in names if "://" not in name and len(name) <= MAX_NAME]
+    return ", ".join(dict.fromkeys(re.sub(r"^by\s+", "", name, flags=re.IGNORECASE) for name in kept))
 
 
 def published(tree: HtmlElement, node: dict[str, Any]) -> str:
