@@ -122,7 +122,7 @@ class Trial:
     def save(self) -> None:
         """The tally so far, for whoever watches."""
         self.tally.seconds, self.saved = round(time.process_time() - self.began, 1), time.monotonic()
-        (self.out / "tally.json").write_text(json.dumps(dataclasses.asdict(self.tally), indent=1), encoding="utf-8")
+        _put(self.tally, self.out)
 
 
 @contextlib.contextmanager
@@ -216,6 +216,13 @@ def by_coverage(trial: Trial, seed: int, seconds: float, most: int) -> None:
     atheris.Fuzz()
 
 
+def _put(tally: Tally, folder: Path) -> None:
+    """Write the tally whole: a campaign that is killed while it writes goes on where it was."""
+    new = folder / "tally.new"
+    new.write_text(json.dumps(dataclasses.asdict(tally), indent=1), encoding="utf-8")
+    new.replace(folder / "tally.json")
+
+
 def _before(folder: Path) -> Tally | None:
     """The tally of an earlier part of the campaign, or None."""
     try:
@@ -270,7 +277,7 @@ def watched(name: str, given: argparse.Namespace) -> Tally:
     if fault:
         tally.findings.append(fault)
         (folder / "dead.input").write_bytes(_current(folder / "current"))
-        (folder / "tally.json").write_text(json.dumps(dataclasses.asdict(tally), indent=1), encoding="utf-8")
+        _put(tally, folder)
     return tally
 
 
