@@ -31,6 +31,7 @@ from twainbot.errors import BadConfig, BadInput, UnknownName, UnreadableSource
 from twainbot.evals.call_parsing import parse_calls, parse_message
 from twainbot.evals.coding import problems
 from twainbot.evals.phrases import SENTENCE_END
+from twainbot.evals.places_dates import read_place
 from twainbot.release import contract
 
 DIGITS = "9" * 4_400  # Python reads at most 4,300 digits as a number
@@ -475,3 +476,11 @@ def test_an_author_of_a_feed_as_long_as_a_page_is_read_in_step_with_its_length(e
     with limited(3.0):  # feedparser took twenty
         (row,) = parse_feed(feed.encode())
     assert (row["title"], len(row["author"]) <= 2_000) == ("Dry", True)
+
+
+@pytest.mark.parametrize("sign", [" ", "\u00a0"], ids=repr)
+def test_a_place_with_a_gap_as_long_as_a_page_is_read_in_step_with_its_length(sign):
+    with limited(3.0):  # ten
+        found = read_place(f"Hannib{sign * 40_000}al, MO")
+        assert found == read_place("Hannib al, MO")
+    assert read_place(f"St. Louis{sign * 3}MO") == read_place("Saint Louis, Missouri")

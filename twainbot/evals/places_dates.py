@@ -69,7 +69,7 @@ def plain(text: str) -> str:
 @lru_cache(maxsize=_REMEMBERED)
 def read_place(text: str) -> Place:
     """`St. Louis, MO` becomes saint louis qualified by missouri. A trailing capital pair counts as a state."""
-    trailing = _TRAILING_STATE.match(text.strip())
+    trailing = _TRAILING_STATE.match(" ".join(text.split()))
     if trailing and trailing["state"].lower() in STATES:
         text = f"{trailing['town'].rstrip(',')}, {trailing['state']}"
     head, *rest = [part for part in (plain(part) for part in text.split(",")) if part] or [""]
