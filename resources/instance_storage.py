@@ -7,7 +7,9 @@ names `KeptSqliteStorage`; a home that Dagster's own class made opens with it, a
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import multiprocessing.util
 import os
 import shutil
 import sqlite3
@@ -21,15 +23,23 @@ from typing import Any
 
 import sqlalchemy as db
 from dagster import __version__
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.event_log.base import EventHandlerFn
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+    SqliteEventLogStorageWatchdog,
+)
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, SqliteStorageConfig
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 from typing_extensions import override
+from watchdog.events import FileSystemEvent
+from watchdog.observers import Observer
+
+from resources.patience import SECONDS
 
 MOST_FILES = 16  # kept open in one process: three tables of the instance, and the latest runs' events
 KEPT_CONNECTIONS = 4  # of one file; more are made where more threads ask, and closed when they are done
@@ -61,17 +71,29 @@ class Engines:
                 self._kept.popitem(last=False)[1][1].dispose()
             return known[1]
 
-    def forget(self, close: bool) -> None:
-        """Drop every engine. A forked child closes nothing: the connections are its parent's."""
+    def close(self) -> None:
+        """Close all connections that nobody uses; whoever asks again gets new ones. The last of a file empties its log."""
         with self._lock:
-            for _, engine in self._kept.values():
-                engine.dispose(close=close)
-            self._kept.clear()
+            self._closed()
+
+    def before_fork(self) -> None:
+        """Close them, and let nobody open one until the fork is over: SQLite's locks do not pass to a child."""
+        self._lock.acquire()
+        self._closed()
+
+    def after_fork(self) -> None:
+        """In the parent."""
+        self._lock.release()
 
     def forked(self) -> None:
-        """In a child of fork: another thread of the parent may have held the lock."""
+        """In the child. What another thread of the parent was using stays its own."""
         self._lock = threading.Lock()
-        self.forget(close=False)
+        self._kept.clear()
+
+    def _closed(self) -> None:
+        for _, engine in self._kept.values():
+            engine.dispose()
+        self._kept.clear()
 
 
 def _inode(path: str) -> int:
@@ -87,7 +109,7 @@ def _engine(path: str) -> Engine:
         poolclass=QueuePool,
         pool_size=KEPT_CONNECTIONS,
         max_overflow=-1,
-        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
+        connect_args={"timeout": SECONDS},
     )
 
     # In WAL mode a killed process loses nothing by this; after a power cut the last commits may be missing, never torn
@@ -99,7 +121,17 @@ def _engine(path: str) -> Engine:
 
 
 ENGINES = Engines()
-os.register_at_fork(after_in_child=ENGINES.forked)
+os.register_at_fork(before=ENGINES.before_fork, after_in_parent=ENGINES.after_fork, after_in_child=ENGINES.forked)
+
+
+def _close_at_the_end(engines: Engines) -> None:
+    """A process that ends closes its files, else each run leaves its log beside its table. Killed ones leave it: it is read."""
+    multiprocessing.util.Finalize(None, engines.close, exitpriority=0)  # children of multiprocessing pass atexit by
+
+
+atexit.register(ENGINES.close)
+_close_at_the_end(ENGINES)
+multiprocessing.util.register_after_fork(ENGINES, _close_at_the_end)
 
 
 class _Kept:
@@ -122,6 +154,20 @@ class KeptScheduleStorage(_Kept, SqliteScheduleStorage):
     """Schedules and sensors."""
 
 
+class _Watchdog(SqliteEventLogStorageWatchdog):
+    """Tells of new events, which stand in the file's log until a last connection closes: Dagster's looks at the file alone."""
+
+    def __init__(
+        self, storage: SqliteEventLogStorage, run_id: str, callback: EventHandlerFn, cursor: str | None
+    ) -> None:
+        super().__init__(storage, run_id, callback, cursor)
+        self._patterns = [self._log_path, f"{self._log_path}-wal"]
+
+    @override
+    def on_modified(self, event: FileSystemEvent) -> None:
+        self._process_log()
+
+
 class KeptEventLogStorage(SqliteEventLogStorage):
     """Events, over one engine a file. New files of runs are copies of an empty one."""
 
@@ -138,6 +184,16 @@ class KeptEventLogStorage(SqliteEventLogStorage):
             with ENGINES.of(str(path)).connect() as connection, connection.begin():
                 yield connection
 
+    @override
+    def watch(self, run_id: str, cursor: str | None, callback: EventHandlerFn) -> None:
+        if not self._obs:
+            self._obs = Observer()
+            self._obs.start()
+        watchdog = _Watchdog(self, run_id, callback, cursor)
+        self._watchers[run_id][callback] = (
+            watchdog, self._obs.schedule(watchdog, self._base_dir, recursive=True),
+        )  # fmt: skip
+
     def _made_ready(self, shard: str, path: Path) -> None:
         """The file with Dagster's tables in it. Dagster's own way is kept for whatever is not as the template."""
         template = Path(self._base_dir) / TEMPLATE
@@ -146,7 +202,8 @@ class KeptEventLogStorage(SqliteEventLogStorage):
         ):  # no room, or a file system without links: Dagster's own way, and its own errors
             if _revision(template) is None:
                 _write_template(template, self._initdb)
-            if shard != INDEX_SHARD_NAME and not path.exists():
+            log = path.with_name(f"{path.name}-wal")  # of a file that was removed: SQLite would play it into the copy
+            if shard != INDEX_SHARD_NAME and not path.exists() and not log.exists():
                 _copied(template, path)
         found = _revision(path)
         if found is None or found != _revision(template):
@@ -157,11 +214,11 @@ def _revision(path: Path) -> str | None:
     """What alembic stamped the file with; None where there is no such file or table."""
     if not path.is_file():
         return None
-    with contextlib.closing(sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS)) as connection:
-        try:
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=SECONDS)) as connection:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.DatabaseError:  # no table, or no database: cut off by a power failure
-            return None
+    except sqlite3.DatabaseError:  # no table, no database (cut off by a power failure), or not ours to read
+        return None
     return str(found[0]) if found else None
 
 
@@ -178,12 +235,13 @@ def _write_template(template: Path, initialise: Any) -> None:
 def _copied(template: Path, path: Path) -> None:
     """A copy under the new name; of two that come at once the first stays."""
     descriptor, copy = tempfile.mkstemp(dir=path.parent, prefix="shard-", suffix=".new")
-    os.close(descriptor)
     try:
         shutil.copy(template, copy)
+        os.fsync(descriptor)  # of the file itself, before it has its name: SQLite syncs what it wrote only
         with contextlib.suppress(FileExistsError):
             os.link(copy, path)
     finally:
+        os.close(descriptor)
         Path(copy).unlink()
 
 

@@ -80,8 +80,8 @@ def one_run(record: Any, home: Home) -> OldRun:
     what = ", ".join(made[:2]) + (f" and {len(made) - 2} more" if len(made) > 2 else "") or run.job_name
     partition = run.tags.get("dagster/partition")
     said = f"{what}{f' [{partition}]' if partition else ''}, {run.status.value}, {record.create_timestamp:%Y-%m-%d}"
-    paths = tuple(path for path in files_of(home, run.run_id) if path.exists())
-    return OldRun(run.run_id, said, sum(size_of(path) for path in paths), paths)
+    paths = tuple(files_of(home, run.run_id))  # those that are not there too: deleting its events makes a log anew
+    return OldRun(run.run_id, said, sum(size_of(path) for path in paths if path.exists()), paths)
 
 
 def files_of(home: Home, run_id: str) -> Iterator[Path]:
@@ -136,4 +136,5 @@ def leftovers(instance: dg.DagsterInstance, home: Home, now: float) -> list[tupl
         *(state / "history" / "runs").glob("*.db*"), *(state / "logs").glob("*"), *(state / "storage").glob("*"),
     ]  # fmt: skip
     gone = [path for path in candidates if (name := path.name.split(".")[0]) not in known and _RUN_ID.match(name)]
+    gone += (state / "history" / "runs").glob("shard-*.new")  # of a process that was killed while it made a run's file
     return [(path, size_of(path)) for path in sorted(gone) if settled(path, now)]

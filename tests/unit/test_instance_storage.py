@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def none_open():
     yield
-    ENGINES.forget(close=True)
+    ENGINES.close()
 
 
 @dg.asset(check_specs=[dg.AssetCheckSpec("dry", asset="forecast")])
@@ -189,7 +189,7 @@ def test_only_so_many_files_stay_open(tmp_path, monkeypatch):
     held = [path for path in paths if any(_open(path))]
     assert held == paths[-3:]
     assert engines.of(str(paths[-1])) is engines.of(str(paths[-1]))
-    engines.forget(close=True)
+    engines.close()
     assert not any(_open(path) for path in paths)
 
 
@@ -231,7 +231,7 @@ def test_a_file_of_an_older_dagster_goes_dagsters_own_way(tmp_path, monkeypatch)
     instance = instance_of(tmp_path)
     run_id = run(instance)
     path = tmp_path / "state" / "history" / "runs" / f"{run_id}.db"
-    ENGINES.forget(close=True)
+    ENGINES.close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'older'")
     asked = []
@@ -248,3 +248,59 @@ def test_the_project_names_it(monkeypatch, tmp_path):
     assert isinstance(instance.event_log_storage, KeptEventLogStorage)
     assert isinstance(instance.run_storage, KeptRunStorage)
     assert isinstance(instance.schedule_storage, KeptScheduleStorage)
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+import dagster as dg
+instance = dg.DagsterInstance.from_config(sys.argv[1])
+run = instance.get_run_by_id(sys.argv[2])
+for number in range(3):
+    instance.report_engine_event(f"event {number}", run)
+if sys.argv[3] == "killed":
+    os.kill(os.getpid(), 9)
+"""
+
+
+def written_elsewhere(tmp_path, run_id, end):
+    words = [sys.executable, "-W", "ignore", "-c", WRITER, str(tmp_path / "home"), run_id, end]
+    subprocess.run(words, capture_output=True, check=end != "killed", timeout=120)
+
+
+@pytest.mark.parametrize("end", ["ended", "killed"])
+def test_who_watches_a_run_is_told_of_what_another_process_stores(tmp_path, end):
+    instance = instance_of(tmp_path)
+    run_id = dg.materialize([forecast], instance=instance).run_id
+    told, done = [], threading.Event()
+
+    def callback(entry, cursor):
+        told.append(entry.message)
+        if len(told) == 3:
+            done.set()
+
+    instance.watch_event_logs(run_id, instance.get_records_for_run(run_id, limit=1000).cursor, callback)
+    written_elsewhere(tmp_path, run_id, end)
+    assert done.wait(60)
+    assert told == ["event 0", "event 1", "event 2"]
+    instance.end_watch_event_logs(run_id, callback)
+
+
+def test_a_process_that_ends_leaves_no_log_beside_its_files(tmp_path):
+    instance = instance_of(tmp_path)
+    run_id = dg.materialize([forecast], instance=instance).run_id
+    ENGINES.close()
+    written_elsewhere(tmp_path, run_id, "ended")
+    assert list((tmp_path / "state").rglob("*-wal")) == []
+    assert [entry.message for entry in instance.all_logs(run_id)][-1] == "event 2"
+
+
+def test_a_log_whose_file_was_removed_brings_no_event_back(tmp_path):
+    instance = instance_of(tmp_path)
+    run_id = dg.materialize([forecast], instance=instance).run_id
+    ENGINES.close()
+    written_elsewhere(tmp_path, run_id, "killed")
+    (shard,) = (tmp_path / "state" / "history" / "runs").glob(f"{run_id}.db")
+    assert shard.with_name(f"{shard.name}-wal").exists()
+    shard.unlink()
+    assert instance.all_logs(run_id) == []
