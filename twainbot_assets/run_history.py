@@ -36,7 +36,8 @@ _BATCH = 500  # ids in one query; SQLite takes 32,766
 
 @dataclass(frozen=True)
 class OldRun:
-    """A run that can be forgotten, and the bytes of its own files: SQLite's event log and what its steps printed."""
+    """A run that can be forgotten, the bytes of its own files (SQLite's event log and what its steps printed), and where they
+    may lie, though not each is there: to delete a run's events makes SQLite write a log beside them."""
 
     run_id: str
     said: str
@@ -80,7 +81,7 @@ def one_run(record: Any, home: Home) -> OldRun:
     what = ", ".join(made[:2]) + (f" and {len(made) - 2} more" if len(made) > 2 else "") or run.job_name
     partition = run.tags.get("dagster/partition")
     said = f"{what}{f' [{partition}]' if partition else ''}, {run.status.value}, {record.create_timestamp:%Y-%m-%d}"
-    paths = tuple(files_of(home, run.run_id))  # those that are not there too: deleting its events makes a log anew
+    paths = tuple(files_of(home, run.run_id))
     return OldRun(run.run_id, said, sum(size_of(path) for path in paths if path.exists()), paths)
 
 
@@ -129,12 +130,15 @@ def forget(instance: dg.DagsterInstance, runs: Sequence[OldRun]) -> None:
 
 
 def leftovers(instance: dg.DagsterInstance, home: Home, now: float) -> list[tuple[Path, int]]:
-    """Files of runs that no longer exist, such as those deleted in the UI: it leaves them. Of SQLite and this disk only."""
+    """Files of runs that no longer exist, such as those deleted in the UI, which leaves them, and what an interrupted or
+    another version's storage left beside them. Of SQLite and this disk only."""
+    from resources.instance_storage import TEMPLATE
+
     known = {record.dagster_run.run_id for record in instance.get_run_records()}
-    state = home.own / "dagster"
+    state, shards = home.own / "dagster", home.own / "dagster" / "history" / "runs"
     candidates = [
-        *(state / "history" / "runs").glob("*.db*"), *(state / "logs").glob("*"), *(state / "storage").glob("*"),
+        *shards.glob("*.db*"), *(state / "logs").glob("*"), *(state / "storage").glob("*"),
     ]  # fmt: skip
     gone = [path for path in candidates if (name := path.name.split(".")[0]) not in known and _RUN_ID.match(name)]
-    gone += (state / "history" / "runs").glob("shard-*.new")  # of a process that was killed while it made a run's file
+    gone += [path for path in shards.glob("shard-*") if not path.name.startswith(TEMPLATE)]
     return [(path, size_of(path)) for path in sorted(gone) if settled(path, now)]

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
-from resources import instance_storage
+from resources import instance_storage, patience
 from resources.instance_storage import (
     ENGINES,
     TEMPLATE,
@@ -152,6 +152,55 @@ def test_a_child_of_fork_reads_and_writes_by_connections_of_its_own(tmp_path):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(told(instance)[1]) == 2
     assert told(instance)[1][-1] == first
+
+
+def test_a_child_of_fork_loses_nothing_when_its_parent_closes_the_files(tmp_path):
+    instance = instance_of(tmp_path)
+    run_id = dg.materialize([forecast], instance=instance).run_id
+    found = instance.get_run_by_id(run_id)
+    (ready, tell_ready), (go_on, tell_go_on) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            instance.report_engine_event("before", found)
+            os.write(tell_ready, b"x")
+            os.read(go_on, 1)
+            instance.report_engine_event("after", found)
+            status = 0
+        finally:
+            os._exit(status)
+    os.read(ready, 1)
+    assert instance.all_logs(run_id)[-1].message == "before"
+    ENGINES.close()  # were the child's locks its parent's, this would take the log away under it
+    os.write(tell_go_on, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [entry.message for entry in instance.all_logs(run_id)[-2:]] == ["before", "after"]
+    for end in (ready, tell_ready, go_on, tell_go_on):
+        os.close(end)
+
+
+def test_a_locked_file_is_waited_for_as_long_as_patience_says(tmp_path):
+    instance = instance_of(tmp_path)
+    run_id = dg.materialize([forecast], instance=instance).run_id
+    with instance.event_log_storage._connect(run_id) as connection:
+        assert connection.exec_driver_sql("pragma busy_timeout").scalar() == patience.SECONDS * 1000
+
+
+def test_a_template_that_cannot_be_read_leaves_a_run_dagsters_own_way(tmp_path, monkeypatch):
+    instance = instance_of(tmp_path)
+    dg.materialize([forecast], instance=instance)
+    plain = sqlite3.connect
+
+    def refused(path, **more):
+        if Path(path).name == TEMPLATE:
+            raise sqlite3.OperationalError("unable to open database file")
+        return plain(path, **more)
+
+    monkeypatch.setattr(instance_storage.sqlite3, "connect", refused)
+    run_id = dg.materialize([forecast], instance=instance).run_id
+    assert instance.get_run_by_id(run_id).is_success
+    assert instance.all_logs(run_id)
 
 
 def test_threads_share_the_files_and_no_connection(tmp_path):

@@ -14,6 +14,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
 from resources.home import Home
+from resources.instance_storage import ENGINES, TEMPLATE, KeptSqliteStorage
 from twainbot.errors import BadUse
 from twainbot_assets import cleaning, run_history
 from twainbot_assets.cleaning import Bounds
@@ -58,12 +59,18 @@ CHECKS = [dg.AssetCheckKey(dg.AssetKey("work"), "holds"), dg.AssetCheckKey(dg.As
 
 
 def opened(home: Home) -> dg.DagsterInstance:
-    """The instance of a home, on SQLite, with steps' output in files."""
+    """The instance of a home, on the storage of `dagster.yaml`, with steps' output in files."""
     state = str(home.own / "dagster")
     manager = {"module": "dagster._core.storage.local_compute_log_manager", "class": "LocalComputeLogManager"}
     places = {
         "telemetry": {"enabled": False},
-        "storage": {"sqlite": {"base_dir": state}},
+        "storage": {
+            "custom": {
+                "module": KeptSqliteStorage.__module__,
+                "class": KeptSqliteStorage.__name__,
+                "config": {"base_dir": state},
+            }
+        },
         "compute_logs": {**manager, "config": {"base_dir": f"{state}/logs"}},
     }
     return dg.DagsterInstance.local_temp(state, overrides=places)
@@ -80,6 +87,7 @@ def template(tmp_path_factory) -> tuple[Home, dict[str, list[str]]]:
             for unit in "abc":
                 found[unit].append(run(instance, "work", unit=unit))
             found["merged"].append(run(instance, "merged"))
+    ENGINES.close()  # as a process does that ends
     return home, found
 
 
@@ -164,6 +172,7 @@ def test_a_run_goes_with_its_events_its_shard_and_its_output(home, instance, mad
     old, new = made["a"]
     shards, logs = home.own / "dagster" / "history" / "runs", home.own / "dagster" / "logs"
     assert (shards / f"{old}.db").is_file()
+    assert not (shards / f"{old}.db-wal").exists()  # SQLite makes it anew to delete from the file
     clean(home, instance)
     assert not list(shards.glob(f"{old}*"))
     assert not (logs / old).exists()
@@ -240,3 +249,15 @@ def test_asking_happens_once_with_the_number_of_all_that_goes(home, instance):
     asked: list[str] = []
     clean(home, instance, ask=lambda question: bool(asked.append(question)))
     assert asked == ["Delete these 4?"]
+
+
+def test_what_an_interrupted_or_another_versions_storage_left_goes_and_todays_template_stays(home, instance):
+    shards = home.own / "dagster" / "history" / "runs"
+    left = {shards / "shard-ab12.new", shards / "shard-0.1.template", shards / "shard-cd34" / "empty.db"}
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    assert (shards / TEMPLATE).is_file()
+    assert run_history.leftovers(instance, home, time.time()) == []  # somebody may be at it
+    found = {path for path, _ in run_history.leftovers(instance, home, time.time() + LATER)}
+    assert found == {shards / "shard-ab12.new", shards / "shard-0.1.template", shards / "shard-cd34"}

@@ -264,9 +264,9 @@ def _json_items(document: str, url: str) -> list[dict[str, Any]]:
     shared = {
         "publication": _plain(feed.get("title") or ""),
         "language": str(feed.get("language") or "")[:2].lower(),
-        "base": next(
-            filter(None, (_absolute(str(feed.get(name) or ""), url) for name in ("home_page_url", "feed_url"))), url
-        ),
+        "base": _absolute(str(feed.get("home_page_url") or ""), url)
+        or _absolute(str(feed.get("feed_url") or ""), url)
+        or url,
         "license": "",
         "copyright": "",
     }
