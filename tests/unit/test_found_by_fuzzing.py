@@ -484,3 +484,16 @@ def test_a_place_with_a_gap_as_long_as_a_page_is_read_in_step_with_its_length(si
         found = read_place(f"Hannib{sign * 40_000}al, MO")
         assert found == read_place("Hannib al, MO")
     assert read_place(f"St. Louis{sign * 3}MO") == read_place("Saint Louis, Missouri")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", ["5% ", "66 in Hannibal on Saturday, ", "0% rain "])
+def test_a_reply_of_thousands_of_statements_is_judged_in_step_with_its_length(piece):
+    from twainbot.evals.grounding import judge
+
+    told = {"place": "Hannibal, MO", "forecast": [{"day": "Saturday", "high": 66, "unit": "F", "short": "rain"}]}
+    reply = "In Hannibal on Saturday " + piece * (30_000 // len(piece))
+    with limited(
+        10.0
+    ):  # seconds of the processor, of which it takes three at most; it took the square, fifteen and more
+        assert len(judge(reply, [told])) > 3_000

@@ -8,6 +8,7 @@ every scope rule is also a loophole: both rates are reported.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from twainbot.evals.second_readings import Reading, Reply, reconsidered
 from twainbot.evals.sky import WET
 from twainbot.evals.statistics import Interval, clopper_pearson, rogan_gladen, upper_bound
 
+_BEFORE_A_DAY = 40  # characters: "following on "
 _OF_A_CHANCE = 26  # characters: " chance of measurable ", " at a "
 _A_THIRD_OF_THE_RISK = 1 - 0.05 / 3
 
@@ -137,13 +139,10 @@ def judge(
 
 def _mentioned(reply: str, found: Sequence[Assertion], towns: Sequence[str]) -> list[Assertion]:
     """The tool's towns in sentences that state no weather: `Choose Lexington. It is rainy there.`"""
-    spans = [(lo, hi) for lo, hi in sentence_spans(reply) if not any(lo <= a.start < hi for a in found)]
+    starts = [a.start for a in found]
+    spans = [(lo, hi) for lo, hi in sentence_spans(reply) if bisect_left(starts, lo) == bisect_left(starts, hi)]
     named = [m for town in towns for m in re.finditer(rf"\b{re.escape(town)}\b", reply, re.IGNORECASE)]
-    return [
-        Assertion("place", m[0], m.start(), m.end(), m[0])
-        for m in named
-        if any(lo <= m.start() < hi for lo, hi in spans)
-    ]
+    return [Assertion("place", m[0], m.start(), m.end(), m[0]) for m in named if _span_of(m.start(), spans)]
 
 
 def summarise(judged: Iterable[Sequence[Claim]]) -> GroundingSummary:
@@ -192,9 +191,15 @@ def _claim(first: Reading, second: Reading) -> Claim:
 def _chances_told_once(claims: Sequence[Claim]) -> list[Claim]:
     """`a 0 % chance of rain` asserts no rain: the wet word beside a chance of 0 shares the verdict of the chance."""
     none = [c for c in claims if c.kind == "chance" and c.value == 0]
+    longest = max((c.end - c.start for c in none), default=0)
+
+    def near(c: Claim) -> Claim | None:
+        at = bisect_left(none, c.start - _OF_A_CHANCE - longest, key=_start)
+        return next((n for n in none[at : bisect_right(none, c.end + _OF_A_CHANCE, key=_start)] if _beside(n, c)), None)
+
     return [
-        replace(c, verdict=near.verdict, strict=near.strict, reason=near.reason)
-        if c.kind == "condition" and c.value in WET and (near := next((n for n in none if _beside(n, c)), None))
+        replace(c, verdict=of.verdict, strict=of.strict, reason=of.reason)
+        if c.kind == "condition" and c.value in WET and (of := near(c))
         else c
         for c in claims
     ]
@@ -233,8 +238,8 @@ class _Scopes:
         self._places = [
             a for a in (*asserted, *mentioned) if a.kind == "place" and (self.at(a.text) or self.failed(a.text))
         ]
-        self._places.sort(key=lambda a: a.start)
-        self._days = [a for a in asserted if a.kind == "day" and not COMPARED_DAY.search(reply[: a.start])]
+        self._places.sort(key=_start)
+        self._days = [a for a in asserted if a.kind == "day" and not _compared(reply, a)]
         self._cuts = [m.start() for m in PARTS.finditer(reply)]
         self._values = [a.start for a in found if a.kind not in ("place", "day")]
 
@@ -264,17 +269,42 @@ class _Scopes:
 
     def _governing(self, a: Assertion, marks: Sequence[Assertion]) -> Assertion | None:
         """`Reno gets 55` is led by its place, `55 in Reno` trailed by it; without one the last sentence's place holds."""
-        low, high = next(((lo, hi) for lo, hi in self._sentences if lo <= a.start < hi), (a.start, a.end))
-        inside = [m for m in marks if low <= m.start < high]
-        part = sum(cut < a.start for cut in self._cuts)
-        beside = [m for m in inside if sum(cut < m.start for cut in self._cuts) == part]
+        low, high = _span_of(a.start, self._sentences) or (a.start, a.end)
+        cut = bisect_left(self._cuts, a.start)
+        part_low = self._cuts[cut - 1] + 1 if cut else 0
+        part_high = self._cuts[cut] + 1 if cut < len(self._cuts) else high
+        beside = _between(marks, max(low, part_low), min(high, part_high))
         if beside:
-            return min(beside, key=lambda m: abs(m.start - a.start))
-        first_value = min((start for start in self._values if start >= low), default=high)
+            after = bisect_left(beside, a.start, key=_start)
+            led = beside[bisect_left(beside, beside[after - 1].start, key=_start) : after] if after else ()
+            return min((*led[:1], *beside[after : after + 1]), key=lambda m: abs(m.start - a.start))
+        inside = _between(marks, low, high)
+        value = bisect_left(self._values, low)
+        first_value = self._values[value] if value < len(self._values) else high
         if inside and first_value < inside[0].start:
-            return next((m for m in inside if m.start >= a.start), inside[-1])
-        before = [m for m in marks if m.start <= a.start]
-        return before[-1] if before else None
+            return inside[min(bisect_left(inside, a.start, key=_start), len(inside) - 1)]
+        before = bisect_right(marks, a.start, key=_start)
+        return marks[before - 1] if before else None
+
+
+def _start(a: Assertion | Claim) -> int:
+    return a.start
+
+
+def _span_of(position: int, spans: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    """Of spans in order, the one that holds the position."""
+    at = bisect_right(spans, position, key=lambda span: span[0]) - 1
+    return spans[at] if at >= 0 and position < spans[at][1] else None
+
+
+def _compared(reply: str, day: Assertion) -> bool:
+    """Whether the day is what another is measured by: `warmer than Friday`."""
+    return COMPARED_DAY.search(reply[max(0, day.start - _BEFORE_A_DAY) : day.start]) is not None
+
+
+def _between(marks: Sequence[Assertion], low: int, high: int) -> Sequence[Assertion]:
+    """Of those in order, the ones that start from `low` to below `high`."""
+    return marks[bisect_left(marks, low, key=_start) : bisect_left(marks, high, key=_start)]
 
 
 def day_fits(word: str, sheet: Sheet, today: date | None = None) -> bool:
