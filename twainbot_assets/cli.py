@@ -312,7 +312,7 @@ def serve(
     serving.run(home, load(home.named), serving.Asked(recipe, bundle, base), weather, host, port, click.echo)
 
 
-@main.command(epilog="Example: twainbot release data-v1.0 --to s3://bucket/releases")
+@main.command(epilog="Example: twainbot release data-v1.0-rehearsal --to s3://bucket/releases")
 @click.argument("version")
 @click.option("--recipe", default=None, help="Which recipe's adapter. Default: the profile's first.")
 @click.option("--to", help="Copy the bundle to URL/VERSION: a folder, or s3://bucket/prefix.")
@@ -394,7 +394,7 @@ def ui(profile: str | None, port: int) -> None:
 
     with session.opened(home, open_instance(), lock=False):
         pass
-    command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "twainbot_assets.ui_server", "dev", "-h", "127.0.0.1", "-p", str(port)]
     os.execv(sys.executable, [*command, "-w", str(PROJECT / "workspace.yaml")])  # noqa: S606 - becomes the UI itself
 
 

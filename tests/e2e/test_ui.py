@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -198,6 +199,14 @@ def open_dialog(page: Any, ui: Ui, path: str) -> None:
     click_until(
         page, page.locator("button:has-text('Materialize')").first, page.get_by_text("Select a partition or create one")
     )
+
+
+def test_another_pages_image_launches_nothing(ui: Ui) -> None:
+    """The guard stands before the server that `twainbot ui` really starts; what it knows: tests/unit/test_ui_server.py."""
+    for path, host in (("graphql?query=mutation%7BsetNuxSeen%7D", ""), ("server_info", "rebound.example")):
+        request = urllib.request.Request(f"{ui.url}/{path}", headers={"Host": host} if host else {})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=60)
 
 
 def test_the_global_lineage_reads_left_to_right_in_the_order_of_stages(ui: Ui, page: Any) -> None:

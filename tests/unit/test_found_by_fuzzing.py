@@ -66,6 +66,16 @@ def test_a_zip_whose_directory_points_before_its_first_byte_is_refused():
         read_rdf_archive(raw[:at] + (2**31).to_bytes(4, "little") + raw[at + 4 :])
 
 
+def test_a_member_of_a_zip_without_a_name_is_passed_over_and_the_records_beside_it_are_read():
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("~", b"no record")
+        archive.writestr("pg99001.rdf", seeds.RDF)
+    raw = made.getvalue().replace(b"~", b"\0")  # at which zipfile cuts a name off
+    archive = read_rdf_archive(raw)
+    assert ([row.etext for row in archive.rows], archive.rejects) == ([99001], [])
+
+
 @pytest.mark.parametrize("text", ["works: [", "works: *a", "works: " + DEEP, "works: {a: 2026-13-45}"])
 def test_a_catalogue_that_is_no_yaml_is_refused_as_a_setting(text):
     with pytest.raises(BadConfig, match=r"is not YAML|no list under"):

@@ -35,11 +35,11 @@ class Proxy:
     ui: int
     chat: int
 
-    def get(self, port: int, **headers: str) -> tuple[int, dict]:
+    def get(self, port: int, path: str = "x", **headers: str) -> tuple[int, dict]:
         """Status, and what the server behind was sent."""
         trusting = ssl._create_unverified_context()
         asked = urllib.request.Request(
-            f"https://127.0.0.1:{port}/x", headers={"Host": "twainbot.example.org", **headers}
+            f"https://127.0.0.1:{port}/{path}", headers={"Host": "twainbot.example.org", **headers}
         )
         try:
             with urllib.request.urlopen(asked, timeout=30, context=trusting) as answer:
@@ -140,6 +140,13 @@ def test_the_password_stays_at_the_proxy_and_the_chat_server_is_called_by_its_ow
     _, ui = proxy.get(proxy.ui, Authorization=LOGIN)
     _, chat = proxy.get(proxy.chat, Authorization=LOGIN, Origin="https://twainbot.example.org:8443")
     assert "Authorization" not in {**ui, **chat}
-    assert ui["Host"] == "twainbot.example.org"
+    assert ui["Host"].startswith("127.0.0.1:")  # what twainbot ui answers to
     assert chat["Host"] == "127.0.0.1:8017"  # what twainbot serve answers to
-    assert "Origin" not in chat
+    assert "Origin" not in {**ui, **chat}
+
+
+def test_an_image_of_another_site_asks_nothing_of_graphql(proxy):
+    for path in ("graphql?query=mutation%7BsetNuxSeen%7D", "%67raphql?x", "y/../graphql?query=x"):
+        assert proxy.get(proxy.ui, path, Authorization=LOGIN)[0] == 403
+    for path in ("graphql", "graphql_not?query=x", "runs?q=x"):
+        assert proxy.get(proxy.ui, path, Authorization=LOGIN)[0] == 200

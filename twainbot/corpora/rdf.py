@@ -149,7 +149,7 @@ def _members(raw: bytes) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
 def _zip_members(raw: bytes) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         for info in archive.infolist():
-            if not info.is_dir():
+            if not info.filename.endswith("/"):  # what is_dir() asks, but of a name that may be empty
                 yield info.filename, info.file_size, partial(_read_zipped, archive, info)
 
 
