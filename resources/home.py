@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent  # the clone: profiles/, samples/, training/configs/ lie here
+INSTANCE_MARK = "TWAINBOT_"  # begins the variables that the shipped ones name
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,20 @@ def is_file_name(profile: str) -> bool:
     return "/" in profile or profile.endswith((".yaml", ".yml"))
 
 
+def is_ours(instance: str) -> bool:
+    """Whether a folder holds a Dagster instance for TwainBot: one of the clone's, or a `dagster.yaml` that speaks of it.
+
+    Anybody who lives in Dagster has another project's in DAGSTER_HOME, whose runs are not ours to end or to forget.
+    """
+    folder = Path(instance)
+    if folder.resolve().is_relative_to(PROJECT):
+        return True
+    try:
+        return INSTANCE_MARK in (folder / "dagster.yaml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
 def export(home: Home, environment: MutableMapping[str, str] | None = None) -> None:
     """Set what dagster.yaml, MLflow and child processes read. Values that the user set are kept."""
     target = os.environ if environment is None else environment
@@ -115,7 +130,7 @@ def export(home: Home, environment: MutableMapping[str, str] | None = None) -> N
     target["TWAINBOT_PROFILE"] = home.named
     target["DAGSTER_STATE_DIR"] = str(home.own / "dagster")
     target["DAGSTER_LOG_DIR"] = str(home.own / "dagster" / "logs")
-    target.setdefault("DAGSTER_HOME", str(PROJECT))
+    target["DAGSTER_HOME"] = target.get("DAGSTER_HOME") or str(PROJECT)
     target.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home.own / 'mlflow' / 'mlflow.db'}")
     for switch in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"):
         target.setdefault(switch, "true")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from typing_extensions import override
 
-from resources.home import PROJECT, Home, current, export
+from resources.home import PROJECT, Home, current, export, is_ours
 from twainbot.errors import BadUse, TwainBotError
 from twainbot_assets.chat import chat
 from twainbot_assets.serve_weather import serve_weather
@@ -64,9 +64,22 @@ def prepared(profile: str | None) -> Home:
 
     home = current(profile)
     profiles.load(home.named)
+    leave_foreign_instance()
     export(home)
     profiles.current()  # whose cast of personas is this process's from here on
     return home.prepare()
+
+
+def leave_foreign_instance() -> None:
+    """Take no notice of a DAGSTER_HOME that is another project's, and say so."""
+    named = os.environ.get("DAGSTER_HOME")
+    if named and not is_ours(named):
+        click.echo(
+            f"DAGSTER_HOME is {named}, another project's instance: left alone, the clone's is used. To use it, "
+            "have its dagster.yaml name a TWAINBOT_ variable, as deploy/postgres does.",
+            err=True,
+        )
+        del os.environ["DAGSTER_HOME"]
 
 
 def open_instance() -> dg.DagsterInstance:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from resources.home import PROJECT, Home, current, export
+from resources.home import PROJECT, Home, current, export, is_ours
+from twainbot_assets.cli import leave_foreign_instance
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +67,7 @@ def test_the_lake_may_lie_elsewhere_and_a_url_is_not_made_a_folder(tmp_path, mon
 
 
 def test_export_sets_all_that_dagster_and_mlflow_read(tmp_path):
-    environment: dict[str, str] = {}
+    environment = {"DAGSTER_HOME": ""}
     export(Home(tmp_path, "tiny"), environment)
     assert environment["TWAINBOT_HOME"] == str(tmp_path)
     assert environment["TWAINBOT_PROFILE"] == "tiny"
@@ -85,6 +87,26 @@ def test_export_keeps_what_the_user_chose_and_moves_the_state_to_the_profile(tmp
     assert environment["MLFLOW_TRACKING_URI"] == "http://mlflow.example"
     assert environment["DAGSTER_HOME"] == "/elsewhere"
     assert environment["DAGSTER_STATE_DIR"] == str(tmp_path / "tiny" / "dagster")
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [("storage:\n  sqlite: {base_dir: /srv}\n", False), ("storage: # TWAINBOT_POSTGRES_URL\n", True), (None, False)],
+)
+def test_an_instance_is_ours_by_what_its_file_names(tmp_path, text, ours):
+    if text is not None:
+        (tmp_path / "dagster.yaml").write_text(text)
+    assert is_ours(str(tmp_path)) is ours
+    assert is_ours(str(PROJECT))
+    assert is_ours(str(PROJECT / "deploy" / "postgres"))
+
+
+def test_a_command_leaves_another_projects_instance_alone_and_says_so(tmp_path, monkeypatch, capsys):
+    for theirs, said in ((str(tmp_path), True), (str(PROJECT / "deploy" / "postgres"), False), ("", False)):
+        monkeypatch.setenv("DAGSTER_HOME", theirs)
+        leave_foreign_instance()
+        assert (f"DAGSTER_HOME is {theirs}, another project's instance" in capsys.readouterr().err) is said
+        assert os.environ.get("DAGSTER_HOME") == (None if said else theirs)
 
 
 def test_the_project_folder_holds_profiles_and_samples():
