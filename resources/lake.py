@@ -186,6 +186,9 @@ class Lake:
         try:
             found = pl.read_parquet_metadata(target, storage_options=self.options).get(SCHEMA_KEY)
         except (pl.exceptions.PolarsError, OSError) as error:
+            trouble = None if isinstance(error, FileNotFoundError) else trouble_of(self.base, error)
+            if trouble is not None:  # of disk or net: the file may be as good as it was
+                raise LakeUnavailable(trouble) from error
             raise BadInput(
                 f"{target} is not a readable Parquet file ({error}). Rebuild it: {repair(table, key)}"
             ) from error

@@ -89,7 +89,7 @@ def _sound(said: str) -> dict[str, Any]:
     """The object in an answer if all its values are of the closed vocabularies, else nothing."""
     try:
         found = json.loads(said[said.index("{") : said.rindex("}") + 1])
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     sound = (
         found.get("tone") in TONES

@@ -15,6 +15,7 @@ from fuzz.doors import doors
 from twainbot import yaml_text
 from twainbot.chunks import cues
 from twainbot.corpora.articles import read_article
+from twainbot.corpora.bulletins import split_products
 from twainbot.corpora.catalogue import load_pinned, read_pg_csv
 from twainbot.corpora.feeds import parse_feed
 from twainbot.corpora.forecast_tables import is_table_line
@@ -64,6 +65,12 @@ def test_a_zip_whose_directory_points_before_its_first_byte_is_refused():
     at = raw.rindex(b"PK\x05\x06") + 16  # where the end record says that the directory begins
     with pytest.raises(UnreadableSource, match="Fetch it again"):
         read_rdf_archive(raw[:at] + (2**31).to_bytes(4, "little") + raw[at + 4 :])
+
+
+@pytest.mark.parametrize("text", [DEEP, "\n" * 300 + DEEP, '{"productText": ' + DEEP])
+def test_weather_that_is_no_json_that_can_be_read_is_refused(text):
+    with pytest.raises(UnreadableSource, match="starts like JSON but is not"):
+        split_products(text.encode())
 
 
 def test_a_member_of_a_zip_without_a_name_is_passed_over_and_the_records_beside_it_are_read():

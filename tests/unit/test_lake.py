@@ -20,7 +20,7 @@ from resources.lake import SCHEMA_KEY, Lake, LakeIOManager, LakeResource, fence,
 from resources.orders import COMMITTED, COUNTER
 from tests import builders as make
 from tests.examples import examples
-from twainbot.errors import BadInput, Fenced, StaleSchema
+from twainbot.errors import BadInput, Fenced, LakeUnavailable, StaleSchema
 from twainbot.records import CHUNK, SCHEMA_VERSION
 
 ODD_KEYS = ["a/b", "..", "50%", "rain[1]", "what?", "pg76-hfinn12", "Crow Bend", "ü=1", "s3://x*", "a+b"]
@@ -131,6 +131,25 @@ def test_a_file_that_is_no_parquet_is_refused_with_the_repair(lake):
     path.write_bytes(b"half a fi")
     with pytest.raises(BadInput, match=r"not a readable Parquet file.*twainbot run --force --select things/t"):
         lake.scan("things/t")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [pl.exceptions.ComputeError("Generic S3 error: error sending request for url"), OSError(5, "Input/output error")],
+    ids=["S3", "disk"],
+)
+def test_a_fault_of_net_or_disk_while_reading_is_no_damaged_file_and_advises_no_rebuilding(lake, monkeypatch, error):
+    lake.write("things/t", None, numbers(1))
+
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(pl, "read_parquet_metadata", fail)
+        broken.setattr(lake, "base", "s3://bucket/x" if isinstance(error, pl.exceptions.ComputeError) else "/disk")
+        with pytest.raises(LakeUnavailable, match="then run again") as told:
+            lake._check_version("part-0.parquet", "things/t", None)
+    assert "--force" not in str(told.value)
 
 
 def test_rows_that_break_their_tables_schema_are_not_written(lake):

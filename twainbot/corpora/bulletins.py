@@ -167,7 +167,7 @@ def _is_preamble(above: str) -> bool:
 def _from_json(raw: bytes) -> list[str]:
     try:
         found = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableSource(f"The weather file starts like JSON but is not ({error}). Fetch it again.") from error
     records = found if isinstance(found, list) else found.get("@graph", [found])
     texts = [record["productText"] for record in records if isinstance(record, dict) and record.get("productText")]
