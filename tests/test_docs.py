@@ -10,12 +10,13 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
+from pydantic import BaseModel
 
-from training.config import load_recipe
+from training.config import Recipe, load_recipe
 from twainbot_assets import cli, profile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,3 +222,29 @@ def test_the_data_cards_faults_are_the_manifests():
     counts = [int(match[1]) if (match := re.search(r"\((\d+)\)", row[0])) else 1 for row in table("| fault |", card)]
     assert sum(counts) == len(planted)
     assert len(counts) == len(set(planted))
+
+
+READ_ELSEWHERE = ("brought",)  # personas, whose files a guide writes
+
+
+def keys_of(model: type[BaseModel]) -> set[str]:
+    """Names of a model's fields and of those of the models in them."""
+    fields = {name: field for name, field in model.model_fields.items() if name not in READ_ELSEWHERE}
+    return set(fields).union(*(keys_of(part) for field in fields.values() for part in parts_of(field.annotation)))
+
+
+def parts_of(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a field's type speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [part for argument in get_args(annotation) for part in parts_of(argument)]
+
+
+@pytest.mark.parametrize(
+    ("pages", "model"), [(["training.md"], Recipe), (["profiles.md", "generators.md"], profile.Profile)]
+)
+def test_every_key_of_a_recipe_and_of_a_profile_is_told(pages, model):
+    text = "\n".join((ROOT / "docs" / page).read_text() for page in pages)
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    told = set(re.findall(r"[a-z][a-z0-9_]*", " ".join(re.findall(r"`([^`]+)`", plain))))
+    assert sorted(keys_of(model) - told) == []

@@ -301,10 +301,15 @@ def load_recipe(path: Path) -> Recipe:
     """
     raw = _sections(path)
     if "extends" in raw:
-        start = _start_of(path, str(raw.pop("extends")))
-        before = _sections(start)
+        named = str(raw.pop("extends"))
+        before = _sections(_start_of(path, named))
         if "extends" in before:
-            raise BadConfig(f"{path} extends {start.stem}, which extends another. Extend {before['extends']} instead.")
+            folder, slash, _ = named.rpartition("/")  # where the other looks for what it extends
+            further = str(before["extends"])
+            further = further if "/" in further else f"{folder}{slash}{further}"
+            raise BadConfig(
+                f"{path} extends {named}, which extends another. Extend one that extends nothing: {further}."
+            )
         raw = _laid_over(before, raw)
     try:
         return Recipe.model_validate({"name": path.stem, "profile": path.parent.name, **raw})

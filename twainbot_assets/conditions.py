@@ -1,7 +1,7 @@
 """When the automation sensor asks for an asset: its data's or its code's change, never a mere re-materialization.
 
 What a condition is made of is Dagster's; which assets have one, and what each waits for, stands here. docs/automation.md
-says it for users, decision 0029 says why.
+says it for users, decision 0030 says why.
 """
 
 from __future__ import annotations

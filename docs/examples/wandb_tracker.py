@@ -55,6 +55,21 @@ class WandbTracker(Tracker):
         return Registered(name, sha256[:12], is_new=True)
 
     @override
+    def release(
+        self, name: str, release: str, *, of: tuple[str, str], alias: str, tags: Mapping[str, str] | None = None
+    ) -> Registered:
+        """A short run of its own, called as the release, which names the weights that were released."""
+        adapter, sha256 = of
+        config = {**(tags or {}), "registered_model": name, "adapter": adapter, "adapter_sha256": sha256}
+        folder = Path(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with wandb.init(
+            project=self.experiment, name=release, job_type="release", tags=[alias], dir=folder, config=config,
+            reinit="create_new",
+        ):  # fmt: skip
+            return Registered(name, release, is_new=True)
+
+    @override
     def model_url(self, version: Registered) -> str:
         """W&B's addresses need an account; the run's page lists the artifact."""
         return "https://wandb.ai"

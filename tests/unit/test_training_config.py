@@ -125,12 +125,13 @@ def test_a_recipe_extends_one_file_that_stands_alone(tmp_path):
     folder.mkdir()
     shutil.copy(SAMPLE, folder)
     (folder / "one.yaml").write_text("extends: default\nlora: {r: 8}\n")
-    (folder / "two.yaml").write_text("extends: one\n")
     (folder / "none.yaml").write_text("extends: nowhere\n")
     one = config.load_recipe(folder / "one.yaml")
     assert (one.lora.r, one.lora.alpha) == (8, 32)
-    with pytest.raises(BadConfig, match=r"two\.yaml extends one, which extends another. Extend default instead"):
-        config.load_recipe(folder / "two.yaml")
+    for beside, further in {"one": "default", "sample/twain": "sample/default"}.items():
+        (folder / "two.yaml").write_text(f"extends: {beside}\n")
+        with pytest.raises(BadConfig, match=rf"two\.yaml extends {beside}, which .* that extends nothing: {further}\."):
+            config.load_recipe(folder / "two.yaml")
     with pytest.raises(BadConfig, match=r"No recipe at .*nowhere\.yaml"):
         config.load_recipe(folder / "none.yaml")
 
