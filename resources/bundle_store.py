@@ -6,6 +6,7 @@ The manifest goes last, so whoever sees one sees a whole bundle; what lies there
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 DVC_VARIABLE = "TWAINBOT_DVC"
 REMOTE = "releases"
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # the names that replace_file writes under
 QUIET = {"DVC_NO_ANALYTICS": "true", "DVC_CHECK_UPDATE": "false"}
 
 
@@ -38,7 +40,9 @@ def put(folder: Path, url: str) -> tuple[int, int]:
         target = place(url)
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         there = listed(target)
-        same = {name for name in there if agrees(folder, target, name)}
+        same = {name for name in there if not is_rest(name) and agrees(folder, target, name)}
+        for name in filter(is_rest, there):  # after all was agreed to, so that a refusal changes nothing
+            target.joinpath(*name.split("/")).unlink(missing_ok=True)
         waiting = [name for name in [*names, MANIFEST_NAME] if name not in same]
         for name in sorted(set(waiting), key=lambda name: (name == MANIFEST_NAME, name)):
             write(target.joinpath(*name.split("/")), (folder / name).read_bytes())
@@ -63,6 +67,11 @@ def listed(target: UPath) -> list[str]:
         return []
     root = target.path.rstrip("/")
     return sorted(item.path[len(root) + 1 :] for item in target.rglob("*") if item.is_file())
+
+
+def is_rest(name: str) -> bool:
+    """Whether a path is what a killed copy had begun to write. No manifest names it, so a copy beside it would not verify."""
+    return TEMPORARY.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def agrees(folder: Path, target: UPath, name: str) -> bool:

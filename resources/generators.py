@@ -22,6 +22,7 @@ from twainbot.errors import BadConfig, SourceUnavailable
 
 MAX_UNANSWERED = 0.1  # share of a run's calls; a batch with more holes is not a batch
 LOCAL_BATCH = 8  # conversations decoded at once
+NONE_CAME = Answer("", NO_ANSWER, note="none came.")  # such as to what a batch did not come to before it expired
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], object]
@@ -74,8 +75,9 @@ class Generator:
         if missing:
             self._forecast(missing)
             found |= dict(self._runner.answers(missing))
+            self.report.unanswered += sum(key not in found for key in missing)
             self._refuse_holes(found, missing)
-        return [found.get(key) or Answer("", NO_ANSWER, note="none came") for key in keys]
+        return [found.get(key, NONE_CAME) for key in keys]
 
     def _forecast(self, missing: Mapping[str, Request]) -> None:
         asked = missing.values()
@@ -91,7 +93,7 @@ class Generator:
         self.report.spent += self.budget.price(answer.input_tokens, answer.output_tokens)
 
     def _refuse_holes(self, found: Mapping[str, Answer], missing: Mapping[str, Request]) -> None:
-        holes = [found[key] if key in found else Answer("", NO_ANSWER, note="none came") for key in missing]
+        holes = [found.get(key, NONE_CAME) for key in missing]
         silent = [answer for answer in holes if answer.finish == NO_ANSWER]
         refused = [answer for answer in holes if answer.finish == NOT_TAKEN]
         if len(silent) > MAX_UNANSWERED * len(holes) or len(refused) == len(holes):

@@ -17,9 +17,12 @@ _REPOSITORY = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
 
 def push(bundle: Path, repository: str) -> str:
-    """Upload a whole bundle as one commit, named after its version; the commit's address.
+    """Upload a whole bundle under its version's name; the commit's address.
 
-    Raises BadUse for a name that is none, BadInput for a folder that is no bundle, SourceUnavailable where the Hub refuses.
+    It takes the place of all that the repository held, the Hub's own .gitattributes excepted: an older version's files under
+    this one's tag would break its manifest, and may have been withdrawn. The older version keeps them under its own tag.
+    Raises BadUse for a name that is none and for a repository of other things, BadInput for a folder that is no bundle,
+    SourceUnavailable where the Hub refuses.
     """
     import httpx
     from huggingface_hub import HfApi
@@ -33,14 +36,29 @@ def push(bundle: Path, repository: str) -> str:
     hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=os.environ.get("HF_TOKEN"))
     try:
         hub.create_repo(repository, repo_type=kind, private=True, exist_ok=True)
+        _require_ours(repository, set(hub.list_repo_files(repository, repo_type=kind)), bundle)
         commit: Any = hub.upload_folder(
-            repo_id=repository, repo_type=kind, folder_path=bundle, commit_message=made["version"]
+            repo_id=repository, repo_type=kind, folder_path=bundle, commit_message=made["version"], delete_patterns="*"
         )  # fmt: skip
         hub.create_tag(repository, tag=made["version"], repo_type=kind, exist_ok=True)
     except (HfHubHTTPError, LocalTokenNotFoundError, httpx.HTTPError, OSError) as error:
         why = " ".join(str(error).split())[:300]
         raise SourceUnavailable(f"{repository} was not pushed: {why}. Check HF_TOKEN and HF_ENDPOINT.") from error
     return str(commit.commit_url)
+
+
+def _require_ours(repository: str, held: set[str], bundle: Path) -> None:
+    """Raise BadUse where a repository holds what no bundle brought: a mistyped name must not empty somebody's work.
+
+    A push that broke off left files of this bundle and perhaps no manifest yet.
+    """
+    own = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*")} | {".gitattributes"}
+    strangers = sorted(held - own)
+    if strangers and "manifest.json" not in held:
+        raise BadUse(
+            f"{repository} holds {strangers[0]} and no manifest.json: it is no bundle's, and a push replaces what lies there. "
+            "Name another repository, or empty this one first."
+        )
 
 
 def _manifest(bundle: Path) -> dict[str, Any]:

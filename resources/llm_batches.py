@@ -25,9 +25,14 @@ from twainbot.errors import BadUse, SourceUnavailable, TwainBotError
 ENDED = ("completed", "ended", "expired", "cancelled", "failed")
 POLL_S = 30.0
 
+# What a service says of a request that it did not come to, or failed at itself: no refusal, and not billed.
+UNREACHED = ("batch_expired", "batch_cancelled", "request_timeout")  # OpenAI's error.code, beside a null response
+TOO_MANY, FIRST_SERVER_FAULT = 429, 500  # OpenAI's response.status_code
+PASSING = ("api_error", "overloaded_error", "rate_limit_error", "timeout_error")  # Anthropic's error.type
+
 
 class Jobs(Protocol):
-    """A service's batch interface. `collect`: (key, its answer's raw object or the fault as text) of an ended job."""
+    """A service's batch interface. `collect`: (key, its answer's raw object or the refusal as text) of an ended job."""
 
     def submit(self, bodies: Mapping[str, dict[str, Any]]) -> str:
         """Send all; the job's id."""
@@ -38,7 +43,7 @@ class Jobs(Protocol):
         ...
 
     def collect(self, job: str) -> Iterator[tuple[str, Any]]:
-        """What the job gave, in any order; requests that it never came to are left out."""
+        """What the job gave, in any order; requests that it never came to, or failed at itself, are left out."""
         ...
 
 
@@ -68,18 +73,28 @@ class OpenAIJobs:
         return str(self._do(lambda: self.client.batches.retrieve(job)).status)
 
     def collect(self, job: str) -> Iterator[tuple[str, Any]]:
-        """The lines of the output file, then of the error file."""
+        """The lines of the output file, then of the error file, which names what was not reached as well."""
         found = self._do(lambda: self.client.batches.retrieve(job))
         for name in filter(None, (found.output_file_id, found.error_file_id)):
             text = self._do(lambda name=name: self.client.files.content(name)).text
             for line in filter(None, text.split("\n")):  # not splitlines: a model's words may hold U+2028
                 entry = json.loads(line)
-                response = entry.get("response") or {}
-                ok = response.get("status_code") == 200
-                yield entry["custom_id"], response["body"] if ok else json.dumps(response.get("body") or entry["error"])
+                if (said := _said(entry)) is not None:
+                    yield entry["custom_id"], said
 
     def _do(self, ask: Callable[[], Any]) -> Any:
         return insisted(self.guarded, ask)
+
+
+def _said(entry: Mapping[str, Any]) -> dict[str, Any] | str | None:
+    """What a line of OpenAI's files says: the completion, the refusal as text, or None where the request was not reached."""
+    response, error = entry.get("response") or {}, entry.get("error") or {}
+    status, code = response.get("status_code") or 0, error.get("code") if isinstance(error, Mapping) else None
+    if status == 200:
+        return response["body"]
+    if status == TOO_MANY or status >= FIRST_SERVER_FAULT or code in UNREACHED or not (response or error):
+        return None
+    return json.dumps(response.get("body") or error)
 
 
 class AnthropicJobs:
@@ -98,12 +113,12 @@ class AnthropicJobs:
         return str(insisted(self.guarded, lambda: self.batches.retrieve(job)).processing_status)
 
     def collect(self, job: str) -> Iterator[tuple[str, Any]]:
-        """The results; expired and cancelled requests are left out."""
+        """The results; requests that expired, were cancelled or met a fault of the service are left out."""
         for entry in insisted(self.guarded, lambda: list(self.batches.results(job))):
             result = entry.result
             if result.type == "succeeded":
                 yield entry.custom_id, result.message
-            elif result.type == "errored":
+            elif result.type == "errored" and result.error.error.type not in PASSING:
                 yield entry.custom_id, str(result.error.error.message)
 
 

@@ -24,6 +24,9 @@ GZIP_OR_ZLIB = 47  # zlib's word for: look at the header, whichever of the two i
 CONNECTIONS = 1
 ANY_PORT = 0
 
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # ends in the IPv4 address that a gateway passes on to (RFC 6052)
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 
 class TooMuch(SourceUnavailable):
     """An answer beyond its bound, before or after it was unpacked."""
@@ -106,10 +109,20 @@ def public_address(host: str, port: int) -> str:
 
 
 def is_private(address: str) -> bool:
-    """Whether an IP address is not globally reachable; an IPv4 address inside IPv6 is judged by itself."""
-    found = ipaddress.ip_address(address)
-    mapped = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    return not (mapped or found).is_global
+    """True unless the whole internet reaches one host by this IP address. Of an IPv4 one inside IPv6, that one is judged."""
+    found = unwrapped(ipaddress.ip_address(address))
+    # Python calls multicast, fec0::/10 and most of ::/8 global; 64:ff9b:1::/48, a site's own NAT64, is among the reserved
+    odd = found.is_multicast or found.is_reserved or getattr(found, "is_site_local", False)
+    return odd or not found.is_global
+
+
+def unwrapped(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for (mapped, 6to4, NAT64), else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def is_literal_private(host: str) -> bool:

@@ -12,10 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 LFS = (".safetensors", ".gguf", "tokenizer.json")
+ATTRIBUTES = ".gitattributes"  # the Hub's own first commit to every repository
 
 
 class Hub(ThreadingHTTPServer):
-    """What was created and committed. `token`: what a client must bear; every other one is turned away."""
+    """One repository: what was created and committed. `token`: what a client must bear; every other one is turned away."""
 
     def __init__(self, token: str) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
@@ -45,15 +46,17 @@ class Answers(BaseHTTPRequestHandler):
         self.say({})
 
     def do_GET(self) -> None:
-        self.say({"error": "Repository not found"}, 404)
+        if "/tree/main" in self.path and self.server.created:
+            self.say([self.entry(path) for path in sorted(self.server.files)])
+        else:
+            self.say({"error": "Repository not found"}, 404)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Authorization") != f"Bearer {self.server.token}":
             self.say({"error": "Invalid credentials in Authorization header"}, 401)
         elif self.path == "/api/repos/create":
-            self.server.created.append(json.loads(body))
-            self.say({"url": f"{self.server.url}/someone/{self.server.created[-1]['name']}"})
+            self.create(json.loads(body))
         elif self.path == "/api/validate-yaml":
             self.say({"errors": [], "warnings": []})
         elif "/preupload/" in self.path:
@@ -68,9 +71,22 @@ class Answers(BaseHTTPRequestHandler):
         else:
             self.say({"error": f"not foreseen: {self.path}"}, 500)
 
+    def create(self, wanted: dict[str, Any]) -> None:
+        made = {"url": f"{self.server.url}/someone/{wanted['name']}"}
+        if self.server.created:
+            self.say({**made, "error": "You already created this repository"}, 409)
+            return
+        self.server.created.append(wanted)
+        self.server.files[ATTRIBUTES] = b"*.bin filter=lfs diff=lfs merge=lfs -text\n"
+        self.say(made)
+
     def mode(self, path: str) -> dict[str, Any]:
         kind = "lfs" if path.endswith(LFS) else "regular"
         return {"path": path, "uploadMode": kind, "shouldIgnore": False}
+
+    def entry(self, path: str) -> dict[str, Any]:
+        content = self.server.files[path]
+        return {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
 
     def upload(self, wanted: dict[str, Any]) -> dict[str, Any]:
         return {**wanted, "actions": {"upload": {"href": f"{self.server.url}/lfs/{wanted['oid']}"}}}
@@ -84,10 +100,12 @@ class Answers(BaseHTTPRequestHandler):
                 self.server.files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 self.server.files[value["path"]] = self.server.objects[value["oid"]]
+            elif line["key"] == "deletedFile":
+                del self.server.files[value["path"]]
         url = f"{self.server.url}/someone/bot/commit/{'c' * 40}"
         self.say({"success": True, "commitOid": "c" * 40, "commitUrl": url})
 
-    def say(self, value: dict[str, Any], status: int = 200) -> None:
+    def say(self, value: Any, status: int = 200) -> None:
         text = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resources.lake import replace_file
+from resources.shipped.verify import own_files
 from twainbot.errors import BadInput, BadUse
 from twainbot_assets.json_lines import each_object, require_file
 from twainbot_assets.scoring import score_file
@@ -22,6 +23,7 @@ __all__ = ["dedupe_files", "score_file", "verify_folder"]
 ID_COLUMNS = ("chunk_id", "id")  # the first that a file has names its rows
 JSON_LINES = (".jsonl", ".ndjson")
 SHOWN_PROBLEMS = 20  # of a broken bundle: a wrong folder has thousands
+HUBS_OWN = ".gitattributes"  # the Hub puts one into every repository; a dataset's bundle brings none
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,8 @@ def verify_folder(folder: Path) -> str:
         raise BadUse(f"{folder} holds no {manifest.MANIFEST_NAME}, so it is no bundle. Name the folder that holds it.")
     claimed = manifest.from_json(path.read_bytes())
     found = hashes(folder)
+    if not lists(claimed, HUBS_OWN):
+        found.pop(HUBS_OWN, None)
     problems = [*links(folder), *manifest.verify(claimed, found)]
     if problems:
         more = len(problems) - SHOWN_PROBLEMS
@@ -227,18 +231,24 @@ def verify_folder(folder: Path) -> str:
     )
 
 
+def lists(claimed: Mapping[str, Any], path: str) -> bool:
+    """Whether a manifest, which may be a harmed one, lists a path."""
+    files = claimed.get("files")
+    return isinstance(files, list) and any(isinstance(entry, dict) and entry.get("path") == path for entry in files)
+
+
 def hashes(folder: Path) -> dict[str, tuple[str, int]]:
-    """(sha256, size in bytes) of every plain file under a folder, by path with forward slashes."""
+    """(sha256, size in bytes) of every plain file of a bundle, by path with forward slashes."""
     found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
+    for name, path in own_files(folder).items():
+        if not path.is_symlink():
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found[path.relative_to(folder).as_posix()] = (digest, path.stat().st_size)
+            found[name] = (digest, path.stat().st_size)
     return found
 
 
 def links(folder: Path) -> list[str]:
     """A sentence for every symbolic link: what it shows is not part of the bundle, and may change."""
-    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink())
-    return [f"{path} is a symbolic link; a bundle holds plain files." for path in found]
+    found = [name for name, path in own_files(folder).items() if path.is_symlink()]
+    return [f"{name} is a symbolic link; a bundle holds plain files." for name in found]

@@ -28,7 +28,7 @@ LOSS_BOUND = 0.05
 # A recorded word must be the model's first choice, or this near to it: other processors round otherwise.
 TIE = {"float32": 0.02, "float16": 0.3}
 SHOWN = 20
-FOREIGN = (".git", ".cache")
+FOREIGN = (".git", ".cache")  # what Git and the Hub's client leave in a folder
 _SIBLINGS: dict[str, ModuleType] = {}
 FORMAT = 1
 MANIFEST_FORM = {"name": str, "version": str, "files": [{"path": str, "sha256": str}]}
@@ -132,13 +132,7 @@ def inside(folder: Path, name: str, where: str) -> None:
 def file_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """A sentence for each file that is missing, changed, or not of the bundle, links among them."""
     listed = {entry["path"]: entry for entry in manifest["files"]}
-    paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
-    # what Git, the Hub's client and Python leave in a folder is not the bundle's
-    found = {
-        name: path
-        for path in paths
-        if (name := path.relative_to(folder).as_posix()).split("/")[0] not in FOREIGN and "__pycache__" not in name
-    }
+    found = own_files(folder)
     problems = [f"{name} is missing." for name in sorted(set(listed) - set(found))]
     for name, path in found.items():
         if path.is_symlink():
@@ -150,14 +144,20 @@ def file_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def own_files(folder: Path) -> dict[str, Path]:
+    """Files and links of a bundle by path inside it, sorted; what Git, the Hub's client and Python leave is not of it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {
+        name: path for name, path in names.items() if name.split("/")[0] not in FOREIGN and "__pycache__" not in name
+    }
+
+
 def _pointer(path: Path) -> str:
     """What to do about a file that Git LFS left as a pointer."""
     with path.open("rb") as stream:
-        return (
-            " It is a Git LFS pointer: run `git lfs pull`."
-            if stream.read(40).startswith(b"version https://git-lfs")
-            else ""
-        )
+        is_pointer = stream.read(40).startswith(b"version https://git-lfs")
+    return " It is a Git LFS pointer: run `git lfs pull`." if is_pointer else ""
 
 
 def read_bundle(folder: Path) -> dict[str, Any]:

@@ -86,6 +86,42 @@ def test_a_copy_that_was_cut_short_is_taken_up_where_it_ended(tmp_path, target):
     assert bundle_store.put(folder, target) == (3, 1)
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from resources import bundle_store
+
+synced, real = [], os.fsync
+
+def fsync(descriptor):
+    synced.append(descriptor)
+    if len(synced) == 3:  # two for each file, of its bytes and of its folder: the second file has no name yet
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(descriptor)
+
+os.fsync = fsync
+bundle_store.put(Path(sys.argv[1]), sys.argv[2])
+"""
+
+
+def test_what_a_killed_copy_had_begun_to_write_is_removed_by_the_next_try(tmp_path):
+    folder, target = bundle(tmp_path / "bundle"), str(tmp_path / "out")
+    assert subprocess.run([sys.executable, "-c", KILLED, str(folder), target], check=False).returncode == -9
+    (rest,) = (Path(target) / "jsonl" / "sft").iterdir()
+    assert rest.name.startswith(".train.jsonl.")
+    assert bundle_store.put(folder, target) == (3, 1)
+    assert contents(Path(target)) == contents(folder)
+
+
+def test_a_refused_copy_removes_nothing_be_it_a_rest_or_no_file_of_ours(tmp_path):
+    mine, rest = ".notes.txt.tmp", f".README.md.{'0af1' * 8}.tmp"
+    for name in (mine, rest):
+        bundle_store.write(bundle_store.place(str(tmp_path / "out")) / name, b"x")
+    with pytest.raises(BadUse, match=r"\.notes\.txt\.tmp is no file of this bundle"):
+        bundle_store.put(bundle(tmp_path / "bundle"), str(tmp_path / "out"))
+    assert names(str(tmp_path / "out")) == sorted([mine, rest])
+
+
 def test_the_manifest_goes_last_so_that_half_a_copy_is_none(tmp_path, target, monkeypatch):
     folder, written = bundle(tmp_path / "bundle"), []
     real = bundle_store.write

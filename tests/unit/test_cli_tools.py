@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resources.shipped import verify
 from tests.builders import FORECAST, TEXT
 from twainbot.dedupe import ENGINES
 from twainbot.dialogues.tools import TOOLS
@@ -443,6 +444,32 @@ def test_a_harmed_bundle_is_refused_with_what_is_wrong(bundle, harm, says):
     harm(bundle)
     with pytest.raises(BadInput, match=says):
         tools.verify_folder(bundle)
+
+
+LEFT = (".git/HEAD", ".cache/huggingface/download/README.md.metadata", "__pycache__/verify.pyc")
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_what_git_the_hubs_client_and_python_leave_in_a_bundle_harms_it_for_neither_program(bundle, left):
+    (bundle / left).parent.mkdir(parents=True)
+    (bundle / left).write_bytes(b"x")
+    (bundle / left).with_name("link").symlink_to("nowhere")
+    assert "v0.1, a rehearsal: 3 files, " in tools.verify_folder(bundle)
+    assert verify.file_problems(bundle, json.loads((bundle / "manifest.json").read_text())) == []
+
+
+def test_the_gitattributes_that_the_hub_puts_beside_a_bundle_do_not_harm_it(bundle):
+    (bundle / ".gitattributes").write_bytes(b"*.bin filter=lfs\n")
+    assert "v0.1, a rehearsal: 3 files, " in tools.verify_folder(bundle)
+
+
+def test_a_gitattributes_of_the_bundles_own_is_held_to_its_hash(tmp_path):
+    files = {".gitattributes": b"*.gguf filter=lfs\n"}
+    made = manifest.build("twainbot-lora", "v0.1", files, {"base": "b"})
+    (tmp_path / ".gitattributes").write_bytes(b"*.gguf filter=tfs\n")
+    (tmp_path / "manifest.json").write_bytes(manifest.to_json(made))
+    with pytest.raises(BadInput, match=r"\.gitattributes has sha256"):
+        tools.verify_folder(tmp_path)
 
 
 def test_all_problems_of_a_bundle_are_listed_up_to_twenty(bundle):

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from resources import llm_batches
 from resources.budget import Budget, Spend
 from resources.generator_settings import GeneratorSettings
-from resources.generators import LocalRunner, open_generator
+from resources.generators import Generator, LocalRunner, open_generator
 from resources.llm_faults import Secrets, another_try, fault_of, retry_after
 from resources.llm_threads import Threads
 from resources.pace import Pace
-from tests.llm_server import KEY, llm_server, rewrite
+from tests.llm_server import KEY, LlmServer, llm_server, rewrite
 from twainbot.dialogues import asking
 from twainbot.dialogues.asking import Request
 from twainbot.errors import BadConfig, BudgetExceeded, SourceUnavailable
@@ -427,6 +428,95 @@ def test_a_job_that_the_service_no_longer_knows_is_forgotten_and_sent_anew_by_th
         assert all(
             answer.was_given for answer in open_door(server, backend, batch_mode=True).ask([request(0), request(1)])
         )
+
+
+def unanswered_lines(backend: str, names: list[str], kind: str) -> list[dict[str, object]]:
+    """What a service writes of requests that it did not answer. kind: expired, cancelled, fault (its own) or refused."""
+    if backend == "anthropic":
+        errors = {"fault": ("overloaded_error", "Overloaded"), "refused": ("invalid_request_error", "Too long.")}
+        code, said = errors.get(kind, ("", ""))
+        result = {"type": "errored", "error": {"type": "error", "error": {"type": code, "message": said}}}
+        ended = {"type": {"cancelled": "canceled"}.get(kind, kind)}
+        return [{"custom_id": name, "result": result if code else ended} for name in names]
+    answers = {"fault": (503, "Try later."), "refused": (400, "Too long.")}
+    status, said = answers.get(kind, (0, ""))
+    response = {"status_code": status, "request_id": "q", "body": {"error": {"message": said}}} if status else None
+    error = None if status else {"code": f"batch_{kind}", "message": "This request could not be executed."}
+    return [{"id": "r", "custom_id": name, "response": response, "error": error} for name in names]
+
+
+def cut_short(server: LlmServer, backend: str, answered: int, kind: str) -> None:
+    """Let the last job answer its first requests only, as a service writes it."""
+    job = list(server.batches.values())[-1]
+    text = server.files[job["output_file_id"]] if backend == "openai" else job["lines"]
+    done, rest = text.split("\n")[:answered], text.split("\n")[answered:]
+    lines = unanswered_lines(backend, [json.loads(line)["custom_id"] for line in rest], kind)
+    others = [json.dumps(line) for line in lines]
+    if backend == "openai":
+        server.files |= {job["output_file_id"]: "\n".join(done), "errors": "\n".join(others)}
+        job["error_file_id"] = "errors"
+    else:
+        job["lines"] = "\n".join([*done, *others])
+
+
+def ask_and_be_cut_short(server: LlmServer, backend: str, open_door, answered: int, kind: str) -> Generator:
+    """A generator whose next batch of many is answered in part."""
+    generator = open_door(server, backend, batch_mode=True)
+    generator._runner.sleep = lambda _: cut_short(server, backend, answered, kind)
+    return generator
+
+
+@pytest.mark.parametrize("backend", DOORS)
+@pytest.mark.parametrize("kind", ["expired", "cancelled", "fault"])
+def test_a_batch_that_ends_before_most_of_its_requests_is_told_and_only_they_are_asked_again(backend, kind, open_door):
+    wanted = [request(number) for number in range(20)]
+    with llm_server(polls=2) as server:
+        generator = ask_and_be_cut_short(server, backend, open_door, 2, kind)
+        with pytest.raises(
+            SourceUnavailable, match=r"18 of 20 requests got no answer; the last fault: none came\. Answers"
+        ):
+            generator.ask(wanted)
+        assert generator.report.unanswered == 18
+        assert generator.budget.spent().tokens == 2 * 120  # nothing stays reserved for what was not reached
+        again = open_door(server, backend, batch_mode=True)
+        again._runner.sleep = lambda _: None
+        assert all(answer.was_given for answer in again.ask(wanted))
+        assert [job["count"] for job in server.batches.values()] == [20, 18]
+    assert again.budget.spent().tokens == 20 * 120
+
+
+@pytest.mark.parametrize("backend", DOORS)
+def test_a_tenth_of_a_batch_may_stay_unanswered_and_is_counted(backend, open_door):
+    with llm_server(polls=2) as server:
+        generator = ask_and_be_cut_short(server, backend, open_door, 18, "expired")
+        answers = generator.ask([request(number) for number in range(20)])
+    assert [answer.finish for answer in answers[18:]] == [asking.NO_ANSWER] * 2
+    assert generator.report.unanswered == 2
+
+
+@pytest.mark.parametrize("backend", DOORS)
+def test_what_a_service_refuses_in_a_batch_is_no_hole_and_says_why(backend, open_door):
+    with llm_server(polls=2) as server:
+        generator = ask_and_be_cut_short(server, backend, open_door, 2, "refused")
+        answers = generator.ask([request(number) for number in range(20)])
+    assert [answer.finish for answer in answers[2:]] == [asking.NOT_TAKEN] * 18
+    assert "Too long." in answers[2].note
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"response": None, "error": {"code": "request_timeout", "message": "It took too long."}}, None),
+        ({"response": None, "error": None}, None),
+        ({}, None),
+        ({"response": {"status_code": 429, "body": {"error": {"message": "Slow down."}}}, "error": None}, None),
+        ({"response": None, "error": {"code": "parse_error"}}, '{"code": "parse_error"}'),
+        ({"response": None, "error": "No such model."}, '"No such model."'),
+        ({"response": {"status_code": 200, "body": {"choices": []}}, "error": None}, {"choices": []}),
+    ],
+)
+def test_a_line_of_a_batch_is_an_answer_a_refusal_or_neither(entry, said):
+    assert llm_batches._said(entry) == said
 
 
 WORK = """

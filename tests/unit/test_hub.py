@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from resources import hub
 from tests import hub_server
 from twainbot.errors import BadInput, BadUse, SourceUnavailable
 from twainbot.release import manifest
+from twainbot_assets.tools import verify_folder
 
 FILES = {
     "README.md": b"---\nlicense: apache-2.0\n---\n# Card\n",
@@ -17,14 +20,24 @@ FILES = {
 }
 
 
-@pytest.fixture
-def bundle(tmp_path):
-    made = manifest.build("twainbot-lora", "twainbot-lora-v0.1-rehearsal", FILES, {"base": "b"}, rehearsal=True)
-    for path, content in {**FILES, manifest.MANIFEST_NAME: manifest.to_json(made)}.items():
-        target = tmp_path / "bundle" / path
+def written(folder: Path, files: dict[str, bytes]) -> Path:
+    """The folder with these files."""
+    for path, content in files.items():
+        target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    return tmp_path / "bundle"
+    return folder
+
+
+def cut(folder: Path, files: dict[str, bytes], version: str, name: str = "twainbot-lora") -> Path:
+    """A bundle of these files with its manifest."""
+    made = manifest.build(name, version, files, {"base": "b"}, rehearsal=True)
+    return written(folder, {**files, manifest.MANIFEST_NAME: manifest.to_json(made)})
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return cut(tmp_path / "bundle", FILES, "twainbot-lora-v0.1-rehearsal")
 
 
 @pytest.fixture
@@ -51,6 +64,41 @@ def test_the_repository_is_private_and_commit_and_tag_bear_the_version(bundle, s
     hub.push(bundle, "someone/bot")
     assert [made["visibility"] for made in server.created] == ["private"]
     assert server.messages == server.tags == ["twainbot-lora-v0.1-rehearsal"]
+
+
+def test_a_later_version_leaves_nothing_of_the_one_before_and_verifies_when_fetched(bundle, server, tmp_path):
+    hub.push(bundle, "someone/bot")
+    fewer = {path: content for path, content in FILES.items() if not path.startswith("gguf/")}
+    later = {**fewer, "README.md": b"---\nlicense: apache-2.0\n---\n# Another card\n"}
+    hub.push(cut(tmp_path / "later", later, "twainbot-lora-v0.2-rehearsal"), "someone/bot")
+    assert set(server.files) == {*later, "manifest.json"}
+    assert server.messages == server.tags == ["twainbot-lora-v0.1-rehearsal", "twainbot-lora-v0.2-rehearsal"]
+    assert "v0.2-rehearsal, a rehearsal: 4 files" in verify_folder(written(tmp_path / "fetched", server.files))
+
+
+def test_the_hubs_own_gitattributes_stay_beside_a_dataset_that_brings_none_and_do_not_harm_it(server, tmp_path):
+    for version in ("data-v0.1-rehearsal", "data-v0.2-rehearsal"):
+        data = {"README.md": b"# Data\n", f"sft/{version}.parquet": b"PAR1"}
+        hub.push(cut(tmp_path / version, data, version, "twainbot-data"), "someone/data")
+    assert set(server.files) == {*data, "manifest.json", ".gitattributes"}
+    assert b"filter=lfs" in server.files[".gitattributes"]
+    left_by_the_client = {".cache/huggingface/download/README.md.metadata": b"c0ffee"}
+    assert "whole" in verify_folder(written(tmp_path / "fetched", {**server.files, **left_by_the_client}))
+
+
+def test_a_repository_of_something_else_is_not_emptied_by_a_mistyped_name(bundle, server):
+    hub.push(bundle, "someone/bot")
+    theirs = {".gitattributes": b"x", "README.md": b"# My thesis", "thesis/chapter1.md": b"It was"}
+    server.files.clear()
+    server.files.update(theirs)
+    with pytest.raises(
+        BadUse, match=r"someone/bot holds thesis/chapter1.md and no manifest.json: .* empty this one first"
+    ):
+        hub.push(bundle, "someone/bot")
+    assert server.files == theirs
+    del server.files["thesis/chapter1.md"]  # a push that broke off, or a repository made on the Hub's own page
+    hub.push(bundle, "someone/bot")
+    assert "manifest.json" in server.files
 
 
 def test_a_token_that_the_hub_refuses_ends_in_one_sentence_without_it(bundle, server, monkeypatch):

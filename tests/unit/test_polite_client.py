@@ -295,6 +295,12 @@ def test_two_requests_to_one_host_never_run_at_once(store):
     [
         ("127.0.0.1", True), ("10.0.0.8", True), ("169.254.169.254", True), ("8.8.8.8", False), ("::1", True),
         ("::ffff:127.0.0.1", True), ("::ffff:8.8.8.8", False), ("2002:7f00:1::", True), ("0.0.0.0", True), ("100.64.0.1", True),
+        ("2002:808:808::1", False), ("64:ff9b::7f00:1", True), ("64:ff9b::a00:8", True), ("64:ff9b::808:808", False),
+        ("64:ff9b:1::", True), ("64:ff9b:1::808:808", True), ("fec0::1", True), ("fe80::1", True), ("fc00::1", True),
+        ("ff02::1", True), ("ff0e::1", True), ("224.0.0.1", True), ("239.1.2.3", True), ("64:ff9b::e000:1", True),
+        ("::ffff:224.0.0.1", True), ("240.0.0.1", True), ("255.255.255.255", True), ("::", True), ("::7f00:1", True),
+        ("4000::1", True), ("2001:db8::1", True), ("2001:0:808:808::1", True), ("1.1.1.1", False), ("129.6.15.28", False),
+        ("2001:4860:4860::8888", False), ("2606:4700::1111", False), ("2a00:1450:4001::1", False), ("2620:fe::fe", False),
     ],
 )  # fmt: skip
 def test_private_addresses_are_known(address, private):
