@@ -17,7 +17,7 @@ def explained(rows: pl.DataFrame) -> Finding:
     lost = json.loads(rows["unexplained"][0])
     count = rows["rows"][0]
     why = (
-        f"{len(lost)} of {count:,} rows have no origin (first {lost[0]!r})"
+        f"{len(lost)} of {count:,} rows have no origin or a work that is not among the bundle's (first {lost[0]!r})"
         if lost
         else f"all {count:,} rows have their origin"
     )

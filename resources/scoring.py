@@ -66,5 +66,5 @@ def code_losses(model: LanguageModel, limit: int | None) -> list[TextLoss]:
     return [
         TextLoss(task["task_id"], off.nll, on.nll, on.bytes)
         for task, on, off in zip(tasks, tuned, bare, strict=True)
-        if on.bytes and off.nll > 0
+        if on.bytes and not off.nll <= 0  # NaN passes: it is told, not dropped
     ]

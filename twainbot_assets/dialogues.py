@@ -150,7 +150,7 @@ def feedback(context: dg.AssetExecutionContext, folders: Folders, transfer: Tabl
     ins={"transfer": dg.AssetIn(TRANSFER), "calls": dg.AssetIn(CALLS), "passages": dg.AssetIn(PASSAGES)},
     deps=[
         keys.settings("screening"),
-        *(keys.source(name) for name in ("lexicon", "units", "suites")),
+        *(keys.source(name) for name in ("lexicon", "units", "batches", "suites")),
         keys.key("corpora/transcripts"),
     ],
     check_specs=specs(SCREENED, gates.SCREENED),

@@ -294,8 +294,8 @@ def verdicts_of(rows: "pl.DataFrame") -> dict[str, Any]:
 
 
 @dg.asset(
-    key=LEADERBOARD, ins={"cards": dg.AssetIn(SCORECARD)}, check_specs=specs(LEADERBOARD, gates.LEADERBOARD),
-    code_version=version_of("twainbot.evals.measure"), **SHARED,
+    key=LEADERBOARD, ins={"cards": dg.AssetIn(SCORECARD)}, deps=[keys.source("recipes")],
+    check_specs=specs(LEADERBOARD, gates.LEADERBOARD), code_version=version_of("twainbot.evals.measure"), **SHARED,
 )  # fmt: skip
 def leaderboard(context: dg.AssetExecutionContext, cards: Table) -> Published:
     """One row per recipe: verdicts by state and the figures that recipes are compared by."""

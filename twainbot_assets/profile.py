@@ -25,7 +25,8 @@ from twainbot.personas import Persona
 
 SOURCES = ("gutenberg", "satire", "jokes", "weather", "transcripts", "local")
 PROFILES = PROJECT / "profiles"
-GENERATION = {"generator", "judge", "judge_sample"}  # of `dialogues`: not what seeds are frozen from
+# Of `dialogues`, what no batch of seeds is frozen from. How many batches there are is `sources/batches`.
+NOT_OF_A_SEED = {"generator", "judge", "judge_sample", "batches"}
 
 
 class Strict(BaseModel):
@@ -251,13 +252,14 @@ class Profile(Strict):
         """Data version of one section, as `sources/settings_<name>` reports it.
 
         Generator and judge are sections of their own: another model re-freezes no seed, another budget makes nothing stale.
+        Nor does one batch more: an old batch is never written again.
         """
-        plain = self._generation(name) if name in GENERATION else self._plain(name)
+        plain = self._generation(name) if name in ("generator", "judge") else self._plain(name)
         return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def _plain(self, name: str) -> Any:
         section = getattr(self, name)
-        return section.model_dump(mode="json", exclude=GENERATION) if isinstance(section, BaseModel) else section
+        return section.model_dump(mode="json", exclude=NOT_OF_A_SEED) if isinstance(section, BaseModel) else section
 
     def _generation(self, name: str) -> dict[str, Any]:
         settings: GeneratorSettings = getattr(self.dialogues, name)

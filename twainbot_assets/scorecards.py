@@ -171,10 +171,11 @@ def classifier(rows: pl.DataFrame) -> list[Metric]:
 
 
 def perplexities(rows: pl.DataFrame) -> dict[str, list[tuple[str, float]]]:
-    """Perplexity by held-out set, stage by stage."""
+    """Perplexity by held-out set, stage by stage; no bar is drawn of a loss that is not finite."""
     found: dict[str, list[tuple[str, float]]] = {}
+    measured = rows.filter((rows["kind"] == "metric") & rows["value"].is_finite())
     for name in ("passages", "neutral"):
-        listed = rows.filter((rows["kind"] == "metric") & (rows["name"] == f"perplexity_{name}")).to_dicts()
+        listed = measured.filter(measured["name"] == f"perplexity_{name}").to_dicts()
         if listed:
             found[name] = [(row["arm"], row["value"]) for row in listed]
     order = ["base", *keys.TRAINING_STAGES]

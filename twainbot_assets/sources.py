@@ -17,7 +17,7 @@ from resources.suites import problems_file
 from twainbot import personas
 from twainbot.errors import TwainBotError
 from twainbot_assets import keys
-from twainbot_assets.partitions import MIXTURES, RECIPES, UNITS, register
+from twainbot_assets.partitions import MIXTURES, RECIPES, UNITS, batch_keys, register
 from twainbot_assets.profile import SOURCES, current, recipe_path
 
 GROUP = "sources"
@@ -119,7 +119,12 @@ def registered(instance: dg.DagsterInstance) -> dict[str, list[str]]:
 
 def units_version(units: Mapping[str, list[str]]) -> str:
     """Data version of the set of all registered units: a removed unit must reach the fan-ins too."""
-    return hashlib.sha256(json.dumps(dict(sorted(units.items()))).encode()).hexdigest()[:16]
+    return set_version(dict(sorted(units.items())))
+
+
+def set_version(members: object) -> str:
+    """16 hex digits over a set of partitions, as JSON. A fan-in does not notice that one of its partitions is gone."""
+    return hashlib.sha256(json.dumps(members).encode()).hexdigest()[:16]
 
 
 def plain_versions(units: Mapping[str, list[str]]) -> dict[str, str]:
@@ -132,6 +137,8 @@ def plain_versions(units: Mapping[str, list[str]]) -> dict[str, str]:
     if (own := problems_file()) is not None:
         found["suites"] += f"-{file_version(own)}"
     found["units"] = units_version(units)
+    found["batches"] = set_version(batch_keys(profile))
+    found["recipes"] = set_version(list(profile.trained))
     found["reviews"] = file_version(home.reviews)
     found["ratings"] = ratings_version(home.ratings)
     return found
@@ -203,6 +210,8 @@ observed = [
     observe_plain("reviews", "What people decided on the review queue (`twainbot decide`)."),
     observe_plain("ratings", "Blind ratings of sample dialogues, 1 to 5 (`twainbot review`), and the rubric."),
     observe_plain("units", "The set of all registered units: fan-ins turn stale when one is added or removed."),
+    observe_plain("batches", "The set of generation batches: the same for what reads all dialogues or pairs."),
+    observe_plain("recipes", "The set of recipes that train: the same for what compares them."),
     *(observe_recipe(stage) for stage in keys.TRAINING_STAGES),
     *([observe_mixtures()] if current().mixtures else []),
 ]

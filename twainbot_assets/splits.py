@@ -28,7 +28,7 @@ EXPORT = version_of("twainbot.splits.export")
 @dg.asset(
     key=ASSIGNMENTS,
     ins={"passages": dg.AssetIn(PASSAGES), "dialogues": dg.AssetIn(DIALOGUES), "pairs": dg.AssetIn(PAIRS)},
-    deps=[keys.settings("splits")],
+    deps=[keys.settings("splits"), keys.source("batches")],
     check_specs=specs(ASSIGNMENTS, gates.assignment_gates(None, 0, 1)),
     code_version=version_of("twainbot.splits.assign", "twainbot.splits.straddling", "twainbot.splits.export"),
     **SHARED,
@@ -82,6 +82,7 @@ def sft(context: dg.AssetExecutionContext, dialogues: Table, assignments: Table)
 @dg.asset(
     key=PREFERENCES,
     ins={"pairs": dg.AssetIn(PAIRS), "assignments": dg.AssetIn(ASSIGNMENTS)},
+    deps=[keys.source("batches")],
     check_specs=specs(PREFERENCES, gates.TABLES),
     code_version=EXPORT,
     **SHARED,

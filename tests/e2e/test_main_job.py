@@ -124,7 +124,15 @@ def test_each_edited_setting_makes_stale_what_reads_it(copy: Clone) -> None:
     prompts.write_text(original)
 
     profile = copy.root / "profiles" / "tiny.yaml"
-    profile.write_text(profile.read_text().replace("overlap: 32", "overlap: 16"))
+    settled = profile.read_text()
+    profile.write_text(settled.replace("batches: 2", "batches: 1"))  # what was written in the other leaves the tables
+    stale = stale_lines(copy.run("refresh", "--dry-run"))
+    assert set(stale) == {"dialogues/screened", "splits/assignments", "splits/preferences"}, stale
+    profile.write_text(settled.replace("batches: 2", "batches: 3"))  # and no old one is written again
+    stale = stale_lines(copy.run("refresh", "--dry-run"))
+    assert {item for item in stale if "[b00" in item} == {item for item in stale if "[b002]" in item} != set(), stale
+
+    profile.write_text(settled.replace("overlap: 32", "overlap: 16"))
     stale = stale_lines(copy.run("refresh", "--dry-run"))
     assert {item.split("/")[0] for item in stale} == {"chunks"}
     assert set(stale.values()) == {"sources/settings_chunking changed"}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from twainbot.dialogues import feedback, figures, grounds, prompts, quality, rows, seeds, talk, transfer, variety
+from twainbot.dialogues import feedback, figures, grounds, prompts, quality, rows, said, seeds, talk, transfer, variety
 from twainbot.dialogues.tools import FORECAST_TOOL
 from twainbot.records import DIALOGUE, FEEDBACK, SCREENED_DIALOGUE, frame
 
@@ -426,6 +426,28 @@ def test_a_day_is_resolved_against_the_stated_today_and_only_against_it(said, da
     assert fault in quality.problems(days_row(call, asked, today=False))
     assert fault.replace(day, "2026-10-17") in quality.problems(
         days_row(days_call(city="Elko", start="2026-10-17"), asked)
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "asked", "is_said"),
+    [
+        ("MO", "Any alerts tomorrow?", False), ("ME", "Some rain, or none?", False), ("IN", "Rain in Gary?", False),
+        ("Reno", "How is Moreno Valley?", False), ("5", "Rain on the 15th?", False),
+        ("MO", "Hannibal, MO, if you please.", True), ("NJ", "The one in New Jersey.", True), ("reno", "How is Reno?", True),
+        ("Reno", "What of Reno's sky?", True), (" Reno ", "And in Reno?", True), ("", "And in Reno?", True),
+    ],
+)  # fmt: skip
+def test_a_value_is_said_in_whole_words_and_two_letters_in_their_case(value, asked, is_said):
+    assert said.is_said(value, {}, [asked], [], None) is is_said
+    if value.strip() != "NJ":  # a result is no place to spell a state out
+        assert said.is_said(value, {}, [], [json.dumps({"said": asked})], None) is is_said
+
+
+def test_a_state_that_only_letters_of_other_words_spell_is_an_invented_argument():
+    call = rows.call("MO", "tomorrow")
+    assert "argument_not_said: location='MO' is not in the user's words" in quality.problems(
+        row(call=call, asked="Any alerts tomorrow?"), FORECAST_TOOL
     )
 
 

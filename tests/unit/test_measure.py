@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,9 +10,10 @@ import polars as pl
 import pytest
 
 from resources.scoring import places_of
-from twainbot.evals import measure
+from twainbot.evals import measure, pairs
 from twainbot.evals.verdicts import TextLoss, Verdict
 from twainbot.records import DAPT_ROW, frame
+from twainbot_assets.scorecards import perplexities
 
 # 100 tokens in 400 bytes; the adapter takes a tenth off the base's 200 nats
 LOSSES = [TextLoss(f"local/river/{n}:0", 200.0, 180.0, 100, f"local/river/{n}", 400) for n in range(12)]
@@ -69,6 +71,20 @@ def test_the_perplexity_gate_says_whose_figure_it_is_and_what_became_of_it_at_th
     assert said["forgetting"].why.startswith("Perplexity on neutral text after preference: ")
 
 
+@pytest.mark.parametrize("nats", [80_200.0, math.inf])
+def test_a_diverged_last_stage_is_told_in_figures_sentences_and_the_pages_plot(nats: float) -> None:
+    """802 nats a token are e to the 802nd, which no float holds; the table has it as infinite, and no bar is drawn."""
+    lost = [replace(loss, adapter=nats) for loss in LOSSES]
+    ended = {"passages": lost, "neutral": [replace(loss, adapter=nats) for loss in NEUTRAL]}
+    rows = measure.perplexity({"dapt": {"passages": LOSSES}, "preference": ended})
+    assert value(rows, "perplexity_passages", "preference") == math.inf
+    said = given(rows)
+    assert (said["perplexity"].state, said["forgetting"].state) == ("pass", "fail")
+    assert said["perplexity"].why.endswith("After preference, the last stage, it is not finite.")
+    drawn = perplexities(rows)["passages"]
+    assert [stage for stage, _ in drawn] == ["base", "dapt"]
+
+
 def test_stages_that_come_in_alphabetical_order_as_dagster_hands_them_over_are_judged_in_the_curriculums() -> None:
     tuned = {"passages": LOSSES, "neutral": NEUTRAL}
     losses = {"dapt": {"passages": LOSSES}, "preference": tuned, "sft": {"passages": NEUTRAL}}
@@ -83,3 +99,57 @@ def test_a_passage_belongs_to_its_source_and_its_split() -> None:
         {"sample_id": "local/river/a:0-9", "split": "train", "style": "twain", "text": "x", "token_count": 1},
     ]
     assert places_of(frame(rows, DAPT_ROW)) == {"jokes/one/3:0-9": ("of_jokes", "in_test")}
+
+
+# ---- what is said, and what of it was copied
+
+TRAINED = "The river rose on the tenth and took the lower landing with it, and nobody would own that he had seen it go."
+CALL = '<tool_call>{"name": "get_forecast", "arguments": {"location": "Reno"}}</tool_call>'
+
+
+def exchange(*replies: str) -> dict[str, str]:
+    """A generation in which a tool answers between the assistant's turns."""
+    result = {"role": "tool", "text": '{"high_f": 71}'}
+    steps = [step for text in replies for step in ({"role": "assistant", "text": text, "call": None}, result)]
+    return {"steps": json.dumps(steps[:-1])}
+
+
+def test_the_words_beside_a_call_are_spoken_and_the_call_and_its_result_are_not() -> None:
+    assert measure.spoken(exchange(f"Let me ask. {CALL} A moment.", "Sunny, friend.")) == (
+        "Let me ask.  A moment.\nSunny, friend."
+    )
+    assert measure.spoken(exchange(CALL, "Sunny, friend.")) == "Sunny, friend."
+
+
+@pytest.mark.parametrize(
+    "text", ["Let me ask.", f"Let me ask. {CALL}", f"{CALL[:-14]} Let me ask.", f"{CALL} {{not a call}}"]
+)
+def test_whatever_raters_read_the_gate_on_copying_reads(text: str) -> None:
+    row = exchange(text, "Sunny, friend.")
+    read = [step.text for step in pairs.shown(json.loads(row["steps"])) if step.kind == "said"]
+    assert measure.spoken(row) == "\n".join(read)
+
+
+def copying(replies: list[str], trained: list[str]) -> Verdict:
+    """The verdict on copying."""
+    return given(measure.table(measure.copied(replies, trained, "preference")))["copying"]
+
+
+def test_what_was_copied_before_a_call_fails_the_gate_on_copying() -> None:
+    row = exchange(f"{TRAINED} {CALL}", "Sunny, friend.")
+    found = copying([measure.spoken(row)], [TRAINED])
+    assert (found.state, found.value) == ("fail", float(len(TRAINED.split())))
+
+
+@pytest.mark.parametrize(
+    ("replies", "trained"),
+    [([TRAINED], []), ([TRAINED], ["", " \n"]), (["", ""], [TRAINED]), (["...", " — "], [TRAINED]), ([], [TRAINED])],
+)
+def test_where_one_side_has_no_word_nothing_was_compared(replies: list[str], trained: list[str]) -> None:
+    found = copying(replies, trained)
+    assert (found.state, found.n) == ("not_run", 0)
+    assert found.why == "No reply was compared with the training text."
+
+
+def test_one_reply_with_words_is_compared() -> None:
+    assert copying(["", "Sunny, friend."], [TRAINED]).state == "pass"

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
+from twainbot import personas
 from twainbot.dialogues import grammar, preferences, quality, rows, seeds, talk
 from twainbot.dialogues.tools import FORECAST_TOOL
 from twainbot.evals.tool_calls import parse_calls, score
@@ -106,6 +107,35 @@ def test_an_over_long_answer_holds_the_sound_one_and_two_and_a_half_times_its_wo
         assert pair["rejected"].startswith(pair["chosen"])
         assert len(pair["rejected"].split()) >= preferences.OVER_LONG * len(pair["chosen"].split())
         assert quality.problems(ending(pair, pair["rejected"]), FORECAST_TOOL) == []
+
+
+@pytest.fixture
+def brief():
+    """A persona of one sentence, as a profile may bring it."""
+    line = "That is all."
+    told = json.dumps({"author": "Nobody Much", "style": "plain", "like": "twain", "system_prompt": "Speak plainly.",
+                        "grammar": {"coda": line, "nod": line}})  # fmt: skip
+    personas.use([personas.read(told, "brief", "personas/brief.yaml")], ("brief",))
+    yield
+    personas.use()
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_persona_of_one_sentence_makes_no_over_long_answer_and_the_next_dialogue_serves():
+    turns = [rows.turn("user", "Reno today?"), rows.call("Reno", "today"), *ANSWERED]
+    sound = ANSWERED[1]["content"]
+    spare, talkative = ({"turns": turns, "style_tags": [name, "single"]} for name in ("brief", "twain"))
+    # "It does not answer." is 4 words, so 10 are wanted; the one sentence makes it 7
+    assert preferences._MAKERS["over_long"](spare, random.Random(1)) is None
+    assert len(preferences._MAKERS["over_long"](talkative, random.Random(1))[2].split()) >= 2.5 * len(sound.split())
+
+    wanted = seeds.DialogueSettings(
+        tool_calls=60, style_transfer=0, contrastive=len(preferences.FLAWS), personas={"brief": 0.9, "twain": 0.1}
+    )
+    frozen = seeds.make_seeds(NO_PASSAGES, "b0", wanted, 3)
+    dialogues = talk.tool_calls(frozen)
+    (pair,) = preferences.contrastive(frozen, dialogues).filter(flaw="over_long").to_dicts()
+    assert dialogues.filter(conversation_id=pair["seed_id"])["style_tags"].item()[0] == "twain"
 
 
 def literals(persona: str) -> set[tuple[str, str]]:

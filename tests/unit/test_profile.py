@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from twainbot.errors import BadConfig, UnknownName
-from twainbot_assets import partitions
+from twainbot_assets import partitions, sources
 from twainbot_assets.profile import PROFILES, SOURCES, Profile, SourceSettings, load, parse, recipe_path
 
 SHIPPED = sorted(path.stem for path in PROFILES.glob("*.yaml"))
@@ -129,6 +129,14 @@ def test_a_shipped_profile_mixes_nothing_by_itself(name):
 def test_a_mixture_whose_parts_are_not_trained_here_is_refused(recipes, fault):
     with pytest.raises(BadConfig, match=fault):
         parse(raw(recipes=recipes), PATH)
+
+
+def test_one_batch_more_freezes_no_seed_again_and_is_a_change_of_the_set():
+    one = load("tiny")
+    more = one.model_copy(update={"dialogues": one.dialogues.model_copy(update={"batches": 3})})
+    assert more.section_hash("dialogues") == one.section_hash("dialogues")
+    assert partitions.batch_keys(more) == ["b000", "b001", "b002"]
+    assert sources.set_version(partitions.batch_keys(more)) != sources.set_version(partitions.batch_keys(one))
 
 
 def test_a_section_hash_changes_with_its_section_alone():

@@ -106,7 +106,7 @@ def test_two_raters_are_averaged_and_their_agreement_reported():
 def test_one_rater_decides_nothing_either_way(good):
     found = judged(rated.lines(50, good, "Ann"))
     assert found.state == "inconclusive"
-    assert "A second rater must rate the same dialogues." in found.why
+    assert "A second rater must rate both replies of the same dialogues." in found.why
 
 
 def test_two_raters_who_find_the_voice_missing_fail_it():
@@ -129,7 +129,39 @@ def test_two_raters_of_different_dialogues_are_one_rater_of_each_and_decide_noth
     ann, bo = rated.lines(60, 60, "Ann"), rated.lines(60, 60, "Bo")
     found = judged([*ann[:60], *bo[60:]], 60)
     assert found.state == "inconclusive"
-    assert "A second rater must rate the same dialogues." in found.why
+    assert "A second rater must rate both replies of the same dialogues." in found.why
+
+
+def of_arm(lines, arm):
+    return [row for row in lines if row["arm"] == arm]
+
+
+def test_two_raters_who_rated_no_reply_in_common_decide_nothing_though_both_saw_every_dialogue():
+    ann, bo = rated.lines(60, 60, "Ann"), rated.lines(60, 60, "Bo")
+    found = judged([*of_arm(ann, "adapter"), *of_arm(bo, "base")], 60)
+    # 60 replies of 5 by Ann alone, 60 of 2 by Bo alone: a gain of 3 on which nobody agrees with anybody
+    assert (found.state, found.value) == ("inconclusive", 1.0)
+    assert "A second rater must rate both replies of the same dialogues." in found.why
+    assert "Raters have no reply in common." in found.why
+    assert "judge models" not in found.why
+
+
+def test_a_dialogue_counts_only_where_the_second_rater_rated_both_of_its_replies():
+    ann, bo = rated.lines(60, 60, "Ann"), rated.lines(60, 60, "Bo")
+    # of twenty dialogues Bo rated both replies, of the other forty the adapter's alone
+    found = judged([*ann, *of_arm(bo, "adapter"), *of_arm(bo[:40], "base")], 60)
+    assert (found.state, found.n) == ("inconclusive", 20)
+    # three raters: on every reply sit two, and yet only Ann rated both
+    apart = judged([*ann, *of_arm(bo, "adapter"), *of_arm(rated.lines(60, 60, "Cy"), "base")], 60)
+    assert apart.state == "inconclusive"
+    assert "A second rater must rate both replies" in apart.why
+
+
+def test_a_person_on_the_adapters_replies_alone_makes_no_persons_verdict_of_two_judges():
+    judges = rated.lines(60, 60, "judge:m1", "judge:m2", kind=JUDGE)
+    found = judged([*judges, *of_arm(rated.lines(60, 60, "Ann"), "adapter")], 60)
+    assert found.state == "inconclusive"
+    assert "a person must rate the same ones" in found.why
 
 
 def test_a_person_on_one_dialogue_lends_nothing_to_those_that_only_judges_rated():

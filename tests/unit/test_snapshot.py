@@ -47,6 +47,12 @@ def test_a_row_without_its_origin_or_in_another_split_is_found(tables):
     assert set(checked({**tables, "dapt": moved})) == {small.FLOOD_ID, small.BULLETIN_ID}
 
 
+def test_a_row_whose_work_the_bundle_lacks_is_found(tables):
+    without = tables["works"].filter(pl.col("work_id") != small.BULLETIN_WORK)
+    # a passage of it, the call about it, and the pair of that call
+    assert checked({**tables, "works": without}) == [small.BULLETIN_ID, small.CALLING, small.PAIR]
+
+
 def test_a_passage_is_the_characters_of_its_work(tables):
     found = origin(tables, small.FLOOD_ID)
     assert make.TEXT[found["start"] : found["end"]] == tables["dapt"].filter(sample_id=small.FLOOD_ID)["text"][0]
@@ -107,6 +113,45 @@ def test_a_split_row_that_nothing_explains_stops_the_release():
     found = small.material()
     with pytest.raises(BadInput, match="1 rows of the splits have no passage"):
         snapshot(replace(found, passages=found.passages.filter(pl.col("chunk_id") != small.FLOOD_ID)))
+
+
+LATE = {
+    "rejected since": lambda works, name: [
+        {**row, "rights": "restricted", "reject_reason": "rights: withdrawn"} if row["work_id"] == name else row
+        for row in works
+    ],
+    "gone": lambda works, name: [row for row in works if row["work_id"] != name],
+}
+
+
+@pytest.mark.parametrize("fate", LATE)
+@pytest.mark.parametrize(
+    ("work", "row"),
+    [("tales/the-flood", small.FLOOD_ID), (small.BULLETIN_WORK, small.BULLETIN_ID), (small.LOG, small.LOG)],
+)
+def test_a_row_whose_work_the_lake_lacks_or_rejects_stops_the_release(fate, work, row):
+    found = small.material(works=LATE[fate](small.works(), work))
+    with pytest.raises(
+        BadInput, match=rf"'{row}' is made from the work '{work}'.* Run `twainbot refresh`, then release"
+    ):
+        snapshot(found)
+
+
+def test_a_dialogue_stops_it_too_whose_work_was_rejected_after_the_passage_left():
+    talks = [
+        {**row, "origin": small.origin("tales/withdrawn:0-10")} if row["conversation_id"] == small.CALLING else row
+        for row in small.dialogues()
+    ]
+    with pytest.raises(BadInput, match=f"'{small.CALLING}' is made from the work 'tales/withdrawn'"):
+        snapshot(small.material(dialogues=talks))
+
+
+def test_a_pair_whose_dialogue_was_written_anew_keeps_the_works_that_it_was_made_from_itself():
+    older = [{**row, "origin": small.origin(row["seed_id"], small.LAMP_ID)} for row in small.pairs()]
+    found = snapshot(small.material(pairs=older))
+    # its dialogue rests on the bulletin alone, and is released
+    assert small.CALLING in found["sft"]["sample_id"]
+    assert fates(found)[small.PAIR] == ("release", "withheld", ["rights_forbid_release:permission"])
 
 
 def test_text_of_an_evaluation_is_found_in_passages_and_in_dialogues(tables):

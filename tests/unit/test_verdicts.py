@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from checks import evals as checked
 from twainbot.errors import BadInput
 from twainbot.evals import verdicts
 from twainbot.evals.grounding import GroundingSummary
+from twainbot.evals.measure import verdict_of, verdict_row
 from twainbot.evals.statistics import Interval, PairedGain, clopper_pearson, upper_bound
 from twainbot.evals.verdicts import TextLoss
 from twainbot_assets.scorecards import GATES
@@ -109,6 +111,33 @@ def test_perplexity_ratio_is_the_exponential_of_the_loss_difference():
 )
 def test_perplexity_must_fall_with_its_whole_interval(ratio, spread, state):
     assert verdicts.perplexity(losses(ratio, spread=spread), seed=1).state == state
+
+
+def test_an_adapter_that_lost_more_than_a_float_can_hold_fails():
+    # 802 nats a token against the base's 2: exp(800) is no float
+    verdict = verdicts.perplexity(losses(401), seed=1)
+    assert (verdict.state, verdict.value, verdict.interval) == ("fail", None, Interval(math.inf, math.inf))
+    assert verdicts.forgetting(losses(401), seed=1).state == "fail"
+    # 401 times the loss is a figure
+    assert verdicts.code_loss(losses(401), seed=1).value == pytest.approx(401)
+
+
+@pytest.mark.parametrize("endless", [math.inf, math.nan])
+@pytest.mark.parametrize("judge", [verdicts.perplexity, verdicts.forgetting, verdicts.code_loss])
+def test_a_diverged_adapter_fails_and_the_texts_are_counted(judge, endless):
+    some = [replace(loss, adapter=endless) for loss in losses(0.9)[:3]]
+    verdict = judge([*some, *losses(0.9)[3:]], seed=1)
+    assert (verdict.state, verdict.n, verdict.value) == ("fail", 40, None)
+    assert "the loss is not finite on 3 texts of 40" in verdict.why
+    assert verdict_of(verdict_row(verdict)["payload"]) == verdict
+
+
+@pytest.mark.parametrize("endless", [math.inf, math.nan])
+@pytest.mark.parametrize("judge", [verdicts.perplexity, verdicts.forgetting, verdicts.code_loss])
+def test_a_base_without_a_finite_loss_is_no_measure_and_the_repair_is_named(judge, endless):
+    rows = [replace(losses(1.0)[0], base=endless), *losses(1.0)[1:]]
+    with pytest.raises(BadInput, match=r"not finite on 1 texts of 40 \(first 't0'\).* Rematerialize base/model"):
+        judge(rows, seed=1)
 
 
 def test_texts_of_one_work_are_one_source():

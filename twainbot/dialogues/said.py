@@ -74,7 +74,10 @@ def is_said(value: Any, schema: Row, words: Sequence[str], results: Sequence[str
 
 
 def _stands(value: str, texts: Sequence[str]) -> bool:
-    return any(value.casefold() in text.casefold() for text in texts)
+    """Whether the value stands in one of the texts in whole words: `Reno` is not said in `Moreno Valley`. Nothing stands
+    everywhere: that an argument is empty is quality.py's to tell."""
+    form = value.strip()
+    return not form or any(_word_stands(form, text) for text in texts)
 
 
 def _numbers(text: str) -> set[float]:

@@ -62,8 +62,9 @@ def make_seeds(
     """The batch's SEED rows, sorted by id `<batch>/<kind>/<nnnn>`; equal inputs give equal rows.
 
     Passages need chunk_id, style and text; `observations` are what curated bulletins said. Without either there are no
-    style_transfer seeds; no passage and no observation is used twice before each was used once. Towns that the evaluation
-    keeps for itself are left out. A dialogue that stands on an observation has its chunk among its chunk_ids.
+    style_transfer seeds, which use no passage and no observation twice before each was used once; dialogues with tools draw
+    theirs anew each time. Towns that the evaluation keeps for itself are left out. A dialogue that stands on an observation
+    has its chunk among its chunk_ids.
     """
     missing = {"chunk_id", "style", "text"} - set(passages.columns)
     if missing:

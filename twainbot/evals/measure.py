@@ -25,7 +25,7 @@ from twainbot.evals.grounding import GroundingSummary, corrected, judge, uses_re
 from twainbot.evals.grounding import summarise as summarise_claims
 from twainbot.evals.raw_data import data_spans, in_words
 from twainbot.evals.statistics import Interval, clopper_pearson, paired_bootstrap
-from twainbot.evals.tool_calls import CallRow, CallSummary, parse_calls
+from twainbot.evals.tool_calls import CallRow, CallSummary
 from twainbot.evals.tool_calls import score as score_calls
 from twainbot.evals.tool_calls import summarise as summarise_calls
 from twainbot.evals.verdicts import TextLoss, Verdict
@@ -230,13 +230,10 @@ def wrong_claims(arm: str, row: Mapping[str, Any], claims: Sequence[Any]) -> lis
 
 
 def spoken(row: Mapping[str, Any]) -> str:
-    """What the assistant says in an exchange, calls and tool results left out."""
-    texts = [
-        step["text"]
-        for step in json.loads(row["steps"])
-        if step["role"] == "assistant" and not parse_calls(step["text"])[0]
-    ]
-    return "\n".join(text for text in texts if text)
+    """What the assistant says in an exchange, as raters read it: calls and tool results left out, the words beside a call
+    and a call that cannot be read left in."""
+    steps = pairs.shown(json.loads(row["steps"]))
+    return "\n".join(step.text for step in steps if step.kind == "said" and step.text)
 
 
 def humor(base: pl.DataFrame, tuned: pl.DataFrame, final: str) -> pl.DataFrame:
@@ -278,8 +275,11 @@ def style(base: pl.DataFrame, tuned: pl.DataFrame, passages: pl.DataFrame, final
 
 
 def copied(replies: Sequence[str], trained: Sequence[str], final: str) -> list[Row]:
-    """The copying verdict, and what it rests on: longest runs and shares of runs of six words."""
-    if not replies:
+    """The copying verdict, and what it rests on: longest runs and shares of runs of six words.
+
+    Without a word on one of the sides nothing was compared, and the verdict is `not_run`.
+    """
+    if not (has_words(replies) and has_words(trained)):
         return [verdict_row(verdicts.copying([]))]
     overlaps = styles.longest_overlaps(replies, trained)
     shares = styles.shared_run_rates(replies, trained)
@@ -290,6 +290,11 @@ def copied(replies: Sequence[str], trained: Sequence[str], final: str) -> list[R
         metric("shared_runs_of_six_words", final, sum(shares) / len(shares), len(replies), "share", "lower"),
         item("longest_shared_run", final, float(longest.words), {"text": longest.text}),
     ]
+
+
+def has_words(texts: Sequence[str]) -> bool:
+    """Whether a letter or figure stands in any of them."""
+    return any(character.isalnum() for text in texts for character in text)
 
 
 def held_out(passages: pl.DataFrame) -> list[styles.StyleExample]:
@@ -347,7 +352,8 @@ def perplexity(
         end = verdicts.perplexity(
             losses[last]["passages"], seed=SEED
         )  # the gate is the first stage's; people use the last
-        likelier = replace(likelier, why=f"{likelier.why} After {last}, the last stage, it is {end.value:.3f}.")
+        ratio = "not finite" if end.value is None else f"{end.value:.3f}"
+        likelier = replace(likelier, why=f"{likelier.why} After {last}, the last stage, it is {ratio}.")
     return table([
         *rows.values(),
         verdict_row(likelier),
@@ -369,7 +375,7 @@ def likelihood_metrics(name: str, who: str, nats: Sequence[float], texts: Sequen
     tokens, size = sum(text.size for text in texts), sum(text.bytes for text in texts)
     rows = []
     if tokens:
-        rows.append(metric(f"perplexity_{name}", who, math.exp(sum(nats) / tokens), len(texts), "number", "lower"))
+        rows.append(metric(f"perplexity_{name}", who, verdicts.exp(sum(nats) / tokens), len(texts), "number", "lower"))
     if size:
         bits = sum(nats) / math.log(2) / size
         rows.append(metric(f"bits_per_byte_{name}", who, bits, len(texts), "number", "lower"))

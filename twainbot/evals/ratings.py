@@ -140,15 +140,23 @@ def why_not(given: Given, digests: Mapping[str, str], version: int) -> str:
 
 
 def kinds_by_dialogue(given: Sequence[Given]) -> dict[str, dict[str, str]]:
-    """Of each dialogue its raters, and of each whether person or judge model."""
-    found: dict[str, dict[str, str]] = {}
+    """Of each dialogue those who rated both replies, and of each whether person or judge model.
+
+    Both: whoever saw one reply alone can neither agree with another rater on the other nor say which is better.
+    """
+    by_reply: dict[tuple[str, str], dict[str, str]] = {}
     for each in given:
-        found.setdefault(each.item, {})[each.rater] = each.kind
+        by_reply.setdefault((each.item, each.arm), {})[each.rater] = each.kind
+    found: dict[str, dict[str, str]] = {each.item: {} for each in given}
+    for item, both in found.items():
+        base, adapter = (by_reply.get((item, arm), {}) for arm in (BASE, ADAPTER))
+        both.update({rater: kind for rater, kind in adapter.items() if rater in base})
     return found
 
 
 def rated_twice(given: Sequence[Given]) -> list[Given]:
-    """Ratings of the dialogues that two raters or more rated, one of them a person; all where there is no such dialogue."""
+    """Ratings of the dialogues of which two raters or more, one of them a person, rated both replies; all where there is
+    no such dialogue."""
     enough = {
         item for item, kinds in kinds_by_dialogue(given).items() if len(kinds) >= RATERS and PERSON in kinds.values()
     }
@@ -180,7 +188,8 @@ def agreed(given: Sequence[Given], name: str) -> list[Agreement]:
 
 
 def verdict(counted: Counted) -> Verdict:
-    """The style verdict: share of the adapter's replies rated 4 or better by two raters or more, one of them a person.
+    """The style verdict: share of the adapter's replies rated 4 or better by two raters or more, one of them a person, who
+    rated the base's replies as well.
 
     It passes only where the raters agree and the gain over the base is certain as well.
     """
@@ -200,13 +209,15 @@ def objections(given: Sequence[Given], state: str) -> list[str]:
     together = [kinds for kinds in raters if len(kinds) >= RATERS]
     found = []
     if not together:
-        found.append("A second rater must rate the same dialogues.")
-    if not any(PERSON in kinds for kinds in together or raters):
+        found.append("A second rater must rate both replies of the same dialogues.")
+    if PERSON not in ([kind for kinds in together for kind in kinds] or [each.kind for each in given]):
         found.append("Only judge models have rated these dialogues: a person must rate the same ones.")
     if state != "pass":
         return found
     kappas = [each.kappa for each in agreed(given, "style")]
-    if kappas and min(kappas) < KAPPA_BOUND:
+    if not kappas:
+        found.append("Raters have no reply in common.")
+    elif min(kappas) < KAPPA_BOUND:
         found.append(f"Raters must agree with a kappa of {KAPPA_BOUND} or more.")
     if gain(given, "style").interval.low <= 0:
         found.append("It is not certain that the replies beat the base's.")

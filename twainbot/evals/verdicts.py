@@ -42,8 +42,9 @@ CALLS_BOUND = 0.80  # of the rows that want a call, and of those that want none;
 USED_BOUND = 0.90  # of replies to a forecast that say some of it; 29 of 29 is the smallest pass
 VOICE_BOUND = 0.50  # of the way from the base to unseen passages of the author; keyword stuffing makes a third of it
 FORGETTING_MARGIN = 0.10  # relative rise of perplexity on neutral text
-# What keeps a primary gate from being met by a trick, or tells how it was met. A release needs them all but `voice`,
-# so that many gates do not make a false release likelier: each alone must let it pass.
+# What keeps a primary gate from being met by a trick, or tells how it was met. A release needs them all but `voice`, and
+# but `code_loss` where `coding` passed, whose stand-in it is; so many gates do not make a false release likelier: each
+# alone must let it pass.
 SECONDARY = ("wanted_calls", "no_call", "result_used", "copying", "code_loss", "forgetting", "voice")
 _PAIRS_FOR_AN_INTERVAL = 10  # a bootstrap over fewer items has too few distinct resamples for its tails
 
@@ -52,6 +53,7 @@ _PAIRS_FOR_AN_INTERVAL = 10  # a bootstrap over fewer items has too few distinct
 class Verdict:
     """One gate's answer. `value`, `bound` and `interval` share a unit; `why` is a plain sentence with the numbers.
 
+    value: None where nothing was measured, and where what was is not finite, for which JSON has no number.
     rehearsal: measured on a profile whose model is too small to be released as the real thing.
     """
 
@@ -293,21 +295,38 @@ def _loss_ratio(
     """Ratio of the arms' mean losses a text: exp of the difference per token (perplexity), or the losses' own ratio."""
     if not losses:
         return _not_run(gate, bound, f"{what} was not measured.", unit="ratio")
-    if any(loss.size <= 0 or loss.base <= 0 for loss in losses):
-        raise BadInput(f"{gate}: a text of size 0 or without loss cannot be compared; drop it and say so.")
+    _refuse_incomparable(gate, losses)
+    diverged = sum(not math.isfinite(loss.adapter) for loss in losses)
+    if diverged:
+        why = f"{what}: the loss is not finite on {diverged} texts of {len(losses)}."
+        return Verdict(gate, "fail", len(losses), None, bound, None, why, unit="ratio")
     clusters = [loss.cluster if loss.cluster is not None else loss.item for loss in losses]
     if per_size:
         pairs = [(loss.base / loss.size, loss.adapter / loss.size) for loss in losses]
     else:
         pairs = [(0.0, math.log(max(loss.adapter, 1e-12) / loss.base)) for loss in losses]
     gain = paired_bootstrap([a for a, _ in pairs], [b for _, b in pairs], seed=seed, clusters=clusters)
-    ratio, interval = math.exp(gain.mean), Interval(math.exp(gain.interval.low), _exp(gain.interval.high))
+    ratio, interval = exp(gain.mean), Interval(exp(gain.interval.low), exp(gain.interval.high))
     state = _state(interval.high < bound, interval.low >= bound)
     why = f"{what}: adapter to base is {ratio:.3f} over {len(losses)} texts from {gain.clusters} sources."
     if gain.clusters < _PAIRS_FOR_AN_INTERVAL and state != "fail":
         state, why = "inconclusive", f"{why} At least {_PAIRS_FOR_AN_INTERVAL} sources are needed."
-    return Verdict(gate, state, len(losses), ratio, bound, interval, why, unit="ratio")
+    known = ratio if math.isfinite(ratio) else None
+    return Verdict(gate, state, len(losses), known, bound, interval, why, unit="ratio")
 
 
-def _exp(value: float) -> float:
+def _refuse_incomparable(gate: str, losses: Sequence[TextLoss]) -> None:
+    """Raise BadInput where the base gives nothing to compare an adapter with."""
+    if any(loss.size <= 0 or loss.base <= 0 for loss in losses):
+        raise BadInput(f"{gate}: a text of size 0 or without loss cannot be compared; drop it and say so.")
+    endless = [loss.item for loss in losses if not math.isfinite(loss.base)]
+    if endless:
+        raise BadInput(
+            f"{gate}: the base's own loss is not finite on {len(endless)} texts of {len(losses)} (first {endless[0]!r}), so no "
+            "adapter can be compared with it. Rematerialize base/model, then this evaluation."
+        )
+
+
+def exp(value: float) -> float:
+    """The exponential; infinite from 700 on, shortly before a float overflows (709.8)."""
     return math.inf if value > 700 else math.exp(value)

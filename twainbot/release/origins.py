@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from twainbot.errors import BadInput
 from twainbot.provenance import SPAN, chunk_span, standing
 from twainbot.records import Schema, frame
 
@@ -53,7 +54,7 @@ WRITTEN_HERE = "dialogues"
 class Sources:
     """What rows may come from, by id."""
 
-    works: Mapping[str, Mapping[str, Any]]  # with their texts
+    works: Mapping[str, Mapping[str, Any]]  # those that are not rejected, with their texts
     dialogues: Mapping[str, Mapping[str, Any]]
     seeds: Mapping[str, Mapping[str, Any]]  # seed id -> payload
     assigned: Mapping[str, Mapping[str, Any]]
@@ -78,15 +79,17 @@ def preference_origin(row: Mapping[str, Any], known: Sources) -> dict[str, Any]:
     behind = known.dialogues[row["seed_id"]]
     found = list(dict.fromkeys([row["seed_id"], *parents_of(row), *parents_of(behind)]))
     inherited = parents_of(behind)
+    # the pair's own parents too: its dialogue may have been written anew since
+    texts = [parent for parent in found if parent != row["seed_id"]]
     made = {**written(row), "disclaimer": behind["disclaimer"], "parents": found, **place_of(behind, inherited, known)}
-    return {**common(row["preference_id"], "preference", works_behind(inherited), known), **made,
+    return {**common(row["preference_id"], "preference", works_behind(texts), known), **made,
             **home_of(row["preference_id"], known)}  # fmt: skip
 
 
 def common(name: str, kind: str, works: Sequence[str], known: Sources) -> dict[str, Any]:
     """What every row has: its split and group, and the terms and bulletins behind it."""
     assigned = known.assigned[name]
-    terms = [known.works[work] for work in works if work in known.works]
+    terms = [usable(work, name, known) for work in works]
     return {
         "sample_id": name,
         "kind": kind,
@@ -95,6 +98,16 @@ def common(name: str, kind: str, works: Sequence[str], known: Sources) -> dict[s
         "license": sorted({work["license"] for work in terms if work["license"]}),
         "bulletins": [work["work_id"] for work in terms if work["source"] == WEATHER],
     }
+
+
+def usable(work: str, name: str, known: Sources) -> Mapping[str, Any]:
+    """A work behind a row. Raises BadInput where it is rejected or gone: nobody knows then whether its text may go out."""
+    if work not in known.works:
+        raise BadInput(
+            f"{name!r} is made from the work {work!r}, which is now rejected or no longer in the lake, and the splits still "
+            "hold the row. Run `twainbot refresh`, then release again."
+        )
+    return known.works[work]
 
 
 def written(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,7 +94,8 @@ def by_id(rows: pl.DataFrame, column: str) -> dict[str, dict[str, Any]]:
 
 
 def origins(found: Material, known: Sources) -> list[dict[str, Any]]:
-    """The origin of every row of the splits. Raises BadInput naming rows that nothing in the lake explains."""
+    """The origin of every row of the splits. Raises BadInput naming rows that nothing in the lake explains, or a row whose
+    work is rejected or gone: without its rights the row would pass as free of any."""
     ids = {
         name: set(rows["sample_id"])
         for name, rows in {"dapt": found.dapt, "sft": found.sft, "preferences": found.preferences}.items()
@@ -180,14 +181,16 @@ def home_of_passage(name: str, known: Sources) -> dict[str, Any]:
 
 
 def checked(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    """Ids of released rows that `provenance` does not explain, and of provenance that explains no row; empty if whole."""
+    """Ids of released rows that `provenance` does not explain, and of provenance that explains no row or names a work that
+    `works` lacks; empty if whole."""
     told = set(tables["provenance"].select("sample_id", "split").iter_rows())
     rows = {
         pair
         for name in ("dapt", "sft", "preferences")
         for pair in tables[name].select("sample_id", "split").iter_rows()
     }
-    return sorted(name for name, _ in told ^ rows)
+    homeless = tables["provenance"].drop_nulls("work_id").join(tables["works"], on="work_id", how="anti")
+    return sorted({*(name for name, _ in told ^ rows), *homeless["sample_id"]})
 
 
 def of_evals(tables: Mapping[str, pl.DataFrame], eval_texts: Mapping[str, str]) -> list[str]:
