@@ -296,6 +296,38 @@ def test_tomorrow_is_compared_as_a_date_once_today_is_known():
     assert errors("Sunny on Saturday.", result) == []  # 2 May 2026 is a Saturday
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered", "fair", "wrong"),
+    [
+        # asked on Tuesday the 6th, "Tuesday" is the 13th: today is another Tuesday
+        ("Tuesday", date(2026, 10, 13), ["Tuesday", "October 13"], ["Today", "Tonight", "October 6", "Tomorrow"]),
+        ("today", date(2026, 10, 6), ["Today", "Tuesday", "October 6", "Tonight"], ["October 13", "Tomorrow"]),
+        ("tomorrow", date(2026, 10, 7), ["Tomorrow", "Wednesday"], ["Today", "Tuesday", "October 14"]),
+    ],
+)
+def test_once_today_is_known_the_date_decides_and_not_the_name_of_its_weekday(asked, answered, fair, wrong):
+    result = {
+        "city": "Reno",
+        "datetime": asked,
+        "date": answered.isoformat(),
+        "weekday": f"{answered:%A}",
+        "sky": "sunny",
+    }
+    told = {
+        day: next(c.verdict for c in grounding.judge(f"{day} will be sunny.", [result], today=date(2026, 10, 6)))
+        for day in [*fair, *wrong]
+    }
+    assert told == dict.fromkeys(fair, "supported") | dict.fromkeys(wrong, "contradicted")
+
+
+def test_a_weekday_without_a_date_may_be_today_as_well_as_the_next():
+    # lists of days often begin with today's name: 6 October 2026 is a Tuesday
+    result = {"city": "Reno", "days": [{"day": "Tuesday", "sky": "sunny"}, {"day": "Wednesday", "sky": "rain"}]}
+    for day in ("Today", "Tuesday", "October 13"):
+        assert errors(f"{day} will be sunny.", result, today=date(2026, 10, 6)) == []
+    assert [c.kind for c in errors("October 20 will be sunny.", result, today=date(2026, 10, 6))] == ["day"]
+
+
 def test_weather_gov_periods_are_read_with_roles_units_and_words():
     facts = read_result(PERIODS)
     day, night = facts.sheets
@@ -370,6 +402,33 @@ def test_alerts_are_held_to_the_list():
     assert errors("A heat advisory is posted.", warned) == []
     assert [c.kind for c in errors("A flood warning is posted.", warned)] == ["alert"]
     assert [c.kind for c in errors("No alerts at all.", warned)] == ["alert"]
+
+
+@pytest.mark.parametrize(
+    ("posted", "reply", "verdict"),
+    [
+        (["Tornado Watch", "Flood Warning"], "A Tornado Warning is in force.", "contradicted"),
+        (["Tornado Watch", "Flood Warning"], "A Tornado Watch is in force.", "supported"),
+        (["Wind Chill Warning", "Dense Fog Advisory"], "A Wind Advisory is posted.", "contradicted"),
+        (["Wind Chill Warning", "Dense Fog Advisory"], "There is no Wind Advisory.", "supported"),
+        (["Wind Chill Advisory"], "A Wind Advisory is posted.", "contradicted"),
+        (["Thunderstorm Warning"], "A Storm Warning is posted.", "contradicted"),
+        # the first words of a name may be left off, none may be added
+        (["Flash Flood Watch"], "A Flood Watch is posted.", "supported"),
+        (["Flood Watch"], "A Flash Flood Watch is posted.", "contradicted"),
+        (["Flood Watch"], "No Flash Flood Watch is posted.", "supported"),
+        (["Dense Fog Advisory until 9 AM"], "A fog advisory is posted.", "supported"),
+        (["high_wind_warning"], "A High Wind Warning is posted.", "supported"),
+        (["Winter Storm Warnings"], "A winter storm warning is posted.", "supported"),
+        # an alert is of any type
+        (["Heat Advisory"], "A heat alert is posted.", "supported"),
+        (["Special Weather Statement"], "No alerts are posted.", "contradicted"),
+        (["Heat Advisory"], "No warnings are posted.", "supported"),
+    ],
+)
+def test_an_alert_is_known_by_the_words_and_the_type_of_one_alert(posted, reply, verdict):
+    (claim,) = [c for c in grounding.judge(reply, [{**HANNIBAL, "alerts": posted}]) if c.kind == "alert"]
+    assert claim.verdict == verdict
 
 
 # --- whole replies in the persona's voice: written to break the checker, then kept

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import FLEXIBLE
+from twainbot.dialogues import weather
 from twainbot.dialogues.tools import TOOLS
 from twainbot.errors import BadInput
 from twainbot.evals import places_dates
@@ -212,6 +213,19 @@ def test_tomorrow_equals_its_date_only_when_today_is_known():
     assert not score(call, gold, TOOLS).normalised
     assert score(call, gold, TOOLS, today=date(2026, 5, 1)).normalised
     assert not score(call, gold, TOOLS, today=date(2026, 5, 2)).normalised
+
+
+def test_a_weekday_is_the_next_one_after_today_as_the_simulated_tool_reads_it():
+    gold = [{"get_forecast": {"location": ["Reno"], "datetime": ["Tuesday"]}}]
+    today = date(2026, 10, 6)  # a Tuesday
+    for sent, right in (("2026-10-13", True), ("2026-10-06", False), ("today", False)):
+        call = [{"name": "get_forecast", "arguments": {"location": "Reno", "datetime": sent}}]
+        assert score(call, gold, TOOLS, today=today).normalised is right
+
+
+@given(st.dates(date(2020, 1, 1), date(2030, 1, 1)), st.sampled_from([*weather.WEEKDAYS, "today", "tomorrow"]))
+def test_a_day_in_words_is_the_date_that_the_simulated_tool_answers_for(today, word):
+    assert places_dates.day_key(word, today) == str(weather.resolve(word, today))
 
 
 def test_the_alias_and_the_stored_name_are_normalised_right_unless_they_are_tools_of_their_own():

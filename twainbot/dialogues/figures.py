@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from twainbot.evals.numerals import in_ascii
+
 SMALL = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
          "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")  # fmt: skip
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
@@ -44,6 +46,7 @@ class Figure:
 def read(text: str) -> list[Figure]:
     """All numbers of the text in order. A number without a unit takes the unit of "between A and B degrees"."""
     found: list[Figure] = []
+    text = in_ascii(text)
     for match in _NUMBER.finditer(text):
         unit = _UNIT.match(text, match.end())
         name = str(unit.lastgroup) if unit else ""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from twainbot.evals import phrases
-from twainbot.evals.numerals import Numeral, numerals
+from twainbot.evals.numerals import Numeral, in_ascii, numerals
 from twainbot.evals.places_dates import STATE_NAMES
 from twainbot.evals.scope import Assertion, Sentence, Span, scoped, sentences
 from twainbot.evals.sky import IDIOMS, LEXICON
@@ -35,9 +35,9 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
 
     `known_places`: towns to look for by name; other places are found by their capitals and prepositions.
     """
-    towns = [place for place in known_places if place]
+    towns = [in_ascii(place) for place in known_places if place]
     found: list[Assertion] = []
-    for sentence in sentences(reply):
+    for sentence in sentences(in_ascii(reply)):
         weather = [*_alerts(sentence), *_measures(sentence)]
         weather += _directions(sentence)
         taken = [(a.start - sentence.start, a.end - sentence.start) for a in weather]
@@ -51,7 +51,13 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
         ]
         numbered = any(a.kind == "chance" for a in weather) or bool(phrases.IN_OR_TO_ONE.search(sentence.text))
         found += scoped([replace(a, numbered=numbered) for a in weather], sentence)
-    return sorted(found, key=lambda a: (a.start, a.end, a.kind))
+    return sorted((_as_written(a, reply) for a in found), key=lambda a: (a.start, a.end, a.kind))
+
+
+def _as_written(a: Assertion, reply: str) -> Assertion:
+    """The assertion in the reply's own characters: a place is named as the reply names it."""
+    text = reply[a.start : a.end]
+    return replace(a, text=text, value=text if a.kind == "place" else a.value) if text != a.text else a
 
 
 def _speaks_of_weather(sentence: Sentence, towns: Sequence[str]) -> bool:
@@ -61,7 +67,7 @@ def _speaks_of_weather(sentence: Sentence, towns: Sequence[str]) -> bool:
 
 def sentence_spans(reply: str) -> list[Span]:
     """Spans of the sentences, in order."""
-    return [(s.start, s.start + len(s.text)) for s in sentences(reply)]
+    return [(s.start, s.start + len(s.text)) for s in sentences(in_ascii(reply))]
 
 
 def compass_degrees(direction: str) -> float | None:

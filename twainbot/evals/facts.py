@@ -15,7 +15,7 @@ from datetime import date
 from typing import Any
 
 from twainbot.evals.claims import assertions, compass_degrees
-from twainbot.evals.phrases import NO_PLACE
+from twainbot.evals.phrases import NO_PLACE, PERCENT
 from twainbot.evals.places_dates import STATES, WEEKDAYS
 from twainbot.evals.scope import Assertion
 
@@ -24,7 +24,20 @@ Range = tuple[float, float]
 _MPH = {"mph": 1.0, "kph": 0.621371, "kn": 1.150779, "m/s": 2.236936}
 _HIGH_WORDS = {"high", "max", "maximum", "hi"}
 _LOW_WORDS = {"low", "min", "minimum", "lo"}
-_NUMBER_IN_TEXT = re.compile(r"-?\d+(?:\.\d+)?")
+_OF_A_CHANCE = {"chance", "probability", "pop", "percent", "pct"}
+_AMOUNTS = {"in", "inches", "mm", "amount", "total", "sum"}
+_FELT = {"dewpoint", "feels", "chill"}
+_WARMTH = {"temp", "temperature", "temps"} | _FELT
+# what else has highs and lows: `uv_index_max` and `cloud_cover_low` are no temperatures, a bare `high` is one
+_NO_WARMTH = {
+    "uv", "index", "cloud", "clouds", "cloudcover", "cover", "coverage", "pressure", "visibility", "vis", "tide",
+    "tides", "wave", "waves", "swell", "sea", "water", "river", "level", "depth", "snow", "snowfall", "showers",
+    "rain", "precip", "precipitation", "humidity", "wind", "windspeed", "windgust", "windgusts", "gust", "gusts",
+    "dew", "soil", "moisture", "vapor", "vapour", "sunshine", "daylight", "duration", "hours", "radiation", "solar",
+    "pollen", "aqi", "quality", "ozone", "pm", "cape", "risk", "severity", "confidence", "code",
+}  # fmt: skip
+# a minus counts where nothing that a range would have stands before it: "5-10 mph", "65°-70°"
+_NUMBER_IN_TEXT = re.compile(r"(?:(?<![\w°%)])[-−])?\d+(?:\.\d+)?")
 _WIND_FROM = re.compile(r"\b[NSEW]{1,3}$|^[NSEW]{1,3}\b")  # "12 mph SW", "SW 5 to 10 mph"
 _ERROR_TEXT = re.compile(
     r"^\s*(?:error\b|unknown[_ ]|exception|traceback|timed? ?out|no data|not found|failed)", re.IGNORECASE
@@ -33,6 +46,7 @@ _COLUMN_UNITS = {"°C": "_c", "°F": "_f", "km/h": "_kmh", "mp/h": "_mph", "m/s"
 _SUBJECTS = {"location", "city", "place", "town", "address", "area"}
 _REGIONS = {"state", "region"}
 _DAY_WORDS = {"date", "day", "weekday", "datetime", "start", "period", "when", "time"}
+_OF_THE_RECORD = {"update", "updated", "generated", "valid", "created", "expires", "issued", "modified", "published"}
 _BESIDE_THE_NAME = {
     "country",
     "lat",
@@ -255,25 +269,28 @@ def _scale(tokens: set[str]) -> str | None:
 
 def _read_field(draft: _Draft, key: str, value: Any, flat: Mapping[str, Any]) -> None:
     tokens = _tokens(key)
-    if value is None:
+    if value is None or "uom" in tokens:  # weather.gov's grid: `uom: "wmoUnit:km_h-1"`
         return
     if "alerts" in tokens or "alert" in tokens:
         draft.alerts = (draft.alerts or []) + [str(v) for v in (value if isinstance(value, list) else [value]) if v]
     elif isinstance(value, (bool, list)):
         return
-    elif tokens & {"wind", "gust", "gusts"}:
+    elif tokens & {"wind", "gust", "gusts"} and "chill" not in tokens:
         _read_wind(draft, tokens, value)
     elif tokens & {"humidity"}:
         _add_number(draft, "humidities", value)
     elif tokens & {"precip", "precipitation", "pop", "chance", "probability", "rain"} and not tokens & _FLAGS:
         _add_chance(draft, tokens, value)
-    elif (
-        tokens & ({"temp", "temperature", "temps", "dewpoint", "feels"} | _HIGH_WORDS | _LOW_WORDS)
-        and "unit" not in tokens
-    ):
+    elif _is_of_warmth(tokens):
         _add_temperature(draft, tokens, value, flat)
     elif isinstance(value, str):
         _read_words(draft, tokens, value)
+
+
+def _is_of_warmth(tokens: set[str]) -> bool:
+    """Whether a key holds temperatures: by their name, or a high or a low of nothing else."""
+    bare = tokens & (_HIGH_WORDS | _LOW_WORDS) and not tokens & _NO_WARMTH
+    return bool((tokens & _WARMTH or bare) and "unit" not in tokens)
 
 
 def _read_words(draft: _Draft, tokens: set[str], value: str) -> None:
@@ -283,7 +300,8 @@ def _read_words(draft: _Draft, tokens: set[str], value: str) -> None:
     elif tokens & _REGIONS:
         draft.region = STATES.get(value.lower(), value).title()
     elif (tokens & _DAY_WORDS and not tokens & _SKY_WORDS) or tokens == {"name"}:
-        draft.days |= _day_names(value)
+        if not tokens & _OF_THE_RECORD and not ("end" in tokens and ":" in value):  # a night ends on the day after
+            draft.days |= _day_names(value)
     elif tokens & _PROSE:
         _merge(draft, assertions(value))
 
@@ -315,11 +333,14 @@ def _read_wind(draft: _Draft, tokens: set[str], value: Any) -> None:
 
 
 def _add_chance(draft: _Draft, tokens: set[str], value: Any) -> None:
-    if tokens & {"in", "inches", "mm", "amount", "total", "sum"}:
+    """In percent. A bare `rain` or `precipitation` is an amount, unless it is written in percent."""
+    percent = bool(tokens & {"percent", "pct"} or PERCENT.search(str(value)))
+    if tokens & _AMOUNTS or not (percent or tokens & _OF_A_CHANCE):
         return
+    # of 1: OpenWeather's `pop`, and whatever has a decimal point; a whole 1 under another name is one percent
+    of_one = not percent and ("pop" in tokens or "." in str(value))
     for number in _numbers(value):
-        fraction = isinstance(value, float) and 0 < value < 1
-        draft.add("chances", number * 100 if fraction else number)
+        draft.add("chances", number * 100 if of_one and number <= 1 else number)
 
 
 def _add_temperature(draft: _Draft, tokens: set[str], value: Any, flat: Mapping[str, Any]) -> None:
@@ -331,7 +352,7 @@ def _add_temperature(draft: _Draft, tokens: set[str], value: Any, flat: Mapping[
         role = "highs"
     elif tokens & _LOW_WORDS:
         role = "lows"
-    elif isinstance(flat.get("isDaytime"), bool) and not tokens & {"dewpoint", "feels"}:
+    elif isinstance(flat.get("isDaytime"), bool) and not tokens & _FELT:
         role = "highs" if flat["isDaytime"] else "lows"
     for number in _numbers(value):
         draft.add(role, to_fahrenheit(number, scale))
@@ -345,7 +366,7 @@ def _add_number(draft: _Draft, kind: str, value: Any) -> None:
 def _numbers(value: Any) -> list[float]:
     if isinstance(value, (int, float)):
         return [_as_float(value)]
-    return [float(number) for number in _NUMBER_IN_TEXT.findall(str(value).replace(" - ", " to "))]
+    return [float(number.replace("−", "-")) for number in _NUMBER_IN_TEXT.findall(str(value))]
 
 
 def _as_float(value: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -25,6 +26,9 @@ _CERTAIN = 80.0  # percent from which words of certainty ("no doubt") are let pa
 _LITTLE_CHANCE = 35.0
 _SNOW_COLD = 36.0  # degrees F; above it an unnamed precipitation is no snow
 _WINDY, _BREEZY, _CALM = 15.0, 8.0, 7.0  # mph
+_ALERT_TYPES = {"warning": "warnings?", "watch": "watch(?:es)?", "advisory": "advisor(?:y|ies)"}
+_ANY_ALERT = "|".join((*_ALERT_TYPES.values(), "alerts?", "statements?", "outlooks?", "emergenc(?:y|ies)"))
+_WORDS = re.compile(r"[^\W_]+")
 
 
 def fit(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
@@ -90,9 +94,21 @@ def _alert_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:
         return UNSUPPORTED, "the tool says nothing of alerts"
     if not sheet.alerts:
         return (SUPPORTED if a.negated else CONTRADICTED), "the tool lists no alert"
-    issued = " | ".join(alert.lower() for alert in sheet.alerts)
-    named = all(word in issued for word in str(a.value).split() if word != "alert")
+    named = any(_bears(alert, str(a.value)) for alert in sheet.alerts)
     return _found(named != a.negated, "; ".join(sheet.alerts))
+
+
+def _bears(alert: str, name: str) -> bool:
+    """Whether the alert goes by the name: its words stand side by side in this one alert, the type of the alert last.
+
+    First words are often left off (`flood watch` for a Flash Flood Watch, `fog advisory` for a Dense Fog Advisory), the
+    word beside the type never is: a Wind Chill Advisory is no `wind advisory`. A `heat alert` may be of any type.
+    """
+    *hazard, kind = name.split()
+    if kind == "alert" and not hazard:
+        return True
+    named = " ".join((*hazard, f"(?:{_ALERT_TYPES.get(kind, _ANY_ALERT)})"))
+    return bool(re.search(rf"\b{named}\b", " ".join(_WORDS.findall(alert)), re.IGNORECASE))
 
 
 def _condition_verdict(a: Assertion, sheet: Sheet) -> tuple[Verdict, str]:

@@ -19,7 +19,7 @@ from twainbot.evals.claims import assertions, sentence_spans
 from twainbot.evals.facts import Sheet, ToolFacts, called_place, read_result, with_call
 from twainbot.evals.fits import CONTRADICTED, ERRORS, SKIPPED, SUPPORTED, UNSUPPORTED, Verdict, fit
 from twainbot.evals.phrases import COMPARED_DAY, PARTS
-from twainbot.evals.places_dates import STATES, plain, read_place, same_day, same_place
+from twainbot.evals.places_dates import STATES, calendar_date, plain, read_place, same_day, same_place, weekday_of
 from twainbot.evals.scope import Assertion
 from twainbot.evals.second_readings import Reading, Reply, reconsidered
 from twainbot.evals.sky import WET
@@ -28,6 +28,7 @@ from twainbot.evals.statistics import Interval, clopper_pearson, rogan_gladen, u
 _BEFORE_A_DAY = 40  # characters: "following on "
 _OF_A_CHANCE = 26  # characters: " chance of measurable ", " at a "
 _A_THIRD_OF_THE_RISK = 1 - 0.05 / 3
+_OF_TODAY = {"today", "tonight", "now"}
 
 
 @dataclass(frozen=True)
@@ -317,8 +318,23 @@ def day_fits(word: str, sheet: Sheet, today: date | None = None) -> bool:
         return any("weekend" in day for day in days) or bool(days & {"saturday", "sunday"})
     if bare in ("saturday", "sunday") and any("weekend" in day for day in days):
         return not days & {"saturday", "sunday"} or bare in days
-    forms = {bare, *({"today", "tonight", "now"} if bare in ("today", "tonight", "this evening") else ())}
+    dates = [dated for day in days if (dated := calendar_date(day))] if today else []
+    if dates and weekday_of(bare) is not None:
+        return any(dated.weekday() == weekday_of(bare) for dated in dates)  # a Tuesday is one in any week
+    if today:
+        days = _days_from(today, days, dates)
+    forms = {bare, *(_OF_TODAY if bare in ("today", "tonight", "this evening") else ())}
     return any(same_day(form, day, today) or same_day(form, day.split()[0], today) for form in forms for day in days)
+
+
+def _days_from(today: date, days: set[str], dates: Sequence[date]) -> set[str]:
+    """The days of a sheet once today is known: a date goes before the names beside it, which may be of another week.
+
+    Without a date, today's weekday may be the tool's word for today: lists of days often begin with it.
+    """
+    if dates:
+        return {dated.isoformat() for dated in dates} | days & _OF_TODAY
+    return days | {"today"} if any(weekday_of(day.split()[0]) == today.weekday() for day in days) else days
 
 
 # --- verdicts -------------------------------------------------------------------------------------------------------------

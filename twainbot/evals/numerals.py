@@ -27,6 +27,9 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _ISO_DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
+# letters that re.IGNORECASE takes for s, i and k, so that `ſeventy` matches and no dictionary knows it; hyphens of models
+_LOOKALIKES = (("ſ", "s"), ("ı", "i"), ("İ", "I"), ("\N{KELVIN SIGN}", "K"), ("\u2010", "-"), ("\u2011", "-"))
+_DASHED = re.compile(rf"\b({'|'.join(_TENS)})–(?=(?:{_UNIT})\b)", re.IGNORECASE)
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 
 
@@ -41,9 +44,21 @@ class Numeral:
     in_words: bool = False
 
 
+def in_ascii(text: str) -> str:
+    """The text with its look-alike letters and hyphens in ASCII, one character for one: a span holds in both.
+
+    `seventy–one` takes a hyphen too; a dash between the ends of a range (`60–70`, `sixty–seventy`) stays.
+    """
+    if text.isascii():
+        return text
+    for written, meant in _LOOKALIKES:
+        text = text.replace(written, meant)
+    return _DASHED.sub(r"\1-", text) if "–" in text else text
+
+
 def numerals(text: str) -> Iterator[Numeral]:
     """Every number of the text in order, longest reading first (`a hundred and four` is one number); an ISO date is none."""
-    for match in _NUMBER.finditer(_ISO_DATE.sub("_" * len("2026-10-06"), text)):
+    for match in _NUMBER.finditer(_ISO_DATE.sub("_" * len("2026-10-06"), in_ascii(text))):
         sign = -1.0 if match["minus"] else 1.0
         if match["digits"]:
             value = float(match["digits"].replace(",", ""))
@@ -58,7 +73,7 @@ def numerals(text: str) -> Iterator[Numeral]:
 def number_of(words: str) -> float:
     """`seventy-one` is 71.0, `a hundred and four` is 104.0."""
     total = 0.0
-    for word in re.split(r"[-\s]+", words.lower().strip()):
+    for word in re.split(r"[-\s]+", in_ascii(words).lower().strip()):
         if word in _SCALES:
             total = max(total, 1) * _SCALES[word]
         elif word == "a":

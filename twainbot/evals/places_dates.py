@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
+from twainbot.evals.numerals import in_ascii
+
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MONTHS = (
     "january", "february", "march", "april", "may", "june",
@@ -61,8 +63,8 @@ class Place:
 
 @lru_cache(maxsize=_REMEMBERED)
 def plain(text: str) -> str:
-    """Lower case without accents, dots and doubled spaces."""
-    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    """Lower case without accents, dots and doubled spaces; a hyphen is a hyphen, however it is coded."""
+    bare = "".join(c for c in unicodedata.normalize("NFKD", in_ascii(text)) if not unicodedata.combining(c))
     return " ".join(re.sub(r"[.’']", "", bare.casefold()).split())
 
 
@@ -89,8 +91,8 @@ def same_place(first: str, second: str) -> bool:
 def day_key(text: str, today: date | None = None) -> str:
     """The canonical word of a day: an ISO date, a month and day, a weekday, `today`, `tonight`, or the plain words.
 
-    With `today` given, weekdays mean their next occurrence (today included) and `tomorrow` the day after, as ISO dates;
-    `tonight` stays a word, since it names a part of the day.
+    With `today` given, a weekday means the next such day after it, as for the simulated tool (dialogues/weather.py), and
+    `tomorrow` the day after, as ISO dates; `tonight` stays a word, since it names a part of the day.
     """
     words = re.sub(
         r"^(?:on|for|this coming|this|the)\s+(?!week\b|evening|morning|afternoon)", "", plain(text).replace(",", " ")
@@ -105,13 +107,20 @@ def day_key(text: str, today: date | None = None) -> str:
         return _relative(words, today)
     if today is None:
         return WEEKDAYS[weekday]
-    return (today + timedelta(days=(weekday - today.weekday()) % 7)).isoformat()
+    return (today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)).isoformat()
 
 
 def same_day(first: str, second: str, today: date | None = None) -> bool:
     """Whether two ways of writing a day mean the same one."""
     a, b = day_key(first, today), day_key(second, today)
     return a == b or _month_and_day(a) == b or a == _month_and_day(b)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def calendar_date(text: str) -> date | None:
+    """The date that is written with its year; None for `Saturday`, `July 4` or `tomorrow`."""
+    written = read_date(" ".join(plain(text).replace(",", " ").split()))
+    return date.fromisoformat(written) if written and _ISO.match(written) else None
 
 
 def weekday_of(word: str) -> int | None:
