@@ -104,3 +104,15 @@ def test_a_wind_chill_is_a_temperature_and_no_wind():
 
 def test_the_unit_of_a_grid_is_no_reading():
     assert sheet(windSpeed={"uom": "wmoUnit:km_h-1", "values": []}).winds == ()
+
+
+def test_the_units_of_a_current_reading_stand_beside_it():
+    told = {
+        "current_units": {"time": "iso8601", "temperature_2m": "°C", "wind_speed_10m": "km/h"},
+        "current": {"time": "2026-10-06T12:00", "temperature_2m": 21.5, "wind_speed_10m": 16.1},
+        "current_weather": {"temperature": 21.5},
+    }
+    (sheet,) = [sheet for sheet in read_result(told).sheets if sheet.winds]
+    assert sheet.temperatures[0] == pytest.approx(70.7)
+    assert sheet.winds == ((pytest.approx(10.0, abs=0.01), pytest.approx(10.0, abs=0.01)),)
+    assert sheet.unit == "C"  # in which a bare figure of a reply is meant

@@ -152,6 +152,7 @@ def test_a_word_of_a_name_is_not_swapped_and_the_same_word_elsewhere_is():
         == "Dwelling rules hold at the Opera House."
     )
     assert transfer.restyle("Now I think so.", "twain") == "This minute I reckon so."
+    assert transfer.restyle("The houſe is dry.", "franklin") == "The dwelling is dry."
 
 
 def test_a_transcripts_turns_are_no_sayings():

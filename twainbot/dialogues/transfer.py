@@ -22,6 +22,7 @@ import yaml
 from twainbot import personas
 from twainbot.dialogues import figures, grammar, pieces, quality, rows
 from twainbot.dialogues.rows import Turn, turn
+from twainbot.evals.numerals import in_ascii
 from twainbot.records import DIALOGUE, frame
 
 JOKE_WORDS = (6, 45)  # shorter has no point to it, longer costs more tokens than it is worth
@@ -118,7 +119,7 @@ def restyle(text: str, persona: str) -> str:
         named = match[0][0].isupper() and not match[0].startswith("I ")
         if named and re.search(r"[\w,;] $", text[: match.start()]):
             return match[0]
-        new = table[match[0].lower()]
+        new = table[in_ascii(match[0]).lower()]  # a long s matches an s
         return grammar.capital(new) if match[0][0].isupper() else new
 
     return pattern.sub(swap, text)

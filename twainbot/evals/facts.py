@@ -226,20 +226,27 @@ def _lists_within(result: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 
 def _rows_of_columns(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Open-Meteo's columns (`daily: {time: [...], temperature_2m_max: [...]}`) as one object a day, units beside them."""
+    """Open-Meteo's columns (`daily: {time: [...], temperature_2m_max: [...]}`) as one object a day, units beside them.
+
+    Its `current` is one object already; the units of both stand in a neighbour, `current_units`.
+    """
     for key, value in result.items():
-        times = value.get("time") if isinstance(value, Mapping) else None
-        if not isinstance(times, list) or not isinstance(value, Mapping):
-            yield key, value
+        if key.endswith("_units") and isinstance(value, Mapping) and key.removesuffix("_units") in result:
             continue
         units = result.get(f"{key}_units")
+        if not isinstance(value, Mapping) or not (isinstance(units, Mapping) or isinstance(value.get("time"), list)):
+            yield key, value
+            continue
         listed = units if isinstance(units, Mapping) else {}
         named = {name: f"{name}{_COLUMN_UNITS.get(str(unit), '')}" for name, unit in listed.items()}
-        columns = {named.get(name, name): column for name, column in value.items() if isinstance(column, list)}
-        yield (
-            key,
-            [{name: column[row] for name, column in columns.items() if row < len(column)} for row in range(len(times))],
-        )
+        told = {named.get(name, name): item for name, item in value.items()}
+        times = value.get("time")
+        yield key, _days_of(told, len(times)) if isinstance(times, list) else told
+
+
+def _days_of(told: Mapping[str, Any], days: int) -> list[dict[str, Any]]:
+    columns = {name: column for name, column in told.items() if isinstance(column, list)}
+    return [{name: column[row] for name, column in columns.items() if row < len(column)} for row in range(days)]
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
