@@ -1,6 +1,7 @@
 """Tool calls that cannot name an undeclared tool or parameter: after `<tool_call>` only the declared tools' JSON may follow.
 
 The grammar is llguidance's, an optional package (`pip install llguidance`, extra `constrained`). Words are left as they are.
+What of a schema the package does not know (`uniqueItems`, `not`, a format) is left to the model, never refused.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from training.render import Message, Template, render_text
-from twainbot.errors import BadInput, BadUse, MissingModel
+from twainbot.errors import BadUse, MissingModel
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -22,6 +23,7 @@ TAG, END = "<tool_call>", "</tool_call>"
 KEPT = 32  # compiled grammars; the oldest goes first
 # JSON as training wrote it: one blank behind each comma and colon
 FORM = {"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": False}
+LENIENT = {**FORM, "lenient": True, "coerce_one_of": True}  # keywords that llguidance does not know are passed over
 
 
 def available() -> bool:
@@ -40,19 +42,32 @@ class CallGrammars:
         self.tokens = self.library.LLTokenizer(tokenizer.to_str(), eos_token=eos_id)
         self._compiled: dict[str, Any] = {}
 
-    def begin(self, tools: Sequence[Mapping[str, Any]]) -> CallMatcher:
-        """A matcher for one turn. Raises BadInput where a tool's schema cannot be enforced."""
+    def begin(self, tools: Sequence[Mapping[str, Any]]) -> CallMatcher | None:
+        """A matcher for one turn, each tool's schema enforced as far as it can be; None where no tool's can."""
         key = json.dumps(list(tools), sort_keys=True)
         if key not in self._compiled:
-            matcher = self.library.LLMatcher(self.tokens, self._grammar(tools))
-            if matcher.is_error():
-                raise BadInput(f"The tools' schemas cannot be enforced: {matcher.get_error().splitlines()[0]}.")
             while len(self._compiled) >= KEPT:
                 self._compiled.pop(next(iter(self._compiled)))
-            self._compiled[key] = matcher
-        return CallMatcher(self._compiled[key].deep_copy())
+            self._compiled[key] = self._matcher(tools)
+        known = self._compiled[key]
+        return CallMatcher(known.deep_copy()) if known is not None else None
 
-    def _grammar(self, tools: Sequence[Mapping[str, Any]]) -> str:
+    def _matcher(self, tools: Sequence[Mapping[str, Any]]) -> Any:
+        """All tools by their strictest forms, else each by the strictest that compiles, else None."""
+        matcher = self.library.LLMatcher(
+            self.tokens, self._grammar([(name, forms[0]) for name, forms in map(_named, tools)])
+        )
+        if matcher.is_error():
+            found = [(name, self._enforced(name, forms)) for name, forms in map(_named, tools)]
+            matcher = self.library.LLMatcher(self.tokens, self._grammar(found))
+        return None if matcher.is_error() else matcher
+
+    def _enforced(self, name: str, forms: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """The first form that compiles, the last one if none does."""
+        faulty = self.library.LLMatcher.validate_grammar
+        return next((form for form in forms if not faulty(self._grammar([(name, form)]), self.tokens)), forms[-1])
+
+    def _grammar(self, tools: Sequence[tuple[str, dict[str, Any]]]) -> str:
         tag = self.library.StructTag
         tags = [
             tag(
@@ -61,7 +76,7 @@ class CallGrammars:
                 grammar=schema,
                 end=f"}}{self.after}",
             )
-            for name, schema in map(_named, tools)
+            for name, schema in tools
         ]
         text: str = tag.to_grammar(tags, assume_special=False)
         return text
@@ -105,9 +120,37 @@ def call_frame(template: Template) -> tuple[str, str]:
     return before[before.rindex(TAG) :], after[: after.index(END) + len(END)]
 
 
-def _named(tool: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A tool's name and the schema of its arguments, closed against others."""
+def _named(tool: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """A tool's name and schemas of its arguments, the strictest first: whole, without what is unknown, names, any object."""
     function = tool.get("function", tool)
     schema: dict[str, Any] = {"type": "object", **(function.get("parameters") or {})}
-    schema.setdefault("properties", {})
-    return str(function["name"]), {**schema, "additionalProperties": False, "x-guidance": FORM}
+    names = _parameters(schema)
+    anything: dict[str, Any] = {"type": "object", "x-guidance": FORM}
+    if names is None:
+        return str(function["name"]), [{**schema, "x-guidance": FORM}, {**schema, "x-guidance": LENIENT}, anything]
+    closed = {"additionalProperties": False, **schema, "properties": {**names, **schema.get("properties", {})}}
+    loose = {"type": "object", "properties": names, "additionalProperties": False, "x-guidance": FORM}
+    forms = [{**closed, "x-guidance": FORM}, {**closed, "x-guidance": LENIENT}, loose, anything]
+    return str(function["name"]), forms
+
+
+def _parameters(schema: Any) -> dict[str, bool] | None:
+    """Names that a schema or a part of it names, each with the schema that fits all; None where a reference holds them."""
+    if not isinstance(schema, Mapping):
+        return {}
+    if not schema.keys().isdisjoint(("$ref", "$dynamicRef", "dependentSchemas")):
+        return None
+    names: dict[str, bool] = dict.fromkeys([*schema.get("properties", ()), *schema.get("required", ())], True)
+    for part in _parts(schema):
+        found = _parameters(part)
+        if found is None:
+            return None
+        names |= found
+    return names
+
+
+def _parts(schema: Mapping[str, Any]) -> Iterator[Any]:
+    """The schemas that the same object is held to."""
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        yield from schema.get(keyword, ())
+    yield from (schema[keyword] for keyword in ("if", "then", "else") if keyword in schema)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from training.decoding import Batch, Memory
 
 AUTO = "auto"  # the router says who speaks
+LEAST_TEMPERATURE = 1e-4  # below it nothing is drawn: here a lead of 0.001 logits is odds of e^10, 22,026 to 1
 AT_ONCE = 512  # tokens read between two steps: a long prompt keeps nobody waiting longer than that many take
 
 
@@ -45,7 +46,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a token is chosen. temperature 0: the likeliest. top_p: from the likeliest that reach this share together."""
+    """How a token is chosen. top_p: from the likeliest that reach this share together.
+
+    temperature 0, or less than LEAST_TEMPERATURE: the likeliest.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -55,7 +59,7 @@ class Sampling:
         """The turn's own random numbers; None where nothing is drawn."""
         import torch
 
-        if self.temperature <= 0:
+        if self.temperature < LEAST_TEMPERATURE:
             return None
         made = torch.Generator()
         made.manual_seed(self.seed) if self.seed is not None else made.seed()
@@ -105,6 +109,7 @@ class Speaker:
         self.window = min(int(model.model.config.max_position_embeddings), self.most_tokens)
         self.prefixes = Prefixes(most // 4)
         self._grammars: CallGrammars | None = None
+        self._compiling = threading.Lock()  # apart from the next: the turns of others go on while a grammar is made
         self._changed = threading.Condition()
         self._waiting: deque[_Request] = deque()
         self._rows: dict[str, list[_Request]] = {}
@@ -165,9 +170,9 @@ class Speaker:
         persona: who speaks; None or "auto" lets the router say. A conversation without a system prompt gets its
         persona's. The turn ends by itself, after `max_new_tokens`, at the window's end, and before a text of `stop` or,
         where `stop` is a function, once it says so between two pieces.
-        room: tokens that the window must have left for it. constrained: calls can only be of these tools. sink: takes the
-        pieces in place of the iterator, on the speaker's thread. Raises UnknownName for a persona, TooLong for a prompt
-        that leaves no such room, Busy where too many wait.
+        room: tokens that the window must have left for it. constrained: calls can only be of these tools, as far as their
+        schemas can be enforced. sink: takes the pieces in place of the iterator, on the speaker's thread. Raises
+        UnknownName for a persona, TooLong for a prompt that leaves no such room, Busy where too many wait.
         """
         voice = self.voice_for(messages, persona)
         ids = self.prompt_ids(messages, tools, voice)
@@ -207,7 +212,7 @@ class Speaker:
         with self._changed:
             held = sum(len(batch) * batch.columns for batch in self._batches.values()) * self.token_bytes
             return {
-                "waiting": len(self._waiting),
+                "waiting": sum(not request.turn.cancelled for request in self._waiting),
                 "running": sum(map(len, self._rows.values())),
                 "held_bytes": held,
                 "remembered_bytes": self.prefixes.bytes,
@@ -226,10 +231,10 @@ class Speaker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _grammar_of(self, tools: Tools) -> CallMatcher:
+    def _grammar_of(self, tools: Tools) -> CallMatcher | None:
         from resources.constrained import CallGrammars
 
-        with self._changed:
+        with self._compiling:
             if self._grammars is None:
                 self._grammars = CallGrammars(self.model.tokenizer, self.model.template, self.model.eos_id)
             return self._grammars.begin(tools)
@@ -238,10 +243,20 @@ class Speaker:
         with self._changed:
             if self._closed:
                 raise Busy("The speaker is closed. Start it again.")
+            self._sweep()
             if len(self._waiting) >= self.bounds.waiting:
                 raise Busy(f"{len(self._waiting)} requests wait already, and no more may. Try again in a moment.")
             self._waiting.append(request)
             self._changed.notify_all()
+
+    def _sweep(self) -> None:
+        """Let go of waiting requests that nobody listens to any more: they keep no place from others. Holds the lock."""
+        waiting, self._waiting = self._waiting, deque()
+        for request in waiting:
+            if request.turn.cancelled:
+                finish(request, CANCELLED)
+            else:
+                self._waiting.append(request)
 
     # ---- the thread that owns the model
 
@@ -267,11 +282,9 @@ class Speaker:
         chosen: list[_Request] = []
         going = {voice: list(rows) for voice, rows in self._rows.items()}
         reading = 0
+        self._sweep()
         while self._waiting:
             request = self._waiting[0]
-            if request.turn.cancelled:
-                finish(self._waiting.popleft(), CANCELLED)
-                continue
             mine = [*going.get(request.turn.persona, []), request]
             together = {**going, request.turn.persona: mine}
             held = sum(len(rows) * max(row.most for row in rows) for rows in together.values() if rows)
@@ -357,22 +370,27 @@ class Speaker:
                 self.prefixes.keep(voice, batch.memory(len(rows) - 1, request.ids))
 
     def _write(self, voice: str, batch: Batch, rows: list[_Request]) -> None:
-        """One token for each row. Rows that end are told so, remembered and dropped."""
+        """One token for each row. Rows that end are told so, remembered and dropped; failed ones are not remembered."""
         tokens = choose(batch.logits, rows)
         going = [number for number, request in enumerate(rows) if self._told(request, tokens[number])]
         for number in set(range(len(rows))) - set(going):
             request = rows[number]
+            if isinstance(tokens[number], Exception):
+                continue  # what it holds may be as bad as its logits
             self.prefixes.keep(
                 voice, batch.memory(number, [*request.ids, *request.written.ids][: int(batch.lengths[number])])
             )
         batch.keep(going)
         rows[:] = [rows[number] for number in going]
         if rows:
-            batch.step([tokens[number] for number in going])
+            batch.step([token for number in going if isinstance(token := tokens[number], int)])
 
-    def _told(self, request: _Request, token: int) -> bool:
-        """Tell a row's listener what its token says. Whether the row goes on."""
+    def _told(self, request: _Request, token: int | Exception) -> bool:
+        """Tell a row's listener what its token says, or why there is none. Whether the row goes on."""
         turn, written = request.turn, request.written
+        if isinstance(token, Exception):
+            turn.tell(_unexpected(token))
+            return False
         if turn.cancelled:
             finish(request, CANCELLED)
             return False
@@ -400,28 +418,35 @@ def finish(request: _Request, how: str) -> None:
     request.turn.tell(None)
 
 
-def choose(logits: Tensor, rows: Sequence[_Request]) -> list[int]:
-    """The next token of each row: the likeliest, or drawn by its own random numbers; only what its grammar allows."""
-    tokens: list[int] = logits.argmax(-1).tolist()
+def choose(logits: Tensor, rows: Sequence[_Request]) -> list[int | Exception]:
+    """The next token of each row, or why it has none: a row that cannot be drawn ends no other."""
+    tokens: list[int | Exception] = logits.argmax(-1).tolist()
     for number, request in enumerate(rows):
         if request.matcher is None and request.generator is None:
             continue
-        mine = logits[number].float()
-        if request.matcher is not None:
-            mine = request.matcher.allowed(mine)
-        drawn = request.generator is not None
-        tokens[number] = draw(mine, request.sampling, request.generator) if drawn else int(mine.argmax())
+        try:
+            tokens[number] = chosen(logits[number].float(), request)
+        except Exception as error:
+            tokens[number] = error
     return tokens
 
 
-def draw(logits: Tensor, sampling: Sampling, generator: Generator | None) -> int:
-    """A token drawn from logits (V,)."""
+def chosen(logits: Tensor, request: _Request) -> int:
+    """A row's token out of its logits (V,): only what its grammar allows; the likeliest, or drawn by its random numbers."""
+    if request.matcher is not None:
+        logits = request.matcher.allowed(logits)
+    return draw(logits, request.sampling, request.generator) if request.generator is not None else int(logits.argmax())
+
+
+def draw(logits: Tensor, sampling: Sampling, generator: Generator) -> int:
+    """A token drawn from logits (V,). The likeliest can always be drawn, however little top_p leaves."""
     import torch
 
+    # divided by LEAST_TEMPERATURE no logit comes near a float's end, so softmax may subtract the largest after that
     shares, order = (logits.cpu() / sampling.temperature).softmax(-1).sort(descending=True)
-    before = shares.cumsum(-1) - shares
-    shares = shares.masked_fill(before >= sampling.top_p, 0.0)
-    return int(order[torch.multinomial(shares, 1, generator=generator)])
+    left_out = shares.cumsum(-1) - shares >= sampling.top_p
+    left_out[0] = False
+    return int(order[torch.multinomial(shares.masked_fill(left_out, 0.0), 1, generator=generator)])
 
 
 def token_bytes(model: Any) -> int:

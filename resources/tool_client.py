@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
+import re
 import shlex
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -20,12 +22,15 @@ from typing import Any, Protocol, TextIO
 
 from twainbot.dialogues import tool_results
 from twainbot.dialogues.tool_results import DIED, TIMEOUT, TOOL_ERROR, Outcome
+from twainbot.dialogues.tools import served_name
 from twainbot.errors import BadInput, BadUse, SourceUnavailable
 
 CONNECT_S = 120.0  # importing the SDK takes 3 s on a free core, and a busy machine is several times slower
 CALL_S = 25.0  # more than the weather server's own limit, so that its words arrive
 SLACK_S = 2.0  # after which a call that the SDK itself should have ended is left behind
 MOST_TOOLS = 32  # every offered schema is read token by token
+MOST_PAGES = 32  # of a server's list: as many as those tools, were each on a page of its own
+LONGEST_NAME = 64  # characters of a function's name in OpenAI's API; MCP allows 128, and dots and slashes in them
 KEPT_FOR_SERVERS = ("PYTHONPATH", "TWAINBOT_HOME", "TWAINBOT_PROFILE", "TWAINBOT_LAKE", "TWAINBOT_NWS_URL",
                     "TWAINBOT_GEOCODER_URL", "TWAINBOT_CONTACT", "VIRTUAL_ENV")  # fmt: skip
 
@@ -48,7 +53,7 @@ class Tools(Protocol):
 
 @dataclass(frozen=True)
 class Declared:
-    """A tool as its server declares it."""
+    """A tool as its server declares it. Offered it may have to have another name: see `aliases`."""
 
     name: str
     description: str
@@ -65,6 +70,7 @@ class ToolClient:
 
     `target`: a command line, an http(s) URL of a streamable HTTP server, or an MCP server object. `own`: whether the
     command is this project's, which may see the TWAINBOT_ settings that it reads; other servers see none.
+    `left_out`: tools past MOST_TOOLS, as far as the server's list was read.
     """
 
     def __init__(self, target: Any, *, own: bool = False, call_s: float = CALL_S, connect_s: float = CONNECT_S) -> None:
@@ -75,14 +81,15 @@ class ToolClient:
         self._closed = False
         self._changing = threading.Lock()  # a server's page calls from several threads
         self._connection: _Connection | None = None
-        self._declared: dict[str, Declared] = {}
+        self._declared: dict[str, Declared] = {}  # by the name that is offered
+        self.left_out: list[str] = []
         self._connect()
 
     def schemas(self) -> list[dict[str, Any]]:
         """The declared tools in the served form, in the server's order."""
         return [
-            {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.parameters}}
-            for t in self._declared.values()
+            {"type": "function", "function": {"name": name, "description": t.description, "parameters": t.parameters}}
+            for name, t in self._declared.items()
         ]
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Outcome:
@@ -123,7 +130,7 @@ class ToolClient:
     def _call_once(self, connection: _Connection, name: str, arguments: Mapping[str, Any]) -> Outcome:
         declared = self._declared.get(name)
         try:
-            found = connection.call(name, dict(arguments), self.call_s)
+            found = connection.call(declared.name if declared else name, dict(arguments), self.call_s)
         except FutureTimeout:
             self._drop(connection)  # a server that does not even let go of a call is of no further use
             return tool_results.failure(TIMEOUT, f"The tool did not answer within {self.call_s:g} s.")
@@ -145,7 +152,9 @@ class ToolClient:
             connection.close()
             raise
         self._connection = connection
-        self._declared = {tool.name: tool for tool in map(_declared, listed[:MOST_TOOLS])}
+        offered = {tool.name: tool for tool in map(_declared, listed[:MOST_TOOLS])}
+        self._declared = {alias: offered[name] for name, alias in aliases(list(offered)).items()}
+        self.left_out = [tool.name for tool in listed[MOST_TOOLS:]]
         return connection
 
     def _drop(self, connection: _Connection | None) -> None:
@@ -227,8 +236,7 @@ class _Connection:
             # we judge results ourselves, by the same schema, so that a bad one can be told apart and shown
             client.session.validate_tool_result = _unchecked  # type: ignore[method-assign]
             self._client = client
-            listed = await client.list_tools()
-            self._ready.set_result(list(listed.tools))
+            self._ready.set_result(await _listed(client))
             await self._stop.wait()
 
     async def _ask(self, name: str, arguments: dict[str, Any], limit_s: float) -> Any:
@@ -252,6 +260,19 @@ class _Connection:
             raise _Rejected(plainly(error)) from error
 
 
+async def _listed(client: Any) -> list[Any]:
+    """The tools of a server's list, page after page, to the end of the page that has the last one that may be offered."""
+    found: list[Any] = []
+    cursor = None
+    for _ in range(MOST_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        found += page.tools
+        cursor = page.next_cursor
+        if not cursor or len(found) > MOST_TOOLS:
+            break
+    return found
+
+
 async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
     """Let calls that are still waiting know that nothing will come."""
     for task in tasks:
@@ -265,6 +286,35 @@ async def _unchecked(_name: str, _result: Any) -> None:
 
 def _declared(tool: Any) -> Declared:
     return Declared(tool.name, (tool.description or "").strip(), dict(tool.input_schema), tool.output_schema)
+
+
+def aliases(names: Sequence[str]) -> dict[str, str]:
+    """The name to offer each tool under, in order: its own where OpenAI's API allows that, else one like it. One-to-one."""
+    allowed = re.compile(rf"[a-zA-Z0-9_-]{{1,{LONGEST_NAME}}}")
+    taken = {name for name in names if allowed.fullmatch(name)}
+    made: dict[str, str] = {}
+    for name in names:
+        alias = name if name in taken else next(each for each in _like(name) if each not in taken)
+        taken.add(alias)
+        made[name] = alias
+    return made
+
+
+def _like(name: str) -> Iterator[str]:
+    """Allowed names that resemble one that is not, without end."""
+    stem = re.sub(r"[^a-zA-Z0-9_-]", "_", served_name(name))[: LONGEST_NAME - 3] or "tool"
+    yield stem
+    yield from (f"{stem}_{number}" for number in itertools.count(2))
+
+
+def unoffered(tools: Tools | None) -> str:
+    """A sentence on the tools of a server that are not offered, "" where all are."""
+    names: list[str] = getattr(tools, "left_out", [])
+    if not names:
+        return ""
+    return (
+        f"Of the server's tools the first {MOST_TOOLS} are offered; left out are {names[0][:60]!r} and what follows it."
+    )
 
 
 def transport_of(target: Any, *, own: bool = False) -> Any:

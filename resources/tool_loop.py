@@ -30,6 +30,10 @@ TAG = "<tool_call>"
 DISCLAIMER = "Synthetic: replies by a language model or a grammar, not by Mark Twain or Benjamin Franklin."
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s)")
 _LONGEST_SAID = 8000  # characters of one user turn: some 2,600 tokens, a third of the smallest window
+_MARKS = re.compile(r"</?tool[s_]", re.IGNORECASE)  # what templates write around tools, calls and results
+# why a reply is refused, and the order to say it otherwise
+_FORGED = ("The reply writes a tool's marks.", "Only tools write results. Call one, or answer in your own words.")
+_ECHOED = ("The reply repeats data.", "Do not repeat the data. Tell it in a sentence or two of your own.")
 _PLACE_ONLY = ("place", "day")  # claims of where and when: no weather by themselves
 
 
@@ -165,6 +169,11 @@ class _Draft:
     shown: str = ""
     wrong: list[grounding.Claim] = field(default_factory=list)
 
+    @property
+    def words(self) -> str:
+        """What stands before the first call. What only begins like a call's tag is words."""
+        return self.text.split(TAG)[0]
+
 
 _Steps: TypeAlias = "Generator[Event, None, Any]"
 
@@ -240,7 +249,7 @@ class Conversation:
         while True:
             draft: _Draft = yield from self._draft(turn)
             calls, faults = parse_calls(draft.text)
-            if draft.wrong and not draft.text.startswith(TAG):
+            if draft.wrong:
                 reply = yield from self._reword(turn, draft)
             elif calls or faults:
                 reply = yield from self._call(turn, draft, calls, [fault.kind for fault in faults if fault.lost])
@@ -263,22 +272,22 @@ class Conversation:
         )
         for piece in pieces:
             draft.text += piece
-            if TAG[:5] in draft.text:
+            if TAG in draft.text:
                 continue
-            ended = [match.end() for match in _SENTENCE_END.finditer(draft.text)]
+            ended = [match.end() for match in _SENTENCE_END.finditer(draft.text)]  # no tag that is still coming has one
             if ended and ended[-1] > len(draft.shown):
                 yield from self._pass_on(turn, draft, ended[-1])
                 if draft.wrong:
                     break
-        if not draft.wrong and TAG[:5] not in draft.text:
+        if not draft.wrong and TAG not in draft.text:
             yield from self._pass_on(turn, draft, len(draft.text))
         elif not draft.wrong:
-            draft.wrong = self._wrong(turn, draft.text.split(TAG[:5])[0])
+            draft.wrong = self._wrong(turn, draft.words)  # shown with the call, once that is known to be valid
         return draft
 
     def _pass_on(self, turn: _Turn, draft: _Draft, end: int) -> _Steps:
         draft.wrong = self._wrong(turn, draft.text[:end])
-        held = self._owes_admission(turn, draft.text) or self._echoes(turn, draft.text)
+        held = self._owes_admission(turn, draft.text) or self._unspoken(turn, draft.text)
         if not draft.wrong and end > len(draft.shown) and not held:
             yield TextDelta(draft.text[len(draft.shown) : end])
             draft.shown = draft.text[:end]
@@ -298,9 +307,14 @@ class Conversation:
         """Whether every call of the turn failed and the text does not say so."""
         return bool(turn.made) and not turn.data and not honest.admits(text)
 
-    def _echoes(self, turn: _Turn, text: str) -> bool:
-        """Whether a text after a call holds data as the tool wrote it: right in every figure, and no answer to a person."""
-        return bool(turn.made) and bool(data_spans(text))
+    def _unspoken(self, turn: _Turn, text: str) -> tuple[str, str] | None:
+        """Why a text is no answer to a person, and the order to say it otherwise; None where it may be one.
+
+        After a call it holds data as the tool wrote it, right in every figure; or it writes the marks of a result itself.
+        """
+        if _MARKS.search(text):
+            return _FORGED
+        return _ECHOED if turn.made and data_spans(text) else None
 
     def _system(self, persona: str) -> str:
         known = persona if persona in prompts.personas() else prompts.personas()[0]
@@ -316,6 +330,8 @@ class Conversation:
             why = f"The call cannot be read ({', '.join(lost) or 'no call inside the tag'})."
         if why:
             return (yield from self._mend(turn, draft, why))
+        if unspoken := self._unspoken(turn, draft.words):
+            return (yield from self._again(turn, draft, "data", *unspoken))
         known = [made for made, _ in turn.made]
         wanted: list[dict[str, Any]] = []
         for call in calls:
@@ -326,10 +342,12 @@ class Conversation:
             return (yield from self._hush(turn, draft))
         if len(turn.made) + len(wanted) > self.limits.calls:
             yield Refusal("limit", f"More than {self.limits.calls} calls in one turn.")
+            if draft.shown:
+                yield Withdrawn(draft.shown)
             return (yield from self._own_words(turn, "too_many"))
-        before = draft.text.split(TAG)[0].strip()
-        if before and not draft.shown:
-            yield TextDelta(before)
+        before = draft.words.strip()
+        if rest := draft.words[len(draft.shown) :].rstrip():
+            yield TextDelta(rest)
         outcomes = []
         for call in wanted:
             outcomes.append((yield from self._make(turn, call)))  # noqa: PERF401 - no comprehension yields
@@ -392,7 +410,7 @@ class Conversation:
     # --- replies --------------------------------------------------------------------------------------------------------------
 
     def _judge(self, turn: _Turn, draft: _Draft) -> _Steps:
-        """A text without calls: the reply, unless it is empty, repeats a result's data or hides that its calls failed."""
+        """A text without calls: the reply, unless it is empty, is a tool's data or marks, or hides that its calls failed."""
         text = draft.text.strip()
         if not text:
             yield Refusal("silence", "The model said nothing.")
@@ -400,9 +418,8 @@ class Conversation:
         if self._owes_admission(turn, text):
             yield Refusal("claim", "The tool failed, and the reply does not say so.")
             return (yield from self._own_words(turn, "fault"))
-        if self._echoes(turn, text):
-            why, order = "The reply repeats data.", "Do not repeat the data. Tell it in a sentence or two of your own."
-            return (yield from self._again(turn, draft, "data", why, order))
+        if unspoken := self._unspoken(turn, text):
+            return (yield from self._again(turn, draft, "data", *unspoken))
         unnamed = honest.unnamed_alerts(text, [result for _, result in turn.data])
         if unnamed:
             warning = honest.warning(unnamed, turn.data[-1][0]["arguments"])

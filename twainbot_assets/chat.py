@@ -44,8 +44,11 @@ def chat(
     profile: str | None,
 ) -> None:
     """Talk to it. Tool calls and results are shown; no weather is stated before a tool has said it."""
+    if file is not None:
+        unclaimed(file.expanduser())  # before a model is loaded and a talk held that could not be kept
     from rich.console import Console
 
+    from resources.tool_client import unoffered
     from resources.tool_loop import Conversation
     from twainbot_assets import serving, tool_door
     from twainbot_assets.cli import prepared
@@ -75,9 +78,35 @@ def chat(
             talk, Screen(console, speaker.personas), lambda kept, where: save(home, cast.about, kept, where)
         )
         session.screen.note(f"{cast.about}; weather: {chosen}; /help for commands")
-        session.run(prompted(console) if sys.stdin.isatty() else sys.stdin)
-        if file is not None:
-            session.screen.note(save(home, cast.about, talk, str(file)))
+        if left_out := unoffered(tools):
+            session.screen.note(left_out, "yellow")
+        try:
+            session.run(prompted(console) if sys.stdin.isatty() else sys.stdin)
+        finally:  # whatever ended it
+            if file is not None:
+                session.screen.note(saved_at_its_end(home, cast.about, talk, file.expanduser()))
+
+
+def saved_at_its_end(home: Home, about: str, talk: Conversation, path: Path) -> str:
+    """Save a talk that is over: under this name, else beside it, else in the home. Says where, and why not as asked."""
+    from twainbot_assets.terminal import unused
+
+    if not talk.turns:
+        return "nothing was said, so nothing is saved"
+    said = ""
+    for where in (str(path), str(unused(path.parent, path.stem)), None):
+        try:
+            return said + save(home, about, talk, where)
+        except (BadUse, OSError) as error:
+            said = f"{error} "
+    raise BadUse(f"The talk could not be saved anywhere. {said.strip()}")
+
+
+def unclaimed(path: Path) -> Path:
+    """The path, where nothing is there yet. Raises BadUse."""
+    if path.exists():
+        raise BadUse(f"{path} exists already. Name another file, or none.")
+    return path
 
 
 def save(home: Home, about: str, talk: Conversation, where: str | None) -> str:
@@ -88,9 +117,7 @@ def save(home: Home, about: str, talk: Conversation, where: str | None) -> str:
     if not talk.turns:
         raise BadUse("There is nothing to save yet.")
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    path = Path(where).expanduser() if where else unused(home.own / "transcripts", f"chat-{stamp}")
-    if path.exists():
-        raise BadUse(f"{path} exists already. Name another file, or none.")
+    path = unclaimed(Path(where).expanduser() if where else unused(home.own / "transcripts", f"chat-{stamp}"))
     path.parent.mkdir(parents=True, exist_ok=True)
     row = talk.record(f"chat-{stamp}", model=about)
     replace_file(path, lambda file: file.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8"))

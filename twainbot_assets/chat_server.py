@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from resources.speaker import AUTO, Sampling, Speaker
-from resources.tool_client import Tools
+from resources.tool_client import Tools, unoffered
 from resources.turns import Sink, Turn
 from twainbot.errors import BadUse, TwainBotError, UnknownName
 from twainbot.personas import disclaimed
@@ -64,6 +64,8 @@ def serve(
         )
         if not loopback(host):
             say("Whoever reaches this address may use the model: there is no login. Put one in front of it.")
+        if left_out := unoffered(tools):
+            say(left_out)
         say("Ctrl-C ends it.")
         config = uvicorn.Config(
             application(speaker, tools, host, source), log_level="warning", proxy_headers=False, server_header=False,
@@ -112,7 +114,7 @@ class Endpoint:
 
     async def completions(self, request: Request) -> Response:
         """A chat completion, streamed or whole."""
-        asked = read_request(await body_of(request))
+        asked = await run_in_threadpool(read_request, await body_of(request))  # checking large schemas takes seconds
         pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue()
         turn = await run_in_threadpool(begin, self.speaker, asked, into(pieces))
         answer = Answer(turn.persona, [tool["function"]["name"] for tool in asked.offered])

@@ -1,7 +1,7 @@
 """What an OpenAI chat request asks for, read strictly: each fault becomes one sentence that names the field.
 
-What is not honoured is refused where it would change the answer (`n`, `logprobs`, JSON mode) and ignored where it would
-not (`user`, `metadata`).
+What is not honoured is refused where it would change the answer (`n`, `logprobs`, JSON mode, penalties, the old `functions`)
+and ignored where it would not (`user`, `metadata`, a penalty of 0).
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ from twainbot.errors import BadInput
 
 DEFAULT_TOKENS = 256  # of an answer, where the request names no number
 MOST_STOPS = 4  # as the API has it
+MOST_SCHEMA_BYTES = 256 * 2**10  # of all tools as JSON: a window of 8,192 tokens has about 40,000
+MOST_SCHEMAS = 4096  # of all tools, parameters and parts of them: checking one takes half a millisecond
+NEUTRAL: dict[str, tuple[Any, str]] = {  # a field that is not served, what may stand in it all the same, and the repair
+    "functions": ([], "send them as tools"),
+    "function_call": ("none", "send tools and tool_choice"),
+    "frequency_penalty": (0, "leave it out or send 0"),
+    "presence_penalty": (0, "leave it out or send 0"),
+    "logit_bias": ({}, "leave it out or send {}"),
+}
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 Text = Annotated[str, Field(strict=True)]
@@ -110,6 +119,8 @@ class _Declared(BaseModel):
             Draft202012Validator.check_schema(whole)
         except SchemaError as error:
             raise ValueError(f"no JSON schema: {error.message[:200]}") from error
+        except RecursionError as error:
+            raise ValueError("the schema is nested too deeply") from error
         if whole["type"] != "object":
             raise ValueError("arguments are an object, so the schema's type must be object")
         return whole
@@ -233,14 +244,41 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def read_request(body: bytes) -> ChatRequest:
-    """The request in a body. Raises Refused with the first fault's field."""
+    """The request in a body. Raises Refused with the first fault's field. Takes seconds where tools are many."""
+    given = json_object(body)
+    refuse_unserved(given)
     try:
-        return ChatRequest.model_validate(json_object(body))
+        return ChatRequest.model_validate(given)
     except ValidationError as error:
         first = max(error.errors(), key=lambda fault: len(fault["loc"]))  # the alternative that fits best got furthest
         where = _path(first["loc"])
         found = f"{where}: {first['msg']}" if where else str(first["msg"])
         raise Refused(f"{found}.", param=where or None) from error
+
+
+def refuse_unserved(given: Mapping[str, Any]) -> None:
+    """Raises Refused for a field that would change the answer and is not served, and for more of tools than is read."""
+    for name, (neutral, repair) in NEUTRAL.items():
+        if given.get(name) not in (None, neutral):
+            raise Refused(f"{name} is not served: {repair}.", param=name)
+    tools = given.get("tools")
+    size, count = len(json.dumps(tools, ensure_ascii=False).encode()), schemas(tools)
+    if size > MOST_SCHEMA_BYTES or count > MOST_SCHEMAS:
+        raise Refused(
+            f"The tools have {size:,} bytes and {count:,} schemas; {MOST_SCHEMA_BYTES:,} and {MOST_SCHEMAS:,} are read at "
+            "most. Offer fewer tools, or simpler ones.",
+            param="tools",
+        )
+
+
+def schemas(value: Any) -> int:
+    """Objects and truth values in a JSON value: no more schemas can be in it."""
+    count, left = 0, [value]
+    while left:
+        one = left.pop()
+        count += isinstance(one, (dict, bool))
+        left += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+    return count
 
 
 def _path(places: tuple[int | str, ...]) -> str:

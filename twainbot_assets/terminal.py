@@ -187,9 +187,8 @@ class Session:
     def _tools(self, _argument: str) -> None:
         for tool in self.conversation.schemas():
             function = tool["function"]
-            self.screen.note(
-                f"{function['name']}({', '.join(function['parameters']['properties'])}): {function['description']}"
-            )
+            names = ", ".join(function["parameters"].get("properties", ()))  # a tool may take nothing
+            self.screen.note(f"{function['name']}({names}): {function['description']}")
         if not self.conversation.schemas():
             self.screen.note("no tools: no weather will be stated")
 

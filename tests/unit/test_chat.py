@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,12 +16,12 @@ from rich.console import Console
 from resources.folder_source import FolderSource
 from resources.home import Home
 from resources.raw_store import RawStore
-from resources.tool_loop import Conversation
+from resources.tool_loop import Conversation, Reply
 from tests.scripted_speaker import ScriptedSpeaker, says
 from twainbot.corpora.works import works_from_unit
 from twainbot.dialogues import prompts, tool_results
 from twainbot.errors import BadInput, BadUse, TooLong
-from twainbot_assets import chat, cli, tool_door
+from twainbot_assets import chat, cli, serving, tool_door
 from twainbot_assets.terminal import Screen, Session, readable
 
 FORECAST = {
@@ -175,6 +177,93 @@ def test_a_file_that_exists_is_left_alone_and_nothing_is_not_saved(tmp_path):
     made.run(["Who?", f"/save {tmp_path}/talk.jsonl", f"/save {tmp_path}/other.jsonl"])
     assert (tmp_path / "talk.jsonl").read_text() == "mine"
     assert len((tmp_path / "other.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_tool_that_takes_nothing_is_listed(tmp_path):
+    desk = Desk()
+    desk.schemas = lambda: [{"type": "function", "function": {"name": "now", "description": "It.", "parameters": {}}}]
+    made, out = session(says("Well."), tmp_path, desk)
+    made.run(["/tools"])
+    assert "now(): It." in out.getvalue()
+
+
+class Voice(ScriptedSpeaker):
+    """A scripted speaker as the command opens one."""
+
+    personas = ("twain",)
+
+    def voice_for(self, _messages: Any, _persona: str | None) -> str:
+        return "twain"
+
+
+@pytest.fixture
+def chats(tmp_path, monkeypatch):
+    """The command with a scripted model: called with what it says, the options and the typed lines."""
+    monkeypatch.setenv("TWAINBOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(serving.Asked, "cast", lambda *_: SimpleNamespace(about="a test's model"))
+    opened = []
+
+    def run(script: Any, options: list[str], lines: str) -> Any:
+        @contextlib.contextmanager
+        def door(*_: Any) -> Any:
+            opened.append(True)
+            yield Voice(lambda _messages: script()), Desk()
+
+        monkeypatch.setattr(serving, "opened", door)
+        return CliRunner().invoke(cli.main, ["chat", "--profile", "tiny", *options], input=lines)
+
+    run.opened = opened
+    return run
+
+
+def test_a_file_to_save_to_that_exists_is_refused_before_a_model_is_loaded(chats, tmp_path):
+    file = tmp_path / "talk.jsonl"
+    file.write_text("mine")
+    done = chats(lambda: "Well.", ["--save", str(file)], "Who?\n")
+    assert (done.exit_code, chats.opened) == (2, [])
+    assert "exists already" in done.output
+
+
+def test_a_talk_is_saved_beside_its_file_where_that_was_taken_meanwhile(chats, tmp_path):
+    file = tmp_path / "talk.jsonl"
+
+    def script() -> str:
+        file.write_text("mine")
+        return "Well."
+
+    done = chats(script, ["--save", str(file)], "Who?\n")
+    assert done.exit_code == 0
+    assert file.read_text() == "mine"
+    assert json.loads((tmp_path / "talk-2.jsonl").read_text())["turns"][1]["content"] == "Well."
+    assert f"saved 2 turns to {tmp_path / 'talk-2.jsonl'}" in " ".join(done.output.split())
+
+
+def test_a_talk_is_saved_in_the_home_where_its_folder_cannot_be_had(chats, tmp_path):
+    (tmp_path / "folder").write_text("a file")
+    done = chats(lambda: "Well.", ["--save", str(tmp_path / "folder" / "talk.jsonl")], "Who?\n")
+    (kept,) = (tmp_path / "home" / "tiny" / "transcripts").iterdir()
+    assert (done.exit_code, len(json.loads(kept.read_text())["turns"])) == (0, 2)
+
+
+def test_a_chat_that_ends_by_an_error_saves_what_was_said(chats, tmp_path, monkeypatch):
+    show = Screen.show
+
+    def fails_at_the_second(screen: Screen, event: Any) -> None:
+        if isinstance(event, Reply) and event.text == "Second.":
+            raise BrokenPipeError
+        show(screen, event)
+
+    monkeypatch.setattr(Screen, "show", fails_at_the_second)
+    texts = iter(["First.", "Second."])
+    done = chats(lambda: next(texts), ["--save", str(tmp_path / "talk.jsonl")], "One?\nTwo?\n")
+    assert done.exit_code != 0
+    assert json.loads((tmp_path / "talk.jsonl").read_text())["turns"][1]["content"] == "First."
+
+
+def test_nothing_said_is_nothing_saved_and_no_error(chats, tmp_path):
+    done = chats(lambda: "Well.", ["--save", str(tmp_path / "talk.jsonl")], "/quit\n")
+    assert (done.exit_code, list(tmp_path.glob("talk*"))) == (0, [])
+    assert "nothing was said" in done.output
 
 
 # --- before it begins -----------------------------------------------------------------------------------------------------

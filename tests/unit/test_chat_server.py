@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +26,9 @@ from twainbot_assets.openai_requests import Refused, read_request
 
 HERE = "http://127.0.0.1:8017"
 CALL = '<tool_call>{"name": "get_forecast", "arguments": {"location": "Reno", "datetime": "tomorrow"}}</tool_call>'
+NESTED = {}
+for _ in range(200):
+    NESTED = {"not": NESTED}
 USER = {"role": "user", "content": "Will it rain in Reno?"}
 
 
@@ -185,6 +189,12 @@ def test_no_tool_is_offered_where_none_may_be_called_and_a_tag_is_then_mere_word
         ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": 7}}}]},
          "tools[0].function.parameters"),
         ({"tool_choice": "required"}, "tool_choice"),
+        ({"frequency_penalty": 0.5}, "frequency_penalty"), ({"presence_penalty": -1}, "presence_penalty"),
+        ({"logit_bias": {"50256": -100}}, "logit_bias"), ({"functions": [{"name": "f"}]}, "functions"),
+        ({"function_call": "auto"}, "function_call"), ({"function_call": {"name": "f"}}, "function_call"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "description": "x" * 2**18}}]}, "tools"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"allOf": [True] * 4096}}}]}, "tools"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": NESTED}}]}, "tools[0].function.parameters"),
     ],
 )  # fmt: skip
 def test_a_bad_request_is_told_which_field_is_wrong(client, changes, names):
@@ -193,6 +203,44 @@ def test_a_bad_request_is_told_which_field_is_wrong(client, changes, names):
     assert (found.status_code, error["type"]) == (400, "invalid_request_error")
     assert names in (error["param"] or error["message"])
     assert error["message"].endswith(".")
+
+
+def test_a_field_that_is_not_served_says_what_to_send_instead(client):
+    for changes, repair in (({"logit_bias": {"1": 5}}, "leave it out or send {}"), ({"functions": [{}]}, "as tools")):
+        error = client.post("/v1/chat/completions", json=asked(**changes)).json()["error"]
+        assert repair in error["message"]
+        assert error["param"] in changes
+
+
+def test_what_clients_send_by_default_of_fields_that_are_not_served_is_taken(client):
+    neutral = {
+        "frequency_penalty": 0,
+        "presence_penalty": 0.0,
+        "logit_bias": {},
+        "functions": [],
+        "function_call": "none",
+    }
+    for changes in (neutral, dict.fromkeys(neutral)):
+        assert client.post("/v1/chat/completions", json=asked(**changes)).status_code == 200
+
+
+def test_others_are_answered_while_a_request_is_read(monkeypatch):
+    began, enough = threading.Event(), threading.Event()
+
+    def slowly(body):
+        began.set()
+        enough.wait(60)
+        return read_request(body)
+
+    monkeypatch.setattr(chat_server, "read_request", slowly)
+    with served(ScriptedSpeaker(script)) as url, ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(httpx.post, f"{url}/v1/chat/completions", json=asked(), timeout=120)
+        try:
+            assert began.wait(60)
+            assert httpx.get(f"{url}/health", timeout=20).status_code == 200
+        finally:
+            enough.set()
+        assert sent.result().status_code == 200
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"[" * 90_000, b"\xff", b'{"model": "\\ud800"}', b"null"])

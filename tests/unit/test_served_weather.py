@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -482,5 +483,27 @@ def test_the_server_answers_over_http_on_loopback():
                 found = tools.call("get_forecast", {"location": "Reno, NV", "datetime": "today"})
                 assert not found.failed, found
                 assert tools.call("get_forecast", {"location": "fault:html", "datetime": "today"}).fault == "html"
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_the_server_ends_when_told_to_though_a_client_holds_half_a_request():
+    pytest.importorskip("mcp")
+    import socket
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "resources.weather_server", "--backend", "mock", "--http", "127.0.0.1:0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            url = next(line for line in process.stderr if "http://" in line).split()[-1]
+            host = urlsplit(url).netloc
+            with socket.create_connection(host.split(":")) as client:
+                client.sendall(f"POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\n".encode())
+                time.sleep(1)  # half a request is none to the server before it has read it
+                process.terminate()
+                process.wait(weather_server.GRACE_S + 30)
         finally:
             process.kill()

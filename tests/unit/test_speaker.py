@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_training import TEXTS, base, small_talk, weather_talk
 
+from resources import speaker as speaker_module
 from resources import turns
 from resources.language_model import LanguageModel
 from resources.prefixes import LEAST, Prefixes
 from resources.routing import BASE, RoutedModel, with_system
-from resources.speaker import AT_ONCE, Bounds, Sampling, Speaker
+from resources.speaker import AT_ONCE, Bounds, Sampling, Speaker, draw
 from resources.turns import Written
 from tests.examples import examples
 from training import engine, record
@@ -24,7 +25,7 @@ from training.config import CONFIGS, load_recipe
 from training.decoding import Batch, Memory, greedy, read
 from training.render import tokenizer_of
 from twainbot.dialogues.tools import TOOLS
-from twainbot.errors import Busy, TooLong, UnknownName
+from twainbot.errors import Busy, TooLong, TwainBotError, UnknownName
 
 TALKS = [
     weather_talk("Reno")[:1], small_talk(1)[:1], weather_talk("Hannibal")[:3],
@@ -154,6 +155,21 @@ def test_the_queue_is_bounded_and_says_so(plain):
         assert ["".join(turn) for turn in kept] == plain.generate([TALKS[0]] * 2, max_new_tokens=2)
 
 
+def test_those_who_hung_up_while_they_waited_keep_no_place_from_others(plain):
+    with Speaker(plain, [BASE], adapters=False, bounds=Bounds(running=1, waiting=3)) as speaker:
+        with speaker._changed:  # the worker can take nothing while the test holds its lock
+            first = speaker.stream(TALKS[0], max_new_tokens=2)
+            gone = [speaker.stream(TALKS[0], max_new_tokens=2) for _ in range(2)]
+            for turn in gone:
+                turn.close()
+            assert speaker.load_now()["waiting"] == 1
+            late = [speaker.stream(TALKS[0], max_new_tokens=2) for _ in range(2)]
+            with pytest.raises(Busy, match="3 requests wait"):
+                speaker.stream(TALKS[0])
+        assert ["".join(turn) for turn in (first, *late)] == plain.generate([TALKS[0]] * 3, max_new_tokens=2)
+    assert [turn.finish for turn in gone] == [turns.CANCELLED] * 2
+
+
 def test_rows_and_memory_stay_within_their_bounds(plain):
     bounds = Bounds(running=3, waiting=40, memory_mib=1)
     seen = []
@@ -219,6 +235,60 @@ def test_a_seed_draws_the_same_turn_again_and_another_seed_another(speaker):
 def test_drawing_from_almost_nothing_is_the_likeliest(speaker):
     greedy_turn = "".join(speaker.stream(TALKS[0], max_new_tokens=8))
     assert "".join(speaker.stream(TALKS[0], max_new_tokens=8, sampling=Sampling(1.0, 1e-9, 1))) == greedy_turn
+
+
+@pytest.mark.parametrize("sampling", [Sampling(1.0, 1e-300, 1), Sampling(1e-40, 1.0, 1), Sampling(1e-300, 1e-300, 1)])
+def test_settings_that_no_float_holds_are_the_likeliest_and_end_no_turn(speaker, sampling):
+    other = speaker.stream(TALKS[1], max_new_tokens=8)
+    greedy_turn = "".join(speaker.stream(TALKS[0], max_new_tokens=8))
+    assert "".join(speaker.stream(TALKS[0], max_new_tokens=8, sampling=sampling)) == greedy_turn
+    assert len(list(other)) > 0
+
+
+@given(
+    st.floats(0, 2), st.floats(0, 1, exclude_min=True), st.lists(st.floats(-1e4, 1e4, width=32), min_size=2, max_size=9)
+)
+@settings(max_examples=examples(200))
+def test_whatever_the_settings_a_token_is_drawn(temperature, top_p, logits):
+    sampling = Sampling(temperature, top_p, 3)
+    generator = sampling.generator()
+    if generator is not None:
+        assert 0 <= draw(torch.tensor(logits), sampling, generator) < len(logits)
+
+
+def test_a_seeds_draws_stay_what_they_were():
+    """Written down by what drew before the likeliest was kept at any top_p: 3 temperatures x 3 shares, 8 draws each."""
+    logits = torch.linspace(-3, 3, 12).sin() * 4
+    drawn = []
+    for temperature in (0.3, 1.0, 2.0):
+        for top_p in (0.5, 0.9, 1.0):
+            sampling = Sampling(temperature, top_p, 7)
+            generator = sampling.generator()
+            drawn.append("".join(f"{draw(logits, sampling, generator):x}" for _ in range(8)))
+    assert drawn == DRAWN
+
+
+DRAWN = [
+    "88888888", "89998988", "89997988", "89998998", "89997998", "89997998", "89998998", "89697998", "89697998",
+]  # fmt: skip
+
+
+def test_a_row_that_cannot_be_drawn_ends_no_other(plain, monkeypatch):
+    drawing = speaker_module.draw
+
+    def faulty(logits, sampling, generator):
+        if sampling.seed == 13:
+            raise RuntimeError("invalid multinomial distribution")
+        return drawing(logits, sampling, generator)
+
+    monkeypatch.setattr(speaker_module, "draw", faulty)
+    with Speaker(plain, [BASE], adapters=False) as speaker:
+        with speaker._changed:  # so that both join in one step
+            good = speaker.stream(TALKS[0], max_new_tokens=6)
+            bad = speaker.stream(TALKS[0], max_new_tokens=6, sampling=Sampling(1.0, 1.0, 13))
+        with pytest.raises(TwainBotError, match="multinomial"):
+            list(bad)
+        assert "".join(good) == plain.generate([TALKS[0]], TOOLS[:0], max_new_tokens=6)[0]
 
 
 # ---- text in pieces

@@ -108,6 +108,31 @@ def test_a_schema_that_cannot_be_used_is_fitted_by_nothing():
     assert "cannot be used" in tool_results.misfit({}, {"$ref": "http://example.invalid/schema"})
 
 
+A_WORD = {"properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", **A_WORD}, {"type": "object", "allOf": [A_WORD]}, {"anyOf": [A_WORD, {"required": ["b"]}]},
+        {"$ref": "#/$defs/A", "$defs": {"A": A_WORD}}, {"properties": {"b": {}}, "if": True, "then": A_WORD},
+    ],
+)  # fmt: skip
+def test_arguments_are_declared_wherever_in_a_schema_they_stand_and_others_nowhere(schema):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    assert tool_results.unfit("f", {"a": "x"}, tools) == ""
+    assert "'zz' was unexpected" in tool_results.unfit("f", {"a": "x", "zz": 1}, tools)
+    assert tool_results.unfit("f", {"a": 5}, tools)
+
+
+def test_arguments_that_a_schema_says_may_be_added_may_be():
+    tools = [
+        {"type": "function", "function": {"name": "f", "parameters": {"additionalProperties": {"type": "string"}}}}
+    ]
+    assert tool_results.unfit("f", {"zz": "x"}, tools) == ""
+    assert "5 is not of type 'string'" in tool_results.unfit("f", {"zz": 5}, tools)
+
+
 # --- the persona's own sentences ------------------------------------------------------------------------------------------
 
 

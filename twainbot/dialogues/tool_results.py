@@ -102,13 +102,16 @@ def misfit(data: Any, schema: Mapping[str, Any]) -> str:
 
 
 def unfit(name: Any, arguments: Any, tools: Sequence[Mapping[str, Any]]) -> str:
-    """Why a call may not be made of these declared tools, "" where it may. An argument that none declares is a fault too."""
+    """Why a call may not be made of these declared tools, "" where it may. An argument that none declares is a fault too.
+
+    What a schema declares in parts (allOf, anyOf, $ref), or allows by an additionalProperties of its own, is declared.
+    """
     declared = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
     if not isinstance(name, str) or name not in declared:
         return f"No tool is called {str(name)[:60]!r}. Declared are: {', '.join(declared) or 'none'}."
     if not isinstance(arguments, Mapping):
         return f"{name}: the arguments are no object."
-    why = misfit(arguments, {**declared[name], "additionalProperties": False})
+    why = misfit(arguments, {**declared[name], "unevaluatedProperties": False})
     blank = [key for key, value in arguments.items() if isinstance(value, str) and not value.strip()]
     return f"{name}: {why}" if why else f"{name}: {blank[0]} is empty." if blank else ""
 
