@@ -1,7 +1,8 @@
 """What was told already: a cooldown for each kind and subject, kept in the Dagster instance that all processes share.
 
 A happening is told once, whoever sees it (a step, a sensor, the command line). Another one of the same kind and subject
-within the cooldown is held back and counted, and the next message says how many were.
+within the cooldown is held back and counted, and the next message says how many were. A state that lasts, as a spent
+budget does, is seen at every look: held back, it is neither remembered nor counted, and told when the cooldown is over.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ def _key(kind: str, subject: str) -> str:
 
 
 class Teller:
-    """Tells happenings of one kind, several in one message, minding the cooldown. `prefix`: begins every title."""
+    """Tells happenings of one kind, several in one message, minding the cooldown.
+
+    `prefix`: begins every title; `lasting`: whether these are states, which are seen again as long as they last.
+    """
 
     def __init__(
         self,
@@ -85,6 +89,7 @@ class Teller:
         log: Callable[[str], None],
         prefix: str = "TwainBot",
         cooldown_s: float = COOLDOWN_S,
+        lasting: bool = False,
         send: Callable[[Message], list[Outcome]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -93,6 +98,7 @@ class Teller:
         self.log = log
         self.prefix = prefix
         self.cooldown_s = cooldown_s
+        self.lasting = lasting
         self.send = send or alerts.deliver
         self.clock = clock
 
@@ -125,9 +131,10 @@ class Teller:
         return any(outcome.took for outcome in outcomes)
 
     def note(self, fresh: Sequence[Happening], due: Sequence[Happening], known: dict[str, Memory], now: float) -> None:
-        """Begin the cooldown of what was told, and count what was held back."""
-        for subject in dict.fromkeys(one.subject for one in fresh):
-            memory, mine = known[subject], [one for one in fresh if one.subject == subject]
+        """Begin the cooldown of what was told, and count what was held back: no state, for the next look sees it again."""
+        noted = due if self.lasting else fresh
+        for subject in dict.fromkeys(one.subject for one in noted):
+            memory, mine = known[subject], [one for one in noted if one.subject == subject]
             memory.occurrences += [one.occurrence for one in mine if one.occurrence]
             if any(one in due for one in mine):
                 memory.at, memory.held = now, 0

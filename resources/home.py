@@ -17,6 +17,8 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from twainbot.errors import BadUse
+
 PROJECT = Path(__file__).resolve().parent.parent  # the clone: profiles/, samples/, training/configs/ lie here
 INSTANCE_MARK = "TWAINBOT_"  # begins the variables that the shipped ones name
 
@@ -86,11 +88,17 @@ class Home:
         return self.own / "ratings.jsonl"
 
     def prepare(self) -> Home:
-        """Create the folders that this profile writes into."""
-        for folder in (self.raw, self.models, self.cache, self.work, self.reports, self.own / "dagster" / "logs"):
-            folder.mkdir(parents=True, exist_ok=True)
+        """Create the folders that this profile writes into. Raises BadUse where one cannot be."""
+        logs = self.own / "dagster" / "logs"
+        named = dict.fromkeys((self.raw, self.models, self.cache, self.work, self.reports, logs), "TWAINBOT_HOME")
         if "://" not in self.lake:
-            Path(self.lake).mkdir(parents=True, exist_ok=True)
+            named[Path(self.lake)] = "TWAINBOT_LAKE" if os.environ.get("TWAINBOT_LAKE") else "TWAINBOT_HOME"
+        for folder, variable in named.items():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = f"{folder} cannot be made: {error.strerror}."
+                raise BadUse(f"{why} Set {variable} to a folder that this user may write into.") from error
         return self
 
 

@@ -69,7 +69,7 @@ def _patient(connection: Any, _record: Any) -> None:
 
 
 def trouble_of(error: BaseException) -> str | None:
-    """The sentence for a database of the instance that is locked, full or damaged; None for any other error."""
+    """The sentence for a database of the instance that is locked, read-only, full or damaged; None for any other error."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, sqlite3.DatabaseError):
         cause = cause.__cause__ or cause.__context__
@@ -80,6 +80,11 @@ def trouble_of(error: BaseException) -> str | None:
         return (
             f"Dagster's database is locked by another program ({text}), for more than {SECONDS} s. What was committed stays. "
             "End what holds it (`fuser` names it), then run again."
+        )
+    if "readonly" in text or "unable to open" in text:  # by its permissions, or by those of the disk
+        return (
+            f"Dagster's database cannot be opened for writing ({text}). What was committed stays. Give this user the right to "
+            "write into the folder that TWAINBOT_HOME names and all that lies in it, or name another, then run again."
         )
     if "full" in text or "I/O" in text:
         return f"Dagster's database cannot be written ({text}). What was committed stays. Make room, then run again."

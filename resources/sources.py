@@ -17,7 +17,7 @@ import dagster as dg
 
 from resources.folder_source import FolderSource
 from resources.gutenberg import MirrorSource
-from resources.home import PROJECT
+from resources.home import PROJECT, current
 from resources.lake import replace_file
 from resources.polite_client import DELAY_S, RECHECK_S, PoliteClient
 from resources.raw_store import RawStore
@@ -154,7 +154,10 @@ def client_of(settings: Mapping[str, Any], store: RawStore, urls: Sequence[str])
 
 
 class Harvest(dg.ConfigurableResource[None]):
-    """All sources of a profile. `settings`: per source, as the profile gives them; `raw`: the raw store's folder."""
+    """All sources of a profile. `settings`: per source, as the profile gives them; `raw`: the raw store's folder.
+
+    Downloads are all profiles'; what an observation did not get is the profile's own, in <profile>/told beside them.
+    """
 
     settings: dict[str, dict[str, Any]]
     raw: str
@@ -171,19 +174,23 @@ class Harvest(dg.ConfigurableResource[None]):
         return door
 
     def told(self, source: str) -> dict[str, str]:
-        """What the last observation of the source did not get or take, and why."""
-        path = Path(self.raw) / "told" / f"{source}.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        """What the last observation of the source did not get or take, and why; nothing of one that is switched off."""
+        path = self._told_file(source)
+        known = self.door(source) is not None and path.is_file()
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if known else {}
 
     def told_at(self, source: str) -> float:
-        """When the source was last observed, in seconds since 1970; 0 where it never was."""
-        path = Path(self.raw) / "told" / f"{source}.json"
+        """When the profile last observed the source, in seconds since 1970; 0 where it never did."""
+        path = self._told_file(source)
         return path.stat().st_mtime if path.is_file() else 0.0
 
     def tell(self, source: str, skipped: Mapping[str, str]) -> None:
         """Keep what an observation did not get or take, for the audit."""
         text = json.dumps(dict(sorted(skipped.items())), indent=1)
-        replace_file(Path(self.raw) / "told" / f"{source}.json", lambda file: file.write_text(text, encoding="utf-8"))
+        replace_file(self._told_file(source), lambda file: file.write_text(text, encoding="utf-8"))
+
+    def _told_file(self, source: str) -> Path:
+        return Path(self.raw).parent / current().profile / "told" / f"{source}.json"
 
     def is_live(self, source: str) -> bool:
         """Whether looking at the source asks somebody over the net."""

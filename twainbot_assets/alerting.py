@@ -23,6 +23,8 @@ from twainbot.errors import BadUse, TwainBotError
 from twainbot_assets.profile import SOURCES, current
 
 if TYPE_CHECKING:
+    from dagster._core.event_api import RunStatusChangeEventType as RunEnd
+
     from resources.budget import Budget
     from resources.home import Home
     from resources.lake import Lake
@@ -43,6 +45,7 @@ READ = {
 }  # fmt: skip
 MADE = {dg.DagsterEventType.ASSET_MATERIALIZATION}  # they hold plots, and are read by the one look that needs them
 RUNLESS = ""  # the run id of what is reported outside any run
+SINCE = "since"  # in a command's cursor: its start, in seconds since 1970
 MOST = 50  # ended runs of one kind in a tick
 PASSED_OVER_S = 86_400.0  # a sensor that was off for weeks does not begin with last month's failures
 DAY_S = 86_400.0
@@ -85,6 +88,44 @@ class Ended:
         return [key for key in dict.fromkeys(keys) if key not in done]
 
 
+@dataclass(frozen=True)
+class Place:
+    """The event that a stream of ended runs was read to; `at`: when it happened, in seconds since 1970.
+
+    Its id alone names no event: SQLite gives the newest ids again once their run is deleted.
+    """
+
+    storage_id: int = -1
+    run_id: str = "-"
+    at: float = 0.0
+
+    @classmethod
+    def of(cls, text: str) -> Place | None:
+        """The place of a text; none where the text is none of ours."""
+        try:
+            storage_id, run_id, at = text.split(" ")
+            return cls(int(storage_id), run_id, float(at))
+        except ValueError:
+            return None
+
+    def __str__(self) -> str:
+        return f"{self.storage_id} {self.run_id} {self.at}"
+
+    def after(self, instance: dg.DagsterInstance, kind: RunEnd) -> Sequence[dg.EventLogRecord]:
+        """The next records: those of later ids, or of a later time where the place's own run was deleted."""
+        own = dg.RunStatusChangeRecordsFilter(kind, storage_ids=[self.storage_id])
+        there = [record.run_id for record in instance.fetch_run_status_changes(own, limit=1).records]
+        gone = self.storage_id >= 0 and self.run_id not in there
+        at, storage_id = (self.at, None) if gone else (None, self.storage_id)
+        wanted = dg.RunStatusChangeRecordsFilter(kind, after_timestamp=at, after_storage_id=storage_id)
+        return instance.fetch_run_status_changes(wanted, limit=MOST, ascending=True).records
+
+
+def place_of(records: Sequence[dg.EventLogRecord], otherwise: Place) -> Place:
+    """The place of the last record."""
+    return Place(records[-1].storage_id, records[-1].run_id, records[-1].timestamp) if records else otherwise
+
+
 @dataclass
 class Cursor:
     """Where each stream of events was read to, as one text that a sensor keeps."""
@@ -105,20 +146,22 @@ class Cursor:
 
 
 def ended(
-    instance: dg.DagsterInstance, cursor: Cursor, kinds: Sequence[dg.DagsterEventType] = ENDS,
+    instance: dg.DagsterInstance, cursor: Cursor, kinds: Sequence[RunEnd] = ENDS,
     more: set[dg.DagsterEventType] | None = None,
 ) -> Iterator[Ended]:  # fmt: skip
     """Runs that ended since the cursor, which is moved on. A stream that it does not know yet begins now."""
+    oldest = float(cursor.places.get(SINCE, time.time() - PASSED_OVER_S))
     for kind in kinds:
-        place = cursor.places.get(kind.value)
+        place = Place.of(cursor.places.get(kind.value, ""))
         if place is None:
-            cursor.places[kind.value] = instance.fetch_run_status_changes(kind, limit=1).cursor
+            newest = instance.fetch_run_status_changes(kind, limit=1).records
+            cursor.places[kind.value] = str(place_of(newest, Place()))
             continue
-        found = instance.fetch_run_status_changes(kind, limit=MOST, cursor=place, ascending=True)
-        cursor.places[kind.value] = found.cursor
-        for record in found.records:
+        found = place.after(instance, kind)
+        cursor.places[kind.value] = str(place_of(found, place))
+        for record in found:
             run = instance.get_run_by_id(record.run_id)
-            if run is not None and time.time() - record.timestamp < PASSED_OVER_S:
+            if run is not None and record.timestamp > oldest:
                 events = instance.get_records_for_run(run.run_id, of_type=READ | (more or set())).records
                 entries = [each.event_log_entry for each in events]
                 yield Ended(run, [entry.dagster_event for entry in entries if entry.dagster_event])
@@ -225,10 +268,8 @@ def divergences(instance: dg.DagsterInstance, place: str | None) -> tuple[list[H
                 subject = named("/".join(evaluation.asset_key.path), evaluation.partition or one.partition)
                 verb = "diverged" if evaluation.severity is dg.AssetCheckSeverity.ERROR else "was steered"
                 said = evaluation.description or "The loss left the road."
-                repair = (
-                    "Lower the learning rate in the recipe, or see docs/training.md; the last good checkpoint stays."
-                )
-                found.append(Happening(subject, f"{subject} {verb}", said, repair, one.run.run_id, one.run.run_id))
+                what = f"{subject} {verb}"
+                found.append(Happening(subject, what, said, REPAIR_TRAINING, one.run.run_id, one.run.run_id))
     return found, str(cursor)
 
 
@@ -249,6 +290,7 @@ def regressions(instance: dg.DagsterInstance, place: str | None) -> tuple[list[H
     return found, str(cursor)
 
 
+REPAIR_TRAINING = "Lower the learning rate in the recipe, or see docs/training.md; the last good checkpoint stays."
 REPAIR_RECIPE = "Compare the recipes' scorecards and what changed between them before the new adapter is released."
 
 
@@ -310,12 +352,12 @@ def staleness(instance: dg.DagsterInstance, harvest: Harvest, source: str) -> Ha
     units = set(instance.get_dynamic_partitions(UNITS[source].name or source))
     if not units or not harvest.is_live(source):
         return None
-    repair = (
-        f"`twainbot refresh` looks at it now; the sensor source_watcher does so every hour. Is {source} still served?"
-    )
-    age, bound = time.time() - harvest.told_at(source), FRESH_FOR_S.get(source, FRESH_ELSE_S)
+    repair = f"`twainbot refresh` looks at it now; the schedule look_at_{source} does where it is on. Is {source} still served?"
+    looked_at, bound = harvest.told_at(source), FRESH_FOR_S.get(source, FRESH_ELSE_S)
+    age = time.time() - looked_at
     if age > bound:
-        said = f"It was last looked at {age / DAY_S:.1f} days ago, and should be every {bound / DAY_S:.0f}."
+        when = f"was last looked at {age / DAY_S:.1f} days ago" if looked_at else "was never looked at by this profile"
+        said = f"It {when}, and should be every {bound / DAY_S:.0f} days."
         return Happening(source, f"source {source} is stale", said, repair)
     silent = {unit: why for unit, why in harvest.told(source).items() if unit in units}
     if len(silent) < len(units):
@@ -348,9 +390,8 @@ def spending(profile: Profile, role: str, home: Home) -> Happening | None:
     subject = f"{role} {reached:.0%}"
     said = f"{share:.0%} of the {role}'s budget ({budget.whole}) is spent: {budget.spent()} so far."
     repair = f"Raise dialogues.{role}.budget_usd or budget_tokens in the profile, or write less."
-    return Happening(
-        subject, f"budget of the {role}: {share:.0%} spent", said, repair, "", f"{reached} of {budget.whole}"
-    )
+    what = f"budget of the {role}: {share:.0%} spent"
+    return Happening(subject, what, said, repair, "", f"{reached} of {budget.whole}")
 
 
 def spent_share(budget: Budget) -> float:
@@ -378,7 +419,8 @@ ABOUT = {
 def teller(instance: dg.DagsterInstance, kind: str, log: Callable[[str], None]) -> Teller:
     """Who tells happenings of a kind; states that last are told again once a day."""
     cooldown = DAY_S if kind in STATES else COOLDOWN_S
-    return Teller(instance, kind, log, prefix=f"TwainBot {current().name}", cooldown_s=cooldown)
+    title = f"TwainBot {current().name}"
+    return Teller(instance, kind, log, prefix=title, cooldown_s=cooldown, lasting=kind in STATES)
 
 
 def watcher(kind: str, look: Look) -> dg.SensorDefinition:
@@ -405,7 +447,7 @@ def telling(instance: dg.DagsterInstance) -> Iterator[None]:
     if not alerts.receivers():
         yield
         return
-    places = {kind: look(instance, None)[1] for kind, look in LOOKS.items()}
+    places = {kind: from_now(instance, look) for kind, look in LOOKS.items()}
     try:
         yield
     finally:
@@ -414,6 +456,12 @@ def telling(instance: dg.DagsterInstance) -> Iterator[None]:
                 teller(instance, kind, complain).tell(all_since(instance, look, places[kind]))
         except Exception as error:  # an alert is no reason to fail
             complain(f"Alerts could not be looked for ({type(error).__name__}).")
+
+
+def from_now(instance: dg.DagsterInstance, look: Look) -> str:
+    """A cursor that begins now and passes over nothing that is old when a long command ends."""
+    begun = str(time.time())
+    return str(Cursor({**Cursor.of(look(instance, None)[1]).places, SINCE: begun}))
 
 
 def all_since(instance: dg.DagsterInstance, look: Look, place: str) -> list[Happening]:

@@ -62,7 +62,9 @@ def on_change(spec: dg.AssetSpec, partitions: Partitions) -> Condition:
     read = [dep.asset_key for dep in spec.deps]
     lineage = [key for key in read if (spec.key, key) in LINEAGE_ONLY]
     whole = [key for key in read if partitions.get(key) is None or partitions[key] == partitions[spec.key]]
-    wanted = (AC.missing().newly_true() | data_changed(lineage) | AC.code_version_changed()).since_last_handled()
+    trained = [key for key in read if spec.key.path[0] in TRAINED and key.path[0] in TRAINED]
+    changed = AC.missing().newly_true() | data_changed(lineage) | AC.code_version_changed()
+    wanted = changed.since(handled([*lineage, *trained]))
     free = ~AC.any_deps_in_progress() & ~AC.in_progress()
     if whole:
         ready = dg.AssetSelection.assets(*whole)
@@ -74,6 +76,28 @@ def data_changed(lineage: Sequence[dg.AssetKey]) -> Condition:
     """Something that it reads has another data version, or is asked for in the same run; edges of lineage do not count."""
     found = AC.any_deps_match(AC.data_version_changed() | AC.will_be_requested())
     return (found.ignore(dg.AssetSelection.assets(*lineage)) if lineage else found).with_label("data_changed")
+
+
+def handled(ignored: Sequence[dg.AssetKey]) -> Condition:
+    """Asked for since, or made since by a run that cannot have missed the change."""
+    reset = AC.newly_requested() | AC.initial_evaluation()
+    overtaken = ((changed_elsewhere(ignored) | AC.code_version_changed()) & long_at_work()).since(reset)
+    return (reset | (AC.newly_updated() & ~overtaken.with_label("overtaken"))).with_label("handled")
+
+
+def changed_elsewhere(ignored: Sequence[dg.AssetKey]) -> Condition:
+    """Something that it reads has another data version, and not by the very run that makes it as well.
+
+    A named job that was started whole, as `dagster job execute` does, names no assets in its run, and looks like another
+    run: what costs hours is ignored among itself, lest `train` train twice.
+    """
+    found = AC.any_deps_match(AC.data_version_changed() & ~AC.executed_with_root_target())
+    return (found.ignore(dg.AssetSelection.assets(*ignored)) if ignored else found).with_label("changed_elsewhere")
+
+
+def long_at_work() -> Condition:
+    """At work at the last look already: what is new since then, its run may have read before."""
+    return (AC.run_in_progress() & ~AC.run_in_progress().newly_true()).with_label("long_at_work")
 
 
 def operated(assets: Sequence[Asset], profile: Profile) -> Callable[[dg.AssetSpec], dg.AssetSpec]:

@@ -6,9 +6,13 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from twainbot_assets.freshness import Item
 from twainbot_assets.runner import Fault
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 class Quiet:
@@ -54,7 +58,10 @@ class Quiet:
 
 
 class Live:
-    """For terminals: the running item with its latest message, and a line for each finished one."""
+    """For terminals: the running item with its latest message, and a line for each finished one.
+
+    Names and messages are text, never rich's markup: a partition stands in brackets, and so does much that a model says.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -76,19 +83,27 @@ class Live:
         """Show what runs."""
         more = f" and {len(items) - 1} more" if len(items) > 1 else ""
         self.current = f"{items[0]}{more}"
-        self.status.update(self.current)
+        self.status.update(styled((self.current, "")))
 
     def event(self, message: str) -> None:
         """Show the latest message beside what runs."""
-        self.status.update(f"{self.current}  [dim]{message.splitlines()[0][:100]}[/dim]")
+        first = next(iter(message.splitlines()), "")[:100]
+        self.status.update(styled((f"{self.current}  ", ""), (first, "dim")))
 
     def finished(self, items: Sequence[Item], seconds: float, faults: Sequence[Fault]) -> None:
         """One line with the time it took."""
         del items  # `current` names them already
-        mark = "[red]failed[/red]" if faults else "[green]done[/green]"
-        self.console.print(f"{mark} {self.current} [dim]{seconds:.1f} s[/dim]")
+        mark = ("failed", "red") if faults else ("done", "green")
+        self.console.print(styled(mark, (f" {self.current} ", ""), (f"{seconds:.1f} s", "dim")))
         for fault in faults:
-            self.console.print(f"  [red]{fault.item}[/red]: {fault.why}")
+            self.console.print(styled(("  ", ""), (str(fault.item), "red"), (f": {fault.why}", "")))
+
+
+def styled(*parts: tuple[str, str]) -> Text:
+    """Parts of a line, each with its style, shown letter by letter."""
+    from rich.text import Text
+
+    return Text.assemble(*parts)
 
 
 def watcher() -> Live | Quiet:

@@ -75,7 +75,8 @@ def column_of(lake: Lake, stage: str, column: str, chunk_ids: Sequence[str]) -> 
 def bring_back(file: Path, reviewer: str, home: Home) -> str:
     """Add a file's decisions to the home's reviews, all or none; returns what was done and the next command.
 
-    A line whose decision is null was left undecided and is skipped. Raises BadInput naming the lines that are wrong.
+    A line whose decision is null was left undecided and is skipped. Raises BadInput naming the lines that are wrong, BadUse
+    where the reviews may not be written.
     """
     if not reviewer.strip():
         raise BadUse("Decisions need a reviewer. Say who decided with --by.")
@@ -84,7 +85,11 @@ def bring_back(file: Path, reviewer: str, home: Home) -> str:
     made = reviews_of(lines, reviewer.strip())
     if not made:
         raise BadInput(f"{file} holds no decision. Write keep or reject for some of its {len(lines)} lines.")
-    append(home.reviews, [asdict(review) for review in made])
+    try:
+        append(home.reviews, [asdict(review) for review in made])
+    except OSError as error:
+        why = f"{home.reviews} cannot be written: {error.strerror}. Nothing was added."
+        raise BadUse(f"{why} Check the permissions of the folder, which lies under TWAINBOT_HOME.") from error
     counts = Counter(review.decision for review in made)
     told = ", ".join(f"{counts[decision]} {decision}" for decision in DECISIONS)
     left = f", {len(lines) - len(made)} left undecided" if len(made) < len(lines) else ""
@@ -124,7 +129,7 @@ def fault_of(row: Mapping[str, Any], reasons: Reasons) -> str:
 
     chunk_id, decision, note = row.get("chunk_id"), row.get("decision"), row.get("note")
     if not isinstance(chunk_id, str) or not chunk_id:
-        return "it has no chunk_id; copy it from the queue that `twainbot decide -` writes"
+        return "it has no chunk_id; copy it from the queue that `twainbot decide` writes"
     if "decision" not in row:
         return "it has no decision; write keep or reject, or null to leave it open"
     if decision not in (*DECISIONS, None):

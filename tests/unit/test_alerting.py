@@ -6,7 +6,6 @@ import json
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,7 +22,7 @@ from twainbot.evals.statistics import Interval
 from twainbot.evals.verdicts import Verdict
 from twainbot.release import figures
 from twainbot.release.regressions import fallen_behind
-from twainbot_assets import alerting
+from twainbot_assets import alerting, schedules
 from twainbot_assets.partitions import UNITS
 from twainbot_assets.profile import load
 from twainbot_assets.runner import PID_TAG, reconcile
@@ -129,6 +128,35 @@ def test_what_failed_before_the_first_look_is_history(instance):
     assert alerting.failures(instance, None)[0] == []
 
 
+def fail(instance) -> str:
+    """A run that fails; its id."""
+    return run(instance, asset(error=ValueError("x")))
+
+
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_failure_is_told_though_a_deleted_run_left_it_its_event_id(on_disk, others):
+    place = alerting.failures(on_disk, None)[1]
+    first = fail(on_disk)
+    told, place = alerting.failures(on_disk, place)
+    on_disk.delete_run(first)  # as Delete in the UI does
+    looked, place = alerting.failures(on_disk, place)
+    for _ in range(others):
+        run(on_disk, asset())  # their events have the ids of the deleted one's, and later ones
+    again = fail(on_disk)
+    found, after = alerting.failures(on_disk, place)
+    assert [[one.run_id for one in each] for each in (told, looked, found)] == [[first], [], [again]]
+    assert alerting.failures(on_disk, after)[0] == []
+
+
+def test_what_was_told_is_not_found_again_after_a_later_run_was_deleted(on_disk):
+    place = alerting.failures(on_disk, None)[1]
+    kept, deleted = fail(on_disk), fail(on_disk)
+    told, place = alerting.failures(on_disk, place)
+    on_disk.delete_run(deleted)
+    assert [one.run_id for one in told] == [kept, deleted]
+    assert alerting.failures(on_disk, place) == ([], place)
+
+
 def test_a_good_run_is_no_failure(instance):
     assert since(alerting.failures, instance, lambda: run(instance, asset())) == []
 
@@ -169,7 +197,7 @@ def test_a_failure_of_last_week_is_passed_over(instance, monkeypatch):
 
 def test_a_cursor_that_somebody_edited_begins_now(instance):
     run(instance, asset(error=ValueError("x")))
-    for text in ("", "not json", "[1]", '"x"'):
+    for text in ("", "not json", "[1]", '"x"', '{"PIPELINE_FAILURE": "some place"}'):
         assert alerting.failures(instance, text)[0] == []
 
 
@@ -379,13 +407,22 @@ def test_a_live_source_that_was_looked_at_lately_and_answers_is_not_told(instanc
     assert alerting.staleness(instance, live, "satire") is None
 
 
-def test_a_live_source_that_nobody_looked_at_for_a_week_is_stale(instance, live):
+def test_a_live_source_that_nobody_looked_at_for_a_week_is_stale(instance, live, tmp_path):
+    never = alerting.staleness(instance, live, "satire")
+    assert never.said == "It was never looked at by this profile, and should be every 7 days."
     live.tell("satire", {})
     old = time.time() - 7.5 * alerting.DAY_S
-    path = Path(live.raw) / "told" / "satire.json"
+    (path,) = tmp_path.rglob("told/satire.json")
     os.utime(path, (old, old))
     found = alerting.staleness(instance, live, "satire")
-    assert found.said == "It was last looked at 7.5 days ago, and should be every 7."
+    assert found.said == "It was last looked at 7.5 days ago, and should be every 7 days."
+
+
+def test_the_repair_of_a_stale_source_names_the_schedule_that_looks_at_it(instance, live):
+    """source_watcher looks at folders only."""
+    found = alerting.staleness(instance, live, "satire")
+    assert schedules.look("satire").name in found.repair
+    assert "source_watcher" not in found.repair
 
 
 def test_a_live_source_none_of_whose_units_answers_is_told_with_the_reason(instance, live):
@@ -431,12 +468,14 @@ def test_a_budget_is_told_at_four_fifths_and_when_it_is_spent(tmp_path):
 NOW = 1_800_000_000.0
 
 
-def telling(instance, sent: list[Message], took: bool = True, now: float = NOW, kind: str = "check") -> Teller:
+def telling(
+    instance, sent: list[Message], took: bool = True, now: float = NOW, kind: str = "check", **more: Any
+) -> Teller:
     def send(message: Message) -> list[Outcome]:
         sent.append(message)
         return [Outcome("1 test", took)]
 
-    return Teller(instance, kind, lambda line: None, send=send, clock=lambda: now)
+    return Teller(instance, kind, lambda line: None, send=send, clock=lambda: now, **more)
 
 
 ONE = Happening("chunks/local has_words", "check has_words warns", "3 of 9 rows.", "Look.", "run-1", "run-1")
@@ -465,6 +504,28 @@ def test_the_same_happening_is_told_once_whoever_sees_it_again(kept):
         assert telling(kept, sent, now=NOW + 3600 * hour).tell([ONE])
     assert len(sent) == 1
     assert recall(kept, "check", ONE.subject).held == 0
+
+
+def test_a_state_that_was_held_back_is_told_when_its_cooldown_is_over_and_once(kept):
+    sent: list[Message] = []
+    budget = {
+        0: "10 USD",
+        2: "20 USD",
+        3: "20 USD",
+        25: "20 USD",
+        60: "20 USD",
+    }  # raised and spent again after two hours
+    for hour, size in budget.items():
+        state = Happening("generator 100%", f"all of {size} spent", "It is.", occurrence=f"1.0 of {size}")
+        teller = telling(kept, sent, now=NOW + 3600 * hour, cooldown_s=alerting.DAY_S, lasting=True)
+        assert teller.tell([state])
+    assert [message.title for message in sent] == ["TwainBot: all of 10 USD spent", "TwainBot: all of 20 USD spent"]
+    assert sent[1].happened == "It is."  # the same state, seen twice, is no two happenings
+
+
+@pytest.mark.parametrize("kind", [*alerting.LOOKS, *alerting.STATES])
+def test_states_are_told_as_such_and_happenings_are_not(kept, kind):
+    assert alerting.teller(kept, kind, print).lasting is (kind in alerting.STATES)
 
 
 def test_what_nobody_took_is_told_again_and_starts_no_cooldown(kept):
@@ -568,6 +629,17 @@ def test_a_command_tells_at_its_end_what_happened_in_it(on_disk, monkeypatch, ca
         "TwainBot sample: chunks/local [franklin] failed", "TwainBot sample: check chunks/jokes [default] has_words warns",
     ]  # fmt: skip
     assert "Delivered" not in capsys.readouterr().err  # all went well, so nothing is said
+
+
+def test_a_command_of_thirty_hours_tells_what_failed_in_its_first(on_disk, monkeypatch):
+    sent: list[Message] = []
+    monkeypatch.setenv(alerts.URL, "http://127.0.0.1:1/s3cret")
+    monkeypatch.setattr(alerts, "deliver", lambda message: sent.append(message) or [Outcome("1 webhook", True)])
+    with alerting.telling(on_disk):
+        run(on_disk, asset(error=ValueError("x"), table="chunks/satire"))
+        later = time.time() + 30 * 3600
+        monkeypatch.setattr(alerting.time, "time", lambda: later)
+    assert [message.title for message in sent] == ["TwainBot sample: chunks/satire [default] failed"]
 
 
 def test_a_look_that_fails_at_a_commands_end_hides_no_error_of_the_command(on_disk, monkeypatch, capsys):

@@ -205,6 +205,14 @@ def test_a_run_outlives_a_lock_of_twenty_seconds_on_the_table_of_runs(tmp_path):
             "cannot be written (database or disk is full). What was committed stays. Make room",
         ),
         ("disk I/O error", "cannot be written (disk I/O error). What was committed stays. Make room"),
+        (
+            "attempt to write a readonly database",
+            "cannot be opened for writing (attempt to write a readonly database). What was committed stays. Give this user",
+        ),
+        (
+            "unable to open database file",
+            "cannot be opened for writing (unable to open database file). What was committed stays. Give this user",
+        ),
     ],
 )
 def test_a_database_of_no_use_is_one_sentence_on_the_command_line(text, said):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from resources.home import PROJECT, Home, current, export, is_ours
+from twainbot.errors import BadUse
 from twainbot_assets.cli import leave_foreign_instance
 
 
@@ -35,6 +36,20 @@ def test_nothing_is_created_before_prepare(tmp_path):
     assert all(folder.is_dir() for folder in (home.raw, home.models, home.cache, home.work, home.reports))
     assert Path(home.lake).is_dir()
     assert (home.own / "dagster" / "logs").is_dir()
+
+
+def test_a_home_that_is_a_file_or_takes_no_folder_is_told_with_the_variable_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    for root in (tmp_path / "file", Path("/proc/nowhere")):
+        with pytest.raises(BadUse, match=rf"{root}/raw cannot be made: .+\. Set TWAINBOT_HOME to a folder that"):
+            Home(root, "tiny").prepare()
+
+
+def test_a_lake_that_is_a_file_is_told_with_its_own_variable(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("TWAINBOT_LAKE", str(tmp_path / "file"))
+    with pytest.raises(BadUse, match=r"file cannot be made: File exists\. Set TWAINBOT_LAKE"):
+        Home(tmp_path / "home", "tiny").prepare()
 
 
 def test_without_settings_the_home_is_data_here_and_the_profile_sample(tmp_path, monkeypatch):

@@ -144,6 +144,21 @@ def test_one_wrong_line_is_named_and_nothing_is_written(home, line, says):
     assert not home.reviews.exists()
 
 
+def test_a_line_without_its_passage_is_pointed_to_the_command_that_writes_the_queue(home):
+    with pytest.raises(BadInput, match="copy it from the queue that `twainbot decide` writes"):
+        reviewing.bring_back(queue(home, {"decision": "keep"}), "R", home)
+
+
+def test_reviews_that_may_not_be_written_are_one_sentence_and_none_is_added(home, monkeypatch):
+    def refused(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(reviewing, "append", refused)
+    with pytest.raises(BadUse, match=r"reviews\.jsonl cannot be written: Permission denied\. Nothing .+ TWAINBOT_HOME"):
+        reviewing.bring_back(queue(home, kept()), "R", home)
+    assert not home.reviews.exists()
+
+
 def test_a_reviewer_may_reject_what_has_no_rights(home):
     reviewing.bring_back(queue(home, kept(NAMELESS["chunk_id"], "reject")), "R", home)
     assert stored(home)[0]["decision"] == "reject"

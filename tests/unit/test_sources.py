@@ -393,6 +393,21 @@ def harvest(tmp_path: Path, **sources: dict) -> Harvest:
     return Harvest(settings=sources, raw=str(tmp_path / "raw"))
 
 
+def test_what_one_profile_of_a_home_did_not_get_no_other_is_told_of(tmp_path, monkeypatch):
+    resource = harvest(tmp_path, jokes={"folder": str(tmp_path)})
+    monkeypatch.setenv("TWAINBOT_PROFILE", "laptop")
+    resource.tell("jokes", {"puns": "gave no answer"})
+    assert (tmp_path / "laptop" / "told" / "jokes.json").is_file()
+    assert (resource.told("jokes"), resource.told_at("jokes") > 0) == ({"puns": "gave no answer"}, True)
+    monkeypatch.setenv("TWAINBOT_PROFILE", "tiny")
+    assert (resource.told("jokes"), resource.told_at("jokes")) == ({}, 0.0)
+
+
+def test_nothing_is_told_of_a_source_that_has_been_switched_off(tmp_path):
+    harvest(tmp_path, jokes={"folder": str(tmp_path)}).tell("jokes", {"puns": "gave no answer"})
+    assert harvest(tmp_path, jokes={}).told("jokes") == {}
+
+
 def test_a_source_without_folder_or_mirror_is_off(tmp_path):
     assert open_source("gutenberg", {}, RawStore(tmp_path)) is None
     off = harvest(tmp_path, gutenberg={})
