@@ -84,7 +84,8 @@ class Trainer(dg.ConfigurableResource[None]):
 
     def command(self, stage: str, arguments: Arguments) -> list[str]:
         """The child's command line, wrapped so that it dies with this process."""
-        return [sys.executable, "-m", "resources.with_parent", *self.stage_command(stage, arguments)]
+        guard = [sys.executable, "-m", "resources.with_parent", "--parent", str(os.getpid())]
+        return [*guard, *self.stage_command(stage, arguments)]
 
     def stage_command(self, stage: str, arguments: Arguments) -> list[str]:
         """Launcher, stage and every path."""

@@ -43,15 +43,21 @@ _SPARE = "spare"  # marks a micro batch that only fills a round of several proce
 _KEPT_CHECKPOINTS = 2  # the newest may be torn by a kill during its writing; then the one before it serves
 
 
+def trained_tokens(batch: Batch) -> int:
+    """Tokens of a micro batch that are predicted and on which loss is taken."""
+    return int((batch["labels"][..., 1:] != IGNORED).sum())
+
+
 @dataclass(frozen=True)
 class Objective:
     """What a stage optimises and how it is scored."""
 
     collate: Callable[[Sequence[Any]], Batch]  # micro batch of train lines to tensors
-    loss_of: LossOf
-    scaled: bool  # True: the loss is already divided by the whole step's tokens; False: a mean per micro batch
+    loss_of: LossOf  # its last argument is the whole step's items
+    scaled: bool  # True: the loss is already divided by the whole step's items; False: a mean per micro batch
     score: Callable[[], float]  # validation loss, lower is better; called after each epoch
     listen: Callable[[], Heard] | None = None  # what else is asked of the model then, see epoch_scores.py
+    items: Callable[[Batch], int] = trained_tokens  # of a micro batch; all of a step's count alike
 
 
 @dataclass(frozen=True)
@@ -257,6 +263,7 @@ class Loop(Trainer):
         self.lines = lines
         self.loss_of = objective.loss_of
         self.loss_is_scaled_for_ga = objective.scaled
+        self.items = objective.items
         self.part = 1.0  # what a micro batch's loss is multiplied by on one of several processes
 
     def _collated(self, found: Sequence[Any]) -> Batch:
@@ -275,16 +282,14 @@ class Loop(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor | int | None]:
-        """A step's micro batches of this process, and the trained tokens of all processes' together."""
-        if not self.several:
-            return super().get_batch_samples(epoch_iterator, num_batches, device)
+        """A step's micro batches of this process, and the items of all processes' together."""
         batches = list(islice(epoch_iterator, num_batches))
         real = [batch for batch in batches if _SPARE not in batch]
-        tokens = sum(int((batch["labels"][..., 1:] != IGNORED).sum()) for batch in real)
-        counts = self.accelerator.gather(torch.tensor([[tokens, len(real)]], device=device)).sum(dim=0)
-        share = 1.0 if self.loss_is_scaled_for_ga else len(batches) / int(counts[1])
+        counts = torch.tensor([[sum(map(self.items, real)), len(real)]], device=device)
+        items, micro_batches = self.accelerator.gather(counts).sum(dim=0)
+        share = 1.0 if self.loss_is_scaled_for_ga else len(batches) / int(micro_batches)
         self.part = processes.count() * share
-        return batches, counts[0] / 1
+        return batches, items / 1
 
     @override
     def compute_loss(

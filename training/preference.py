@@ -4,18 +4,20 @@
 
 The reference of DPO and KTO is the policy that the stage starts from, so DPO's first loss is ln 2. Its log-probabilities
 do not change and are computed once, and prompt tokens once for all replies: this is why it runs on engine.py and not on
-TRL, which does either anew. What a pair costs stands in preference_loss.py.
+TRL, which does either anew. Nothing is dropped: a policy with dropout is another one than its reference from the start.
+What a pair costs stands in preference_loss.py.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor
 
 from training import (
@@ -108,10 +110,26 @@ def reply_logps(model: torch.nn.Module, batch: packing.Batch) -> tuple[Tensor, T
     return logps, torch.stack([(trained & (segments == side)).sum(dim=1) for side in sides], dim=1)
 
 
-def loss(model: torch.nn.Module, batch: packing.Batch, settings: Preference) -> Tensor:
-    """The recipe's objective, averaged over the batch's pairs."""
+def pairs_of(batch: packing.Batch) -> int:
+    """Pairs of a micro batch."""
+    return len(batch["reference"])
+
+
+def loss(model: torch.nn.Module, batch: packing.Batch, settings: Preference, pairs: Tensor | int) -> Tensor:
+    """The micro batch's part of the recipe's objective, whose mean over the step's pairs all parts together are."""
     logps, counts = reply_logps(model, batch)
-    return OBJECTIVES[settings.objective].loss(logps, batch["reference"], counts, settings.beta).mean()
+    return OBJECTIVES[settings.objective].loss(logps, batch["reference"], counts, settings.beta).sum() / pairs
+
+
+def without_dropout(model: PeftModel) -> PeftModel:
+    """The model, which now computes in training what it computes as its own reference. What its config says is kept."""
+    modules: Iterator[Any] = model.modules()
+    for module in modules:
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif hasattr(module, "attention_dropout"):  # a number, handed to the attention's function
+            module.attention_dropout = 0.0
+    return model
 
 
 @torch.no_grad()
@@ -176,10 +194,11 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     work = engine.clear_other_runs(arguments.out / "checkpoints", parents["fingerprint"])
     unscored = [fold(pair) for pair in validation.rows]
     each, checks = ([[pair] for pair in found] for found in (folded, unscored))  # a line holds one pair
-    box = auto.settle(STAGE, settings, recipe.lora, arguments.base, each, checks, planned, work, report)
+    undropped = recipe.lora.model_copy(update={"dropout": 0.0})
+    box = auto.settle(STAGE, settings, undropped, arguments.base, each, checks, planned, work, report)
     settings = box.settings
     base = engine.load_base(arguments.base, settings, recipe.seed)
-    model = start.begin(base, recipe, settings, base_info, arguments.init_adapter)
+    model = without_dropout(start.begin(base, recipe, settings, base_info, arguments.init_adapter))
     train_pairs = with_reference(model, folded, pad_id) if OBJECTIVES[settings.objective].has_reference else folded
     checked = with_reference(model, unscored, pad_id)
 
@@ -189,10 +208,11 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     listen = epoch_scores.listener(model, STAGE, recipe, arguments.data, tokenizer, template, base_info.eos_id)
     objective = engine.Objective(
         collate=lambda batch: collate(batch, pad_id),
-        loss_of=lambda policy, batch, _: loss(policy, batch, settings),
-        scaled=False,
+        loss_of=lambda policy, batch, pairs: loss(policy, batch, settings, pairs),
+        scaled=True,
         score=lambda: evaluate(model, checked, settings, pad_id)["loss"],
         listen=listen,
+        items=pairs_of,
     )
     this_run = engine.Run(STAGE, recipe.seed, work, report)
     fitted = engine.fit(model, train_pairs, settings, planned, objective, this_run)
@@ -206,7 +226,7 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
         "validation_accuracy_after": after["accuracy"],
         **retention.earlier_losses(model, STAGE, recipe, arguments.data, tokenizer, template, pad_id),
     }
-    done = record.compose(parents, planned, fitted, metrics, box.record)
+    done = {**record.compose(parents, planned, fitted, metrics, box.record), "dropout": undropped.dropout}
     return record.publish(model, arguments.out, done, start.merged_before(recipe, arguments.init_adapter))
 
 

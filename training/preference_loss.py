@@ -38,8 +38,9 @@ def orpo(logps: Tensor, _reference: Tensor, counts: Tensor, beta: float) -> Tens
 def kto(logps: Tensor, reference: Tensor, _counts: Tensor, beta: float) -> Tensor:
     """Ethayarajh et al. 2024: each reply judged alone against a zero point that takes no gradient; 1/2 at the reference.
 
-    The zero point is how much more than the reference the policy gives to replies of other prompts, 0 at least. Both
-    kinds of reply weigh the same, as each pair brings one of each.
+    The zero point is how much more than the reference the policy gives to replies of other prompts, 0 at least, as the mean
+    of the B pairs: in training those of a micro batch, since all of a step would have to be scored before any is learnt from.
+    Both kinds of reply weigh the same, as each pair brings one of each.
     """
     gained = beta * (logps - reference)
     zero = gained[:, OTHER].detach().mean().clamp(min=0)

@@ -10,7 +10,7 @@ import os
 import socket
 from typing import TypeVar
 
-from training.orphan_guard import die_with_parent
+from training.orphan_guard import ORPHANED, die_with_parent
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def join() -> None:
         return
     die_with_parent()
     if not _launcher_answers():
-        os._exit(137)  # it died while this process was still starting, too early for the kernel to tell
+        os._exit(ORPHANED)  # it died while this process was still starting, too early for the kernel to tell
     import torch
 
     if torch.cuda.is_available():

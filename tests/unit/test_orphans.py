@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.waiting import within
+from training.orphan_guard import RUN_WORKER
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux only")
 
@@ -90,6 +91,27 @@ def test_a_child_whose_parent_was_gone_already_leaves_with_137(root):
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (137, "")
+
+
+def test_who_is_told_its_parents_id_needs_no_second_look(root):
+    script = "from training import orphan_guard\norphan_guard.die_with_parent({})\nprint('still here')"
+    for parent, expected in ((os.getpid(), (0, "still here\n")), (os.getppid(), (137, ""))):
+        line = [sys.executable, "-c", script.format(parent)]
+        done = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == expected
+
+
+def test_whatever_a_guarded_step_forks_knows_its_own_parent(root):
+    # a step of the fork server forks in its turn: each dies with the one above it, and none takes the server for its parent
+    script = (
+        "import os, resources.preload_guard\n"
+        "def fork(depth):\n"
+        "    child = depth and os.fork()\n"
+        "    return 7 if not depth else fork(depth - 1) if not child else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+        "os._exit(fork(3))"
+    )
+    environment = {**os.environ, RUN_WORKER: str(os.getpid())}
+    assert subprocess.run([sys.executable, "-c", script], cwd=root, env=environment, check=False).returncode == 7
 
 
 def test_importing_the_guard_arms_nothing(root):

@@ -62,16 +62,22 @@ def quiet(_line: str) -> None:
 
 
 def recipe(folder):
-    """Lines and pairs that fill no last step, no last round, and for pairs no last micro batch."""
+    """Lines and pairs that fill no last step, no last round, and for pairs no last micro batch.
+
+    The nine pairs are one step of micro batches of 2, 2, 2, 2 and 1 pairs for two processes, and of single pairs for one.
+    """
     raw = yaml.safe_load(TINY.read_text())
     raw["sft"].update(
         sequence_length=640, micro_batch=1, effective_batch=4, epochs=2, max_steps=None, checkpoint_steps=1
     )
-    raw["preference"].update(micro_batch=2, effective_batch=4, epochs=1, max_steps=None, max_rows=None)
+    raw["preference"].update(micro_batch=2, effective_batch=12, epochs=2, max_steps=None, max_rows=None)
     path = folder / "tiny" / "several.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(raw))
-    return path
+    raw["preference"].update(micro_batch=1)
+    alone = path.with_name("one.yaml")
+    alone.write_text(yaml.safe_dump(raw))
+    return alone
 
 
 def launch(root, folder, what: str):
@@ -143,7 +149,7 @@ def test_two_killed_processes_go_on_in_the_second_epoch(trained):
 @pytest.mark.slow
 def test_of_two_processes_one_speaks_and_writes(trained):
     folder, said = trained
-    assert said.count("validation after epoch 2") == 1
+    assert said.count("validation after epoch 2") == 2  # once a stage
     assert sorted(path.name for path in (folder / "several" / "sft").iterdir()) == ["adapter", "record.json"]
 
 

@@ -27,9 +27,21 @@ def slow() -> None:
 defs = dg.Definitions(assets=[slow], jobs=[dg.define_asset_job("all", "*")], executor=executor)
 """
 
+# The same run worker, killed when it has ordered its first step and the fork server is a process that has not run a line.
+AT_ONCE = """
+from multiprocessing import forkserver
+
+def order_and_die(_fd):
+    Path(os.environ["FOLDER"], "server").write_text(str(forkserver._forkserver._forkserver_pid))
+    os.kill(os.getpid(), 9)
+
+forkserver.read_signed = order_and_die
+"""
+
 
 def test_the_guard_is_armed_before_anything_else_is_imported():
     assert steps.PRELOADED[0] == "resources.preload_guard"
+    assert "dagster._core.executor.multiprocess" in steps.PRELOADED  # else Dagster puts it first
 
 
 def test_nobody_but_the_fork_server_imports_the_guard(root):
@@ -51,15 +63,7 @@ def test_the_graph_starts_its_steps_that_way():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux only")
 def test_a_step_dies_with_its_run_worker_and_writes_nothing_more(tmp_path, root):
-    (tmp_path / "chaos_graph.py").write_text(GRAPH)
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    environment = {**os.environ, "FOLDER": str(tmp_path), "DAGSTER_HOME": str(tmp_path), "SECONDS": "20",
-                   "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}", "TWAINBOT_PROFILE": "tiny",
-                   "TWAINBOT_HOME": str(tmp_path / "home")}  # fmt: skip
-    worker = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute", "-m", "chaos_graph", "-j", "all"],
-        cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    worker = started(GRAPH, tmp_path, root, seconds=20)
     try:
         wait_for(lambda: (tmp_path / "step").exists() and (tmp_path / "step").read_text(), 400)
         step = int((tmp_path / "step").read_text())
@@ -70,6 +74,29 @@ def test_a_step_dies_with_its_run_worker_and_writes_nothing_more(tmp_path, root)
         if worker.poll() is None:
             os.killpg(worker.pid, signal.SIGKILL)
     assert not (tmp_path / "late").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_no_step_of_a_run_worker_that_was_killed_at_once_begins(tmp_path, root):
+    worker = started(GRAPH + AT_ONCE, tmp_path, root, seconds=0)
+    assert worker.wait(400) == -signal.SIGKILL
+    server = int((tmp_path / "server").read_text())
+    wait_for(lambda: not lives(server), 100)
+    assert not (tmp_path / "step").exists()
+
+
+def started(graph: str, folder: Path, root: Path, seconds: int) -> subprocess.Popen:
+    """A run worker of the graph, whose step takes so long."""
+    (folder / "chaos_graph.py").write_text(graph)
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    environment = {**os.environ, "FOLDER": str(folder), "DAGSTER_HOME": str(folder), "SECONDS": str(seconds),
+                   "PYTHONPATH": f"{folder}{os.pathsep}{root}", "TWAINBOT_PROFILE": "tiny",
+                   "TWAINBOT_HOME": str(folder / "home")}  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute", "-m", "chaos_graph", "-j", "all"],
+        cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
 
 
 def lives(pid: int) -> bool:

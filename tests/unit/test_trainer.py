@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 
 import dagster as dg
@@ -47,8 +48,9 @@ def test_an_unknown_stage_is_refused_before_anything_starts(tmp_path):
 def test_the_child_is_wrapped_to_die_with_its_parent_and_gets_every_path(tmp_path):
     arguments = Arguments(TINY, tmp_path / "d", tmp_path / "b", tmp_path / "o", tmp_path / "a")
     line = Trainer().command("sft", arguments)
-    assert line[:6] == [sys.executable, "-m", "resources.with_parent", sys.executable, "-m", "training.sft"]
-    assert line[6:] == [
+    assert line[:5] == [sys.executable, "-m", "resources.with_parent", "--parent", str(os.getpid())]
+    assert line[5:] == [
+        sys.executable, "-m", "training.sft",
         str(TINY), "--data", str(tmp_path / "d"), "--base", str(tmp_path / "b"), "--out", str(tmp_path / "o"),
         "--init-adapter", str(tmp_path / "a"),
     ]  # fmt: skip
@@ -56,7 +58,7 @@ def test_the_child_is_wrapped_to_die_with_its_parent_and_gets_every_path(tmp_pat
 
 def test_another_launcher_stands_where_python_stood(tmp_path):
     line = Trainer(launcher=["accelerate", "launch", "-m"]).command("sft", Arguments(TINY, *[tmp_path] * 3))
-    assert line[3:7] == ["accelerate", "launch", "-m", "training.sft"]
+    assert line[5:9] == ["accelerate", "launch", "-m", "training.sft"]
     assert "--init-adapter" not in line
 
 

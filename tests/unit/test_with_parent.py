@@ -19,6 +19,19 @@ print(child.pid, flush=True)
 time.sleep(60)
 """
 
+# A parent that is killed as soon as its child is a process: a Python that has not run a line yet.
+KILLED = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from resources.trainer import Trainer
+from training.command import Arguments
+script = "import pathlib; pathlib.Path(%r).write_text('trains')"
+trainer = Trainer(launcher=[sys.executable, "-c", script])
+child = subprocess.Popen(trainer.command("sft", Arguments(*[Path("/nowhere")] * 4)), stdout=subprocess.DEVNULL)
+print(child.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 def alive(pid: int) -> bool:
     """Running, and not a zombie that waits to be reaped."""
@@ -51,8 +64,26 @@ def test_a_killed_parent_takes_its_child_along(tmp_path, root):
         parent.communicate()
 
 
-def test_the_commands_exit_code_comes_through(root):
-    line = [sys.executable, "-m", "resources.with_parent", sys.executable, "-c", "raise SystemExit(7)"]
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_a_parent_that_is_killed_at_once_leaves_no_training_behind(tmp_path, root):
+    mark = tmp_path / "mark"
+    parent = subprocess.run(
+        [sys.executable, "-c", KILLED % str(mark)], cwd=root, stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert parent.returncode == -signal.SIGKILL
+    assert wait_for(lambda: not alive(int(parent.stdout)), 60)
+    assert not mark.exists()
+
+
+def test_the_child_of_another_than_it_was_told_leaves_with_137_and_runs_nothing(root):
+    line = [sys.executable, "-m", "resources.with_parent", "--parent", str(os.getppid()), "echo", "it runs"]
+    done = subprocess.run(line, cwd=root, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (137, "", "")
+
+
+@pytest.mark.parametrize("told", [[], ["--parent", str(os.getpid())]])
+def test_the_commands_exit_code_comes_through(told, root):
+    line = [sys.executable, "-m", "resources.with_parent", *told, sys.executable, "-c", "raise SystemExit(7)"]
     assert subprocess.run(line, cwd=root, check=False).returncode == 7
 
 
