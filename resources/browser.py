@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from resources.network import is_private
 from twainbot.errors import BadUse, SourceUnavailable
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -116,7 +117,7 @@ def _public_address(host: str) -> str:
         raise SourceUnavailable(
             f"The host {host} is not known ({error}). Check its name, or try again later."
         ) from error
-    inner = [address for address in found if not ipaddress.ip_address(address).is_global]
+    inner = [address for address in found if is_private(address)]
     if inner:
         raise SourceUnavailable(f"The host {host} leads to the private address {inner[0]}. Check the source's URL.")
     return f"[{found[0]}]" if ":" in found[0] else found[0]
@@ -124,7 +125,8 @@ def _public_address(host: str) -> str:
 
 def _in_child(order: dict[str, Any], limit_s: float) -> bytes:
     """What the child printed. Past the limit it is killed with all its descendants, and an error stands in its place."""
-    command = [sys.executable, "-m", "resources.with_parent", sys.executable, "-m", "resources.browser"]
+    guard = [sys.executable, "-m", "resources.with_parent", "--parent", str(os.getpid())]
+    command = [*guard, sys.executable, "-m", "resources.browser"]
     with tempfile.TemporaryDirectory(prefix="twainbot-browser-", ignore_cleanup_errors=True) as folder:
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder,

@@ -5,6 +5,7 @@ Only the polite client imports this module: httpx takes a fifth of the time that
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 import ssl
@@ -88,13 +89,21 @@ class CheckedBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        address = host if {(host, port), (host, ANY_PORT)} & self.private else public_address(host, port)
-        stream = super().connect_tcp(address, port, timeout, local_address, socket_options)
-        return TimeLimitStream(stream, time.monotonic() + self.limit_s)
+        meant = {(host, port), (host, ANY_PORT)} & self.private
+        *others, last = [host] if meant else public_addresses(host, port)
+
+        def connected(address: str) -> httpcore.NetworkStream:
+            stream = super(CheckedBackend, self).connect_tcp(address, port, timeout, local_address, socket_options)
+            return TimeLimitStream(stream, time.monotonic() + self.limit_s)
+
+        for address in others:  # the first may be an IPv6 one where only IPv4 leads out
+            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return connected(address)
+        return connected(last)
 
 
-def public_address(host: str, port: int) -> str:
-    """An address of the host that the whole internet can reach. Raises NotPublic if any of its addresses is not."""
+def public_addresses(host: str, port: int) -> list[str]:
+    """The host's addresses, each of which the whole internet can reach. Raises NotPublic if any of them is not."""
     try:
         entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:  # a label over 63 letters, or none
@@ -105,7 +114,7 @@ def public_address(host: str, port: int) -> str:
             raise NotPublic(
                 f"{host} leads to the private address {address}. If that is meant, write `private: true` beside the URL."
             )
-    return found[0]
+    return list(dict.fromkeys(found))
 
 
 def is_private(address: str) -> bool:

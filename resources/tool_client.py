@@ -184,6 +184,7 @@ class _Connection:
         self._ready: Future[list[Any]] = Future()
         self._stop = asyncio.Event()
         self._client: Any = None
+        self._serving: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="mcp-client", daemon=True)
 
     def open(self, limit_s: float) -> list[Any]:
@@ -213,13 +214,20 @@ class _Connection:
         """End the connection, the server with it, and the thread."""
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # the loop has just ended by itself
-                self._loop.call_soon_threadsafe(self._stop.set)
+                self._loop.call_soon_threadsafe(self._end)
             self._thread.join(10.0)
+
+    def _end(self) -> None:
+        """On the loop's thread: let go of the server, or of waiting for one that never comes up."""
+        self._stop.set()
+        if self._client is None and self._serving is not None:
+            self._serving.cancel()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._serve())
+            self._serving = self._loop.create_task(self._serve())
+            self._loop.run_until_complete(self._serving)
         except BaseException as error:  # whatever a foreign server's transport throws is told, not thrown
             if not self._ready.done():
                 self._ready.set_exception(ServerGone(f"The tool server cannot be used: {plainly(error)}"))
@@ -235,8 +243,9 @@ class _Connection:
         async with Client(self._transport, cache=None) as client:
             # we judge results ourselves, by the same schema, so that a bad one can be told apart and shown
             client.session.validate_tool_result = _unchecked  # type: ignore[method-assign]
+            listed = await _listed(client)
             self._client = client
-            self._ready.set_result(await _listed(client))
+            self._ready.set_result(listed)
             await self._stop.wait()
 
     async def _ask(self, name: str, arguments: dict[str, Any], limit_s: float) -> Any:

@@ -241,6 +241,16 @@ def test_a_name_on_a_private_address_is_asked_where_the_source_says_private(clie
         assert store.get(client.fetch(url).sha256) == BOOK
 
 
+def test_the_next_address_is_tried_where_the_first_leads_nowhere(client, store, monkeypatch):
+    with serving({"/b": Answer(body=BOOK)}) as site:
+        port = int(site.url.rpartition(":")[2])
+        entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.9", "127.0.0.1")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: entries)
+        monkeypatch.setattr(network, "is_private", lambda address: False)
+        address = site.url.replace("127.0.0.1", "books.example.org") + "/b"
+        assert store.get(client.fetch(address).sha256) == BOOK
+
+
 def test_a_downgrade_from_https_is_not_followed(client):
     with pytest.raises(Refused, match=r"is not encrypted"):
         client.permit("http://books.example.org/b", "https://books.example.org/a")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.tool_client import MOST_TOOLS, ToolClient, aliases, unoffered
+from resources.tool_client import MOST_TOOLS, ServerGone, ToolClient, aliases, unoffered
 from twainbot_assets.openai_requests import NAME
 
 
@@ -73,3 +76,17 @@ def test_past_the_most_tools_nothing_is_offered_and_what_is_left_out_is_said():
 
 def test_no_tools_leave_nothing_out():
     assert unoffered(None) == ""
+
+
+def children() -> set[str]:
+    """Ids of this process's own children."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
+def test_a_server_that_hangs_at_its_start_is_ended():
+    pytest.importorskip("mcp")
+    before = children()
+    with pytest.raises(ServerGone, match="did not come up within 2 s"):
+        ToolClient(f"{sys.executable} -c 'import time; time.sleep(600)'", connect_s=2.0)
+    assert children() <= before
+    assert [thread.name for thread in threading.enumerate() if thread.name == "mcp-client"] == []
