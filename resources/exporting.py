@@ -1,7 +1,7 @@
 """The forms of an adapter that other programs load: a merged model in safetensors and GGUF, a LoRA in GGUF.
 
-Merging is done in float32 and kept in float16: of the eight bits that bfloat16 has, an adapter's small change would lose
-most. Smaller servers' formats are gguf_files.py's.
+Merging is done in float32 and kept in float16, which the config says too, for loaders round to what it says: of the eight
+bits that bfloat16 has, an adapter's small change would lose most. Smaller servers' formats are gguf_files.py's.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from twainbot.errors import BadInput
 if TYPE_CHECKING:
     from torch import Tensor
 
+DTYPE = "float16"  # of merged weights
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
@@ -46,7 +47,9 @@ def write_merged(folder: Path, weights: dict[str, Tensor], base: Path, tokenizer
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # safetensors writes 0600
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    config.pop("_name_or_path", None)
+    for name in ("_name_or_path", "torch_dtype"):  # the second is what `dtype` was called before transformers 5
+        config.pop(name, None)
+    config["dtype"] = DTYPE
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for name in (*TOKENIZER_FILES, "generation_config.json"):
         shutil.copyfile(tokenizer / name, folder / name)

@@ -58,11 +58,17 @@ def load_template(name: str) -> Template:
 
 
 def tokenizer_of(base: Path) -> Tokenizer:
-    """The tokenizer of a base folder, without transformers; MissingModel where the folder has none."""
+    """The tokenizer of a base folder, without transformers; MissingModel where the folder has none.
+
+    Truncation and padding that the file asks for are off, as transformers has them: they would cut dialogues and train pads.
+    """
     path = base / "tokenizer.json"
     if not path.is_file():
         raise MissingModel(f"{base} holds no tokenizer.json. Rematerialize base/model.")
-    return Tokenizer.from_file(str(path))
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def render(

@@ -14,7 +14,10 @@ from typing import Any
 from training import fence, processes
 from twainbot.errors import BadUse, TwainBotError
 
-_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")  # CUDA, torch on a CPU, the system
+_NO_MEMORY = (
+    "out of memory", "cublas_status_alloc_failed",  # CUDA
+    "can't allocate memory", "cannot allocate memory",  # torch on a CPU, the system
+)  # fmt: skip
 _HELD = (errno.EWOULDBLOCK, errno.EACCES)  # a file system without locks answers something else
 _NO_SPACE = ("no space left on device", "pytorchstreamwriter failed writing file")  # safetensors and torch.save say so
 

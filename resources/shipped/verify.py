@@ -296,8 +296,10 @@ def export_problems(
             wanted = logits(model, ids)
             problems += against_record(f"{persona}: adapter", wanted, recorded, say)
             problems += replay(f"{persona}: adapter", model, recorded["dialogue"], "float32", say)
-            difference = float((logits(model.merge_and_unload(), ids) - wanted).abs().max())
-            problems += [f"{persona}: {each}" for each in merge_problems(difference, contract)]
+            off, bound = float((logits(model.merge_and_unload(), ids) - wanted).abs().max()), contract.MERGE_TOLERANCE
+            merges = f"{persona}: adapter and merged logits differ by {off:.2g}, {bound:g} is allowed."
+            problems += [] if off <= bound else [merges]
+        problems += dtype_problems(persona, folder / entry["merged"]) if entry.get("merged") else []
         for name, make in arms(folder, base, entry, say):
             try:
                 model = make()
@@ -315,12 +317,15 @@ def export_problems(
     return problems
 
 
-def merge_problems(difference: float, contract: Any) -> list[str]:
-    """The contract's bound on merging in float32."""
-    bound = contract.MERGE_TOLERANCE
-    return (
-        [] if difference <= bound else [f"adapter and merged logits differ by {difference:.2g}, {bound:g} is allowed."]
-    )
+def dtype_problems(persona: str, merged: Path) -> list[str]:
+    """Transformers loads weights in the dtype that their config names, and so rounds them where the file has another."""
+    from safetensors import safe_open
+
+    named = f"torch.{read_json(merged / 'config.json').get('dtype')}"
+    with safe_open(merged / "model.safetensors", "pt") as file:
+        stored = sorted({str(file.get_slice(name)[:0].dtype) for name in file.keys()})  # noqa: SIM118 (it is no dict)
+    wrong = f"{persona}: merged/config.json names {named}, and the weights are {', '.join(stored)}: loading would round them."
+    return [] if stored == [named] else [wrong]
 
 
 def tokenizer_problems(folder: Path, bundle: Mapping[str, Any], probe: Mapping[str, Any]) -> list[str]:
@@ -331,14 +336,13 @@ def tokenizer_problems(folder: Path, bundle: Mapping[str, Any], probe: Mapping[s
     if not tokenizer.chat_template:
         return ["The tokenizer has no chat template: chat_template.jinja is missing."]
     tools = json.loads((folder / "tools.json").read_bytes())
+    asked = {"tools": tools, "add_generation_prompt": True, "tokenize": False}
     problems = []
     if tokenizer.encode(probe["text"], add_special_tokens=False) != probe["ids"]:
         problems.append("The tokenizer cuts the probe into other tokens than training did.")
     for persona in bundle["personas"]:
         for turn in probe["personas"][persona]["dialogue"]:
-            text = tokenizer.apply_chat_template(
-                turn["messages"], tools=tools, add_generation_prompt=True, tokenize=False
-            )
+            text = tokenizer.apply_chat_template(turn["messages"], **asked)
             if tokenizer.encode(text, add_special_tokens=False) != turn["prompt_ids"]:
                 problems.append(f"{persona}: the chat template gives other tokens than training did.")
     return problems
@@ -399,14 +403,10 @@ def compared(name: str, found: Any, wanted: Any, plain: Any, say: Callable[[str]
     if changed == 0:
         return [f"{name}: the adapter changes nothing, so no export can be told from its base."]
     lost = float((found - wanted).abs().mean()) / changed
-    say(
-        f"{name}: logits differ by at most {float((found - wanted).abs().max()):.2g}, {lost:.2%} of the adapter's change."
-    )
-    return (
-        []
-        if lost <= LOSS_BOUND
-        else [f"{name} loses {lost:.0%} of what the adapter changes, {LOSS_BOUND:.0%} is allowed."]
-    )
+    most = float((found - wanted).abs().max())
+    say(f"{name}: logits differ by at most {most:.2g}, {lost:.2%} of the adapter's change.")
+    too_much = f"{name} loses {lost:.0%} of what the adapter changes, {LOSS_BOUND:.0%} is allowed."
+    return [] if lost <= LOSS_BOUND else [too_much]
 
 
 def against_record(name: str, found: Any, recorded: Mapping[str, Any], say: Callable[[str], object]) -> list[str]:
@@ -418,9 +418,8 @@ def against_record(name: str, found: Any, recorded: Mapping[str, Any], say: Call
     changed = float((wanted - plain).abs().mean())
     lost = float((chosen - wanted).abs().mean()) / changed if changed else float("inf")
     say(f"{name}: logits are {lost:.2%} of the adapter's change from the recorded ones.")
-    return (
-        [] if lost <= LOSS_BOUND else [f"{name} does not give the logits that were recorded when the bundle was cut."]
-    )
+    other = f"{name} does not give the logits that were recorded when the bundle was cut."
+    return [] if lost <= LOSS_BOUND else [other]
 
 
 def replay(

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tiny_training import base
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, GptOssConfig, LlamaConfig, Qwen2Config
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma3TextConfig, GptOssConfig, LlamaConfig, Qwen2Config
 
-from training import attention
+from training import attention, losses
+from twainbot.errors import BadInput
+
+SMALL = {"vocab_size": 200, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+         "num_hidden_layers": 2}  # fmt: skip
+STATE = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+         "head_dim": 8}  # fmt: skip
+# Bases that cannot keep rows apart: a convolution, a recurrent state, and position ids that do not reach attention.
+LEAKING = {
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "qwen3_5_text": {"layer_types": ["linear_attention", "full_attention"], **STATE},
+    "persimmon": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +119,11 @@ def test_models_whose_layers_do_not_all_see_everything_keep_their_own_attention(
 
 @pytest.mark.parametrize("kind", ["gemma3", "qwen2"])
 def test_packed_rows_have_the_logits_that_they_have_alone_in_other_architectures_too(kind):
-    sizes = {"vocab_size": 200, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4,
-             "num_key_value_heads": 2, "num_hidden_layers": 2}  # fmt: skip
     if kind == "gemma3":  # one layer with a window of 8 and one that sees everything
         layers = ["sliding_attention", "full_attention"]
-        config = Gemma3TextConfig(**sizes, head_dim=8, sliding_window=8, layer_types=layers)
+        config = Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=8, layer_types=layers)
     else:
-        config = Qwen2Config(**sizes)
+        config = Qwen2Config(**SMALL)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention.implementation(config)).eval()
     parts = [ids(1, size) for size in (12, 5, 20)]
@@ -130,3 +141,106 @@ def test_packed_rows_have_the_logits_that_they_have_alone_in_other_architectures
         branched = model(**inputs, **attention.masks(model, positions), use_cache=False).logits[:, -5:]
         whole = model(input_ids=torch.cat([stem, own], dim=1), use_cache=False).logits[:, -5:]
     assert (branched - whole).abs().max() < 1e-5
+
+
+# bases that cannot keep rows apart
+
+
+def random_model(config, how: str | None = None):
+    """A random model of that configuration, in evaluation mode, with the attention that it is loaded with, or another."""
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config, attn_implementation=how or attention.implementation(config)).eval()
+
+
+def lines(*positions: list[int]) -> dict[str, torch.Tensor]:
+    """A batch of lines with these position ids, whose tokens are all trained."""
+    tokens = ids(len(positions), len(positions[0]))
+    return {"input_ids": tokens, "labels": tokens, "position_ids": torch.tensor(positions)}
+
+
+@pytest.mark.parametrize("kind", LEAKING)
+def test_a_base_that_reads_one_row_from_another_is_refused_at_its_first_packed_line_and_at_every_other(tmp_path, kind):
+    random_model(AutoConfig.for_model(kind, **SMALL, **LEAKING[kind])).save_pretrained(tmp_path / "odd-base")
+    model = attention.load(tmp_path / "odd-base", torch.float32)
+    model(**lines([*range(9)]))  # a row by itself it reads as well as any
+    tuned = get_peft_model(model, LoraConfig(target_modules="all-linear"))
+    for _ in range(2):
+        with pytest.raises(
+            BadInput, match=rf"odd-base \({kind}\) reads one row of a line from another. .* Choose a base"
+        ):
+            losses.token_nll(tuned, lines([*range(5), *range(4)]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "config",
+    [
+        LlamaConfig(**SMALL),
+        LlamaConfig(**SMALL, attention_dropout=0.3),
+        Qwen2Config(**SMALL),
+        Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=8, attention_dropout=0.3),
+    ],
+)
+def test_bases_that_keep_rows_apart_have_no_fault_whatever_they_drop_and_in_any_precision(config, dtype):
+    for how in (None, "sdpa"):
+        assert attention.row_fault(random_model(config, how).to(dtype)) is None
+
+
+def test_a_base_is_tried_once_and_keeps_its_mode_and_torchs_random_numbers(monkeypatch):
+    tried, of = [], attention.row_fault
+    monkeypatch.setattr(attention, "row_fault", lambda model: tried.append(model) or of(model))
+    model = attention.load(base(), torch.float32)
+    model.config.attention_dropout = 0.5
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        for _ in range(3):
+            losses.token_nll(model, lines([*range(9)]))
+        assert tried == []
+        for _ in range(3):
+            losses.token_nll(model, lines([*range(5), *range(4)]))
+    assert len(tried) == 1
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(module.training for module in model.modules())
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_dropping_attention_a_row_still_reads_itself_alone():
+    model = random_model(LlamaConfig(**SMALL, attention_dropout=0.3)).train()
+    batch, found = lines([*range(5), *range(6)]), []
+    for first in (7, 8):
+        batch["input_ids"][0, :5] = first
+        torch.manual_seed(5)
+        found.append(model(**batch).logits[0])
+    assert torch.equal(found[0][5:], found[1][5:])
+    assert not torch.equal(found[0][:5], found[1][:5])
+    torch.manual_seed(6)
+    assert not torch.equal(model(**batch).logits[0, 5:], found[1][5:])  # it does drop
+
+
+def test_a_base_that_leaks_only_while_it_drops_attention_is_found(monkeypatch):
+    config = LlamaConfig(**SMALL, attention_dropout=0.3)
+    model, plain = random_model(config), attention.by_row
+
+    def causal_where_it_drops(module, query, key, value, mask, **more):
+        if more.get("dropout"):
+            return attention.sdpa_attention_forward(module, query, key, value, mask, **more)
+        return plain(module, query, key, value, mask, **more)
+
+    assert attention.row_fault(model) is None
+    monkeypatch.setitem(attention.AttentionInterface._global_mapping, attention.NAME, causal_where_it_drops)
+    assert attention.row_fault(model) == "reads one row of a line from another"
+
+
+def test_a_branch_that_does_not_read_its_stem_is_found(monkeypatch):
+    model = random_model(LlamaConfig(**SMALL), "sdpa")
+    monkeypatch.setattr(
+        attention, "masks", lambda _model, _positions: {}
+    )  # then transformers takes it for a row of its own
+    assert attention.row_fault(model) == "reads one row of a line from another"
+
+
+def test_a_base_that_takes_places_in_the_line_for_positions_is_found():
+    model = random_model(AutoConfig.for_model("gpt2", **SMALL))
+    inner, places = model.transformer.wpe.forward, torch.arange(64)
+    model.transformer.wpe.forward = lambda positions: inner(places[None, : positions.shape[1]])
+    assert attention.row_fault(model) == "gives a row of a line other logits than alone"

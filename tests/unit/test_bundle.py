@@ -13,8 +13,9 @@ import pytest
 
 pytest.importorskip("peft")
 import torch
+from transformers import AutoModelForCausalLM
 
-from resources import bundling
+from resources import bundling, exporting
 from resources.shipped import verify
 from tests.unit import tiny_bundle
 from tests.unit.tiny_training import base
@@ -74,6 +75,17 @@ def test_a_whole_bundle_verifies_in_every_form(copy):
     forms = ["twain: adapter", "franklin: adapter", "twain: merged safetensors", "twain: merged GGUF", "twain: GGUF LoRA",
              "franklin: GGUF LoRA"]  # fmt: skip
     assert all(f"{form}: says the recorded dialogue" in heard for form in forms)
+
+
+def test_merged_weights_are_loaded_unrounded_by_who_names_no_dtype(tmp_path):
+    copied = shutil.copytree(base(), tmp_path / "base")
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16", "torch_dtype": "bfloat16"}))
+    weights = exporting.merged_weights(copied, tiny_bundle.bundle() / "adapter")
+    exporting.write_merged(tmp_path / "merged", weights, copied, tiny_bundle.bundle())
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").state_dict()
+    assert [name for name, tensor in weights.items() if not torch.equal(loaded[name], tensor)] == []
+    assert "torch_dtype" not in json.loads((tmp_path / "merged" / "config.json").read_text())
 
 
 @pytest.mark.slow
@@ -146,6 +158,8 @@ def test_a_harmed_bundle_is_refused_with_what_is_wrong(copy, harm, says):
         (lambda f: (f / "chat_template.jinja").write_text("{{ messages[-1].content }}"), "template gives other tokens"),
         (lambda f: shutil.copyfile(f / "base" / "model.safetensors", f / "merged" / "model.safetensors"),
          "merged safetensors loses 100% of what the adapter changes"),
+        (lambda f: edited(f, "merged/config.json", dtype="bfloat16"),
+         "twain: merged/config.json names torch.bfloat16, and the weights are torch.float16: loading would round them"),
         (lambda f: shutil.copyfile(f / "gguf" / "franklin-lora-f32.gguf", f / "gguf" / "twain-lora-f32.gguf"),
          "GGUF LoRA loses"),
         (lambda f: shutil.copytree(f / "personas" / "franklin", f / "adapter", dirs_exist_ok=True),

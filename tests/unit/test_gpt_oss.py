@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
 import yaml
@@ -15,7 +18,7 @@ from training.config import CONFIGS, load_recipe
 from training.render import IGNORED, load_template, render, render_text, tokenizer_of, turn_marks
 from training.rows import PairRow, TokenRow
 from twainbot.dialogues.tools import TOOLS
-from twainbot.errors import BadInput
+from twainbot.errors import BadInput, BadUse
 from twainbot.evals.tool_calls import parse_calls
 
 HARMONY = ("<|startoftext|>", "<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>")
@@ -123,6 +126,16 @@ def test_a_lone_row_has_the_logits_of_the_models_own_masks(base):
     with torch.no_grad():
         ours = model(input_ids=torch.tensor([row.ids]), position_ids=torch.arange(40)[None], use_cache=False).logits[0]
         assert (ours - alone(model, row)).abs().max() < 1e-5
+
+
+def test_weights_in_mxfp4_are_not_packed_anew_whatever_the_recipe_says(base, tmp_path):
+    from transformers import BitsAndBytesConfig
+
+    packed = shutil.copytree(base, tmp_path / "packed-oss")
+    config = json.loads((packed / "config.json").read_text())
+    (packed / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "mxfp4"}}))
+    with pytest.raises(BadUse, match=r"packed-oss comes in 4 bits .*mxfp4.* Set `quantization: none` in the recipe"):
+        attention.load(packed, torch.bfloat16, quantization_config=BitsAndBytesConfig(load_in_4bit=True))
 
 
 @pytest.mark.slow

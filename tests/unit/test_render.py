@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from hypothesis import given, settings
@@ -142,6 +143,21 @@ def test_an_unknown_template_lists_the_known_ones(tmp_path):
         load_template("alpaca")
     with pytest.raises(MissingModel, match=r"tokenizer\.json"):
         tokenizer_of(tmp_path)
+
+
+@pytest.mark.parametrize("asked", ["truncation", "padding"])
+def test_a_base_whose_tokenizer_file_cuts_or_pads_is_read_whole_and_without_pads(tmp_path, asked):
+    shutil.copyfile(base() / "tokenizer.json", tmp_path / "tokenizer.json")
+    tokenizer = tokenizer_of(tmp_path)
+    if asked == "truncation":
+        tokenizer.enable_truncation(8)
+    else:
+        tokenizer.enable_padding(length=64, pad_id=END, pad_token="<|im_end|>")
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    messages, template = [SYSTEM, *weather_talk("Reno")], load_template("smollm2")
+    assert render(messages, TOOLS, tokenizer_of(tmp_path), template) == render(
+        messages, TOOLS, tokenizer_of(base()), template
+    )
 
 
 def test_a_template_hash_depends_on_its_text_alone():
