@@ -225,11 +225,11 @@ class Lake:
         if self.is_local:
             folder = Path(str(source))
             if not folder.is_dir():
-                raise BadInput(f"The lake has no folder {relative}. Rebuild the asset that publishes it.")
+                raise BadInput(f"The lake has no folder {relative}. {folder_repair(relative)}")
             return folder
         items = [item for item in source.rglob("*") if item.is_file()]
         if not items:
-            raise BadInput(f"The lake has no folder {relative}. Rebuild the asset that publishes it.")
+            raise BadInput(f"The lake has no folder {relative}. {folder_repair(relative)}")
         target = cache / "lake" / relative
         for item in items:
             file = target / str(item.relative_to(source))
@@ -241,6 +241,13 @@ class Lake:
 def repair(table: str, key: str | None) -> str:
     """The command that rebuilds a table or partition."""
     return f"`twainbot run --force --select {table}" + (f" --partition {key}`" if key else "`")
+
+
+def folder_repair(relative: str) -> str:
+    """What brings a published folder back. A bundle is cut once, so no command makes it again."""
+    table = relative.partition("/files/")[0]
+    bundle = table.startswith("release/")
+    return "Put it back from a copy, or cut the next version." if bundle else f"Rebuild it: {repair(table, None)}"
 
 
 def replace_file(

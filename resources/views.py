@@ -1,14 +1,40 @@
-"""DuckDB views over the lake's files. The lake stays the only store: dropping the database loses nothing."""
+"""DuckDB views over the lake's files. The lake stays the only store: dropping the database loses nothing.
+
+A file of a unit that was taken out stays in the lake and is not read: `registered` names the units that count.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote
 
 from resources.lake import PART, Lake
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
+
+
+UNIT_STAGES = ("corpora", "chunks", "screened", "dedupe/signatures")  # one partition a unit, and a table a source
+Units: TypeAlias = Mapping[str, Collection[str]]  # source to its unit keys
+
+
+def registered(lake: Lake) -> Units | None:
+    """The units that the last audit names: for whom has no Dagster instance at hand. None where nothing was audited yet."""
+    if not lake.exists("corpora/audit"):
+        return None
+    rows = lake.read("corpora/audit")
+    found: dict[str, set[str]] = {}
+    for source, unit in rows.filter(rows["state"] != "not taken").select("source", "unit").iter_rows():
+        found.setdefault(source, set()).add(unit)
+    return found
+
+
+def units_of(table: str, units: Units | None) -> Collection[str] | None:
+    """The partition keys of a table that count; None where all do, as in a table that is not made unit by unit."""
+    stage, _, source = table.rpartition("/")
+    return units.get(source, ()) if units is not None and stage in UNIT_STAGES else None
 
 
 def tables(lake: Lake) -> list[str]:
@@ -22,7 +48,7 @@ def tables(lake: Lake) -> list[str]:
 
 
 def rebuild(connection: duckdb.DuckDBPyConnection, lake: Lake) -> pl.DataFrame:
-    """Drop all views and make one per table, named `<stage>_<asset>`.
+    """Drop all views and make one per table, named `<stage>_<asset>`; rows of units that were taken out are not seen.
 
     Returns view, files (relative to the lake) and rows, null where the view fails.
     """
@@ -38,10 +64,11 @@ def rebuild(connection: duckdb.DuckDBPyConnection, lake: Lake) -> pl.DataFrame:
     for (name,) in old:
         connection.execute(f'drop view "{name}"')
     rows = []
+    units = registered(lake)
     for table in tables(lake):
         view, files = table.replace("/", "_"), pattern(lake, table)
         quoted = str(lake.root() / files).replace("'", "''")
-        source = f"read_parquet('{quoted}', hive_partitioning=true, union_by_name=true)"
+        source = f"read_parquet('{quoted}', hive_partitioning=true, union_by_name=true){but(lake, table, units)}"
         try:
             connection.execute(f'create view "{view}" as select * from {source}')  # noqa: S608 - names are our own
             count = connection.execute(f'select count(*) from "{view}"').fetchall()[0][0]  # noqa: S608
@@ -55,3 +82,13 @@ def rebuild(connection: duckdb.DuckDBPyConnection, lake: Lake) -> pl.DataFrame:
 def pattern(lake: Lake, table: str) -> str:
     """The glob that names a table's files, relative to the lake: where that lies is no part of what it holds."""
     return f"{table}/partition=*/{PART}" if lake.keys(table) else f"{table}/{PART}"
+
+
+def but(lake: Lake, table: str, units: Units | None) -> str:
+    """The condition that leaves out the files of units that were taken out; empty where there are none."""
+    counted = units_of(table, units)
+    if counted is None:
+        return ""
+    gone = [key for key in lake.keys(table) if key not in counted]
+    ends = (f"/{table}/partition={quote(key, safe=' ')}/{PART}".replace("'", "''") for key in gone)
+    return " where " + " and ".join(f"not ends_with(filename, '{end}')" for end in ends) if gone else ""

@@ -18,6 +18,8 @@ from twainbot_assets.profile import SOURCES, current
 if TYPE_CHECKING:
     import polars as pl
 
+UNIT_TABLES = ("corpora", "chunks", "screened")  # stages that curation reads a unit of
+
 
 @dg.asset_check(
     asset=REJECTS, blocking=True, description="Each planted fault was rejected where it should be, for its reason."
@@ -57,16 +59,16 @@ def caught(canary: Canary, rejects: "pl.DataFrame") -> bool:
 
 @dg.asset_check(
     asset=PASSAGES,
-    description="Every registered unit has a good screened version; in `full` a missing one blocks.",
+    description="Every registered unit has a good version at each stage; in `full` a missing one blocks.",
     blocking=current().name == "full",
 )
 def every_unit_present(context: dg.AssetCheckExecutionContext, lake: LakeResource) -> dg.AssetCheckResult:
-    """Registered units without a file: fan-ins went on without them."""
+    """Registered units without a file: fan-ins went on without them. Named by the first stage that has none."""
     opened, absent = lake.open(), list[str]()
     for source in SOURCES:
-        have = set(opened.keys(f"screened/{source}"))
-        registered = context.instance.get_dynamic_partitions(UNITS[source].name or source)
-        absent += [f"{source} [{unit}]" for unit in registered if unit not in have]
+        have = {table: set(opened.keys(table)) for table in (f"{stage}/{source}" for stage in UNIT_TABLES)}
+        for unit in context.instance.get_dynamic_partitions(UNITS[source].name or source):
+            absent += [f"{table} [{unit}]" for table, units in have.items() if unit not in units][:1]
     why = f"{len(absent)} units have no good version: {named(absent)}" if absent else "every unit has a good version"
     return outcome(not absent, why, blocking=current().name == "full", metadata={"absent": json.dumps(absent)})
 

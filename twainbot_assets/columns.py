@@ -103,7 +103,7 @@ OWN_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "release/dataset": {
         **_RELEASE,
         "rows": "number of rows of dapt, sft and preferences",
-        "unexplained": "JSON: ids of rows without provenance or of a work that the bundle lacks, and of provenance without a row",
+        "unexplained": "JSON: ids of rows without provenance or a work of the bundle's, and of provenance without a row",
         "eval_text": "JSON: rows that hold text of an evaluation",
     },
     "release/model": {

@@ -17,9 +17,10 @@ from resources.commit import commit_of
 from resources.folders import Folders
 from resources.lake import Lake, LakeResource
 from resources.suites import eval_texts
+from resources.views import Units, units_of
 from twainbot.provenance import version_of
-from twainbot_assets import data_versions, keys
-from twainbot_assets.partitions import DATA_VERSIONS
+from twainbot_assets import data_versions, keys, sources
+from twainbot_assets.partitions import DATA_VERSIONS, batch_keys
 from twainbot_assets.profile import SOURCES, current
 from twainbot_assets.publish import Published, publish
 from twainbot_assets.release import SHARED, bundle_metadata, fresh, hashes, refuse_twice, sealed
@@ -53,18 +54,24 @@ def dataset(context: dg.AssetExecutionContext, lake: LakeResource, folders: Fold
     def make() -> "pl.DataFrame":
         refuse_twice(opened, "release/dataset", version)
         parents = data_versions.parents(context.instance, opened, (*WHOLE, *PARTITIONED), SETTINGS)
-        return cut(opened, fresh(Path(folders.work) / "release" / version), version, parents)
+        units = sources.registered(context.instance)
+        return cut(opened, fresh(Path(folders.work) / "release" / version), version, parents, units)
 
     yield from publish(context, make, gates.DATASET, bundle_metadata)
 
 
-def cut(lake: Lake, bundle: Path, version: str, parents: Mapping[str, str]) -> "pl.DataFrame":
-    """Write the bundle into an empty folder, publish it, and describe it in one row with what its gates judge."""
+def cut(
+    lake: Lake, bundle: Path, version: str, parents: Mapping[str, str], units: Units | None = None
+) -> "pl.DataFrame":
+    """Write the bundle into an empty folder, publish it, and describe it in one row with what its gates judge.
+
+    units: those that count, by source; without, all that have a file.
+    """
     import polars as pl
 
     from twainbot.release import data_card, snapshot
 
-    found = material(lake)
+    found = material(lake, units)
     tables = snapshot.snapshot(found)
     write_tables(bundle, tables, data_card.configs())
     (bundle / "NOTICE.md").write_text(data_card.notice(tables), encoding="utf-8")
@@ -88,18 +95,19 @@ def made_with() -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def material(lake: Lake) -> "Material":
-    """The lake's tables, whole."""
+def material(lake: Lake, units: Units | None) -> "Material":
+    """The lake's tables, whole; a file of a unit or batch that is no longer one is not read."""
     import polars as pl
 
     from twainbot.release.snapshot import Material
 
-    works = [lake.scan_all(f"corpora/{source}") for source in SOURCES]
-    seeds = lake.scan_all("dialogues/seeds").select("seed_id", "payload").collect()
+    batches, tables = batch_keys(current()), [f"corpora/{source}" for source in SOURCES]
+    works = [lake.scan_all(table, units_of(table, units)) for table in tables]
+    seeds = lake.scan_all("dialogues/seeds", batches).select("seed_id", "payload").collect()
     return Material(
         works=pl.concat(works, how="diagonal_relaxed").collect(),
         passages=lake.read("curated/passages"), rejects=lake.read("curated/rejects"),
-        dialogues=lake.read("dialogues/screened"), pairs=lake.scan_all("dialogues/contrastive").collect(),
+        dialogues=lake.read("dialogues/screened"), pairs=lake.scan_all("dialogues/contrastive", batches).collect(),
         assignments=lake.read("splits/assignments"), dapt=lake.read("splits/dapt"), sft=lake.read("splits/sft"),
         preferences=lake.read("splits/preferences"),
         seeds={name: json.loads(payload) for name, payload in seeds.iter_rows()},

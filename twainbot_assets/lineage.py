@@ -16,9 +16,11 @@ from checks.gates import specs
 from resources.folders import Folders
 from resources.home import Home
 from resources.lake import Lake, LakeResource
+from resources.views import Units, registered, units_of
 from twainbot.errors import BadInput
 from twainbot.provenance import version_of
-from twainbot_assets import keys
+from twainbot_assets import keys, sources
+from twainbot_assets.partitions import batch_keys
 from twainbot_assets.profile import SOURCES, current
 from twainbot_assets.publish import Published, publish
 
@@ -49,7 +51,7 @@ def lineage(context: dg.AssetExecutionContext, lake: LakeResource, folders: Fold
     path, opened = Path(folders.reports) / PAGE, lake.open()
 
     def make() -> "pl.DataFrame":
-        return levels(*write(opened, path))
+        return levels(*write(opened, path, sources.registered(context.instance)))
 
     yield from publish(context, make, gates.GATES, lambda rows: metadata(rows, path))
 
@@ -65,13 +67,13 @@ def metadata(rows: "pl.DataFrame", path: Path) -> dict[str, Any]:
     }
 
 
-def write(lake: Lake, path: Path) -> "tuple[Links, str]":
-    """Write the page of what the lake holds; its links, and the hash of its bytes."""
+def write(lake: Lake, path: Path, units: Units | None) -> "tuple[Links, str]":
+    """Write the page of what the lake holds of these units (None: of all); its links, and the hash of its bytes."""
     from resources.lake import replace_file
     from twainbot.lineage.links import join
     from twainbot.lineage.page import render
 
-    links = join(tables(lake), LIMIT_BYTES)
+    links = join(tables(lake, units), LIMIT_BYTES)
     page = render(links, f"TwainBot lineage: {current().name}").encode()
     replace_file(path, lambda file: file.write_bytes(page))
     return links, hashlib.sha256(page).hexdigest()
@@ -81,7 +83,8 @@ def told(home: Home, out: Path | None) -> Iterator[str]:
     """Write the page where it is wanted; lines about it for people. Raises BadInput where the file cannot be written."""
     path = (out or home.reports / PAGE).absolute()
     try:
-        links, _ = write(Lake(home.lake), path)
+        lake = Lake(home.lake)
+        links, _ = write(lake, path, registered(lake))
     except OSError as error:
         raise BadInput(
             f"{path} cannot be written ({error.strerror or error}). Name another file with --out."
@@ -114,15 +117,15 @@ def levels(links: "Links", page_sha256: str) -> "pl.DataFrame":
     )  # fmt: skip
 
 
-def tables(lake: Lake) -> "Tables":
-    """The lake's tables, read lazily; one that was never built has no rows."""
+def tables(lake: Lake, units: Units | None) -> "Tables":
+    """The lake's tables, read lazily; one that was never built has no rows, and one of units those of these units."""
     import polars as pl
 
     from twainbot.lineage.links import Tables
     from twainbot_assets.tracing import SPLIT_TABLES
 
     def every(*names: str) -> pl.LazyFrame:
-        return pl.concat([table(lake, name) for name in names], how="diagonal_relaxed")
+        return pl.concat([table(lake, name, units) for name in names], how="diagonal_relaxed")
 
     written = ("dialogues/style_transfer", "dialogues/tool_calls")
     return Tables(
@@ -139,11 +142,15 @@ def tables(lake: Lake) -> "Tables":
     )
 
 
-def table(lake: Lake, name: str) -> "pl.LazyFrame":
-    """A table of the lake, partitioned or not, with its schema's columns even where nothing was built."""
+def table(lake: Lake, name: str, units: Units | None = None) -> "pl.LazyFrame":
+    """A table of the lake, partitioned or not, with its schema's columns even where nothing was built.
+
+    A file of a unit or batch that is no longer one is not read.
+    """
     from twainbot.records import schema_of
 
-    rows = lake.scan(name) if lake.exists(name) else lake.scan_all(name)
+    counted = batch_keys(current()) if name.startswith("dialogues/") else units_of(name, units)
+    rows = lake.scan(name) if lake.exists(name) else lake.scan_all(name, counted)
     missing = sorted(set(schema_of(name) or {}) - set(rows.collect_schema().names()))
     if missing:
         raise BadInput(f"Table {name} lacks the columns {missing}. Run `twainbot refresh`, which builds it anew.")

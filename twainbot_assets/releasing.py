@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twainbot.errors import BadUse, UnknownName
-from twainbot_assets.freshness import Item
+from twainbot.errors import BadInput, BadUse, UnknownName
+from twainbot_assets import keys
+from twainbot_assets.alerting import numbers_of
+from twainbot_assets.freshness import Freshness, Item
 from twainbot_assets.partitions import DATA_VERSIONS, MODEL_VERSIONS
 from twainbot_assets.profile import current
 from twainbot_assets.release import FORMS_TAG, RECIPE_TAG, STAGE
@@ -42,7 +44,8 @@ def kind_of(version: str) -> tuple[str, dg.DynamicPartitionsDefinition]:
 def cut(work: Runner, version: str, recipe: str | None, merged: bool = True) -> Report:
     """Cut one version; merged: a model's with merged weights.
 
-    Raises BadUse on a name of no kind or a version cut before, UnknownName on a recipe.
+    Raises BadUse on a name of no kind or a version cut before, UnknownName on a recipe, BadInput where a blocking check of
+    what it is made of failed or never ended.
     """
     table, partitions = kind_of(version)
     if recipe is not None and recipe not in current().trained:
@@ -51,6 +54,7 @@ def cut(work: Runner, version: str, recipe: str | None, merged: bool = True) -> 
 
     if lake.open().exists(table, version):
         raise BadUse(f"{version} was cut before and stays as it is. Choose the next version.")
+    refuse_unsound(work, table, version)
     name = partitions.name or ""
     known = work.instance.get_dynamic_partitions(name)
     if version not in known:
@@ -60,6 +64,15 @@ def cut(work: Runner, version: str, recipe: str | None, merged: bool = True) -> 
     if work.report.faults and version not in known:
         work.instance.delete_dynamic_partition(name, version)  # nothing was cut, so the name stays free
     return work.report
+
+
+def refuse_unsound(work: Runner, table: str, version: str) -> None:
+    """Raise BadInput where a blocking check of anything behind this table failed or never ended."""
+    for item, failed in Freshness(work.defs, work.instance).unsound_behind(keys.key(table)).items():
+        raise BadInput(
+            f"{version} was not cut: {item}, which it is made of, is not known to be sound ({'; '.join(failed)}). "
+            "Run `twainbot run`, which makes and judges it again with all that follows, then release again."
+        )
 
 
 def cut_if_new(work: Runner, report: Report) -> None:
@@ -106,7 +119,7 @@ def closing_lines(home: Home, failed: bool) -> list[str]:
         if opened.exists(f"adapters/{STAGE}", recipe):
             folder = opened.read(f"adapters/{STAGE}", recipe)["folder"][0]
             lines.append(f"adapter  {Path(opened.base) / folder if opened.is_local else f'{opened.base}/{folder}'}")
-    for version in opened.keys("release/model")[-1:]:
+    for version in sorted(opened.keys("release/model"), key=numbers_of)[-1:]:
         folder = opened.read("release/model", version)["folder"][0]
         lines.append(
             f"bundle   {Path(opened.base) / folder if opened.is_local else f'{opened.base}/{folder}'}  ({version})"

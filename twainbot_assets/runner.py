@@ -26,7 +26,7 @@ from twainbot.errors import BadUse, UnknownName
 from twainbot_assets import engines, keys, sources
 from twainbot_assets.automation import on_request
 from twainbot_assets.data_versions import recorded, report_version
-from twainbot_assets.freshness import Freshness, Item
+from twainbot_assets.freshness import Files, Freshness, Item, lake_of
 from twainbot_assets.partitions import UNITS, register
 from twainbot_assets.profile import SOURCES, current
 
@@ -229,8 +229,9 @@ class Runner:
         self.job = defs.resolve_implicit_global_asset_job_def()
         self.engine = engines.engine()
         self.report = Report()
-        self.blocked: set[str] = set()  # tables whose blocking check failed: nothing is built on them
-        self.good: set[Item] = set()  # items of which a good version was ever committed
+        self.files = Files(lake_of(defs))
+        self.good: set[Item] = set()  # items that have a good version
+        self.lost: set[Item] = set()  # items that had one whose file is gone
 
     def bring_up_to_date(
         self, wanted: Sequence[dg.AssetKey] | None = None, partition: str | None = None, force: bool = False
@@ -238,7 +239,7 @@ class Runner:
         """Materialize what is missing or stale (with `force`: everything) among the wanted assets, stage by stage."""
         begun = time.monotonic()
         chosen = self.chosen(wanted, partition)
-        self.good = Freshness(self.defs, self.instance).materialized()
+        self.good, self.lost = Freshness(self.defs, self.instance, self.files).materialized()
         waiting = set(chosen)
         for item in chosen:
             if item in waiting:
@@ -262,7 +263,7 @@ class Runner:
     def visit(self, item: Item, waiting: set[Item], force: bool) -> None:
         """Make one item if it needs it, together with the chain of missing items that hangs on the same partition."""
         waiting.discard(item)
-        freshness = Freshness(self.defs, self.instance)
+        freshness = Freshness(self.defs, self.instance, self.files)
         verdict = freshness.of(item)
         if verdict.state == "fresh" and not force:
             return
@@ -278,11 +279,24 @@ class Runner:
     def hindrance(self, freshness: Freshness, item: Item) -> str:
         """Why an item cannot be made now; empty if nothing is in its way."""
         for parent in freshness.parents(item):
-            if parent.table in self.blocked:
-                return f"waits for {parent}, whose blocking check failed"
             if parent not in self.good:
                 return f"waits for {parent}, which has no good version"
-        return ""
+            if failed := freshness.failed_checks(parent):
+                self.blame(parent, failed)
+                return f"waits for {parent}: {'; '.join(failed)}"
+        lost = self.lost_to(freshness, item)
+        return f"waits for {lost}, whose file is gone" if lost else ""
+
+    def lost_to(self, freshness: Freshness, item: Item) -> Item | None:
+        """A partition whose file is gone and that a fan-in reads: made without it, the fan-in would count as fresh for good,
+        as the partition comes back with the version that was recorded of it."""
+        return next((each for each in freshness.fan_in(item) if each in self.lost), None) if self.lost else None
+
+    def blame(self, parent: Item, failed: Sequence[str]) -> None:
+        """Report a parent whose checks went wrong in another invocation: this one ends as failed too."""
+        if all(parent != fault.item for fault in (*self.report.faults, *self.report.skipped)):
+            repair = f"Run `twainbot run --select {parent.table}`, which makes and judges it again"
+            self.report.faults.append(Fault(parent, f"{'; '.join(failed)}. {repair}."))
 
     def chain(self, freshness: Freshness, item: Item, waiting: set[Item]) -> list[Item]:
         """The item and the missing ones of the same partition that need nothing else: one run instead of many.
@@ -305,12 +319,13 @@ class Runner:
         if candidate in self.good or partitions != freshness.graph.get(found[0].key).partitions_def:
             return False
         ready = all(
-            parent in found or (parent in self.good and parent.table not in self.blocked)
+            parent in found or (parent in self.good and not freshness.failed_checks(parent))
             for parent in freshness.parents(candidate)
         )
         fan_in = {keys.table(key) for key in node.parent_keys
                   if freshness.graph.get(key).partitions_def not in (None, partitions)}  # fmt: skip
-        return ready and fan_in.isdisjoint(other.table for other in waiting)
+        whole = fan_in.isdisjoint(other.table for other in waiting) and self.lost_to(freshness, candidate) is None
+        return ready and whole
 
     def execute(self, items: Sequence[Item], tags: dict[str, str] | None = None) -> None:
         """One Dagster run over items of one partition; its faults and warnings go to the report."""
@@ -322,6 +337,8 @@ class Runner:
         faults = self.faults(result, items, made) or run_faults(result, items)
         self.report.made.extend(item for item in items if item in made)
         self.good |= made
+        self.lost -= made
+        self.files.add(made)
         self.report.faults.extend(faults)
         at_fault = {fault.item for fault in faults}
         left = [item for item in items if item not in made and item not in at_fault]
@@ -375,7 +392,6 @@ class Runner:
                 continue
             fault = Fault(item, f"{check.check_name}: {check.description or 'failed'}")
             if check.severity is dg.AssetCheckSeverity.ERROR and self.is_blocking(check.asset_check_key):
-                self.blocked.add(item.table)
                 found.append(fault)
             else:
                 self.report.warnings.append(fault)

@@ -13,7 +13,7 @@ from resources.home import Home
 from resources.lake import Lake
 from twainbot_assets import alerting, estimates, releasing, runner, unrecorded
 from twainbot_assets.definitions import defs
-from twainbot_assets.freshness import Freshness, Item, selected
+from twainbot_assets.freshness import FILE_GONE, Freshness, Item, selected
 from twainbot_assets.progress import watcher
 
 
@@ -57,7 +57,7 @@ class Session:
         return releasing.closing_lines(self.home, failed=bool(report.faults))
 
     def status_lines(self) -> Iterator[str]:
-        """A line per asset with counts by state, reasons of what is stale, then sizes."""
+        """A line per asset with counts by state, reasons of what is stale or lost its file, then sizes."""
         freshness = Freshness(defs, self.instance)
         for key in freshness.ordered():
             items = freshness.items(key)
@@ -66,7 +66,7 @@ class Session:
                       if (n := sum(verdict.state == state for verdict in verdicts.values()))]  # fmt: skip
             yield f"{'/'.join(key.path):32} {', '.join(counts) or 'no partitions'}"
             for item, verdict in verdicts.items():
-                if verdict.state == "stale":
+                if verdict.state == "stale" or FILE_GONE in verdict.reasons:
                     yield f"    {item}: {'; '.join(verdict.reasons)}"
         yield from self.not_taken()
         for name, folder in (("lake", Path(self.home.lake)), ("models", self.home.models), ("raw", self.home.raw),

@@ -11,10 +11,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from resources.views import registered, units_of
 from twainbot.errors import BadConfig, UnknownName
 from twainbot.provenance import SPAN, chunk_span, standing
 from twainbot_assets.keys import TRAINING_STAGES
-from twainbot_assets.profile import SOURCES, recipe_path
+from twainbot_assets.partitions import batch_keys
+from twainbot_assets.profile import SOURCES, current, recipe_path
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,16 +34,24 @@ Row: TypeAlias = dict[str, Any]
 
 
 class Tables:
-    """Rows of the lake by id. A table that was never built holds none."""
+    """Rows of the lake by id. A table that was never built holds none, nor does a unit or batch that is no longer one."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
+        self.units = registered(lake)  # by the last audit: a trace asks no Dagster instance
+
+    def counts(self, table: str, key: str | None) -> bool:
+        """Whether a partition is of a unit or batch that still is one."""
+        if key is None:
+            return True
+        counted = batch_keys(current()) if table.startswith("dialogues/") else units_of(table, self.units)
+        return counted is None or key in counted
 
     def row(self, table: str, column: str, value: str, key: str | None = None) -> Row | None:
         """The row of this id in a table or partition."""
         import polars as pl
 
-        if not self.lake.exists(table, key):
+        if not self.counts(table, key) or not self.lake.exists(table, key):
             return None
         found = self.lake.scan(table, key).filter(pl.col(column) == value).collect()
         return found.row(0, named=True) if found.height else None
@@ -80,8 +90,8 @@ class Tables:
         listed += [(f"corpora/{source}", "work_id") for source in SOURCES]
         listed += [(f"dialogues/{kind}", "conversation_id") for kind in ("style_transfer", "tool_calls")]
         for table, column in [*listed, ("dialogues/contrastive", "preference_id")]:
-            if self.lake.keys(table):
-                yield from self.lake.scan_all(table).select(column).collect()[column]
+            if counted := [key for key in self.lake.keys(table) if self.counts(table, key)]:
+                yield from self.lake.scan_all(table, counted).select(column).collect()[column]
 
 
 def unit_of(sample_id: str) -> str:
@@ -198,7 +208,7 @@ def judged(tables: Tables, sample_id: str) -> Iterator[str]:
     yield f"cluster: {cluster_of(cluster)}" if cluster else "cluster: not found yet"
     reject = tables.row("curated/rejects", "sample_id", sample_id)
     if reject is not None:
-        waits = "waits for a person (`twainbot decide -`)" if reject["decision"] == "review" else "rejected"
+        waits = "waits for a person (`twainbot decide`)" if reject["decision"] == "review" else "rejected"
         yield f"curated: {waits} at {reject['stage']}: {', '.join(reject['reasons'])}"
     else:
         kept = tables.row("curated/passages", "chunk_id", sample_id)

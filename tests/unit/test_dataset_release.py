@@ -17,7 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from checks import dataset_release as gates
-from resources.lake import Lake
+from resources.folders import Folders
+from resources.lake import Lake, LakeIOManager, LakeResource
 from resources.suites import eval_texts
 from tests import builders as make
 from tests import data_lake as small
@@ -26,6 +27,7 @@ from twainbot.records import content_hash
 from twainbot.release import chat, data_card, manifest
 from twainbot_assets import data_versions, dataset_release, releasing, tools
 from twainbot_assets.cli import main
+from twainbot_assets.partitions import DATA_VERSIONS, UNITS
 
 OLD, NEW, MODEL = "data-v1.0-rehearsal", "data-v1.1-rehearsal", "twainbot-lora-v1.0-rehearsal"
 
@@ -148,6 +150,28 @@ def test_a_bundle_with_a_row_at_fault_is_refused(lake, column, gate):
     found = gate(row.with_columns(pl.lit('["b000/calls/0000"]').alias(column)))
     assert not found.passed
     assert "b000/calls/0000" in found.why
+
+
+def test_a_bundle_is_cut_of_registered_units_and_of_the_profiles_batches(tmp_path, monkeypatch):
+    monkeypatch.setenv("TWAINBOT_PROFILE", "sample")
+    lake = small.write(tmp_path / "lake", small.material())
+    lake.write("corpora/local", "fables", make.works(make.work("fables/the-fox", unit="fables")))
+    lake.write("dialogues/contrastive", "b999", make.preferences(make.preference("b999/contrastive/0000")))
+    lake.write("dialogues/seeds", "b999", make.seeds(make.seed("b999/calls/0000")))
+    whole, read = dataset_release.material, []
+    monkeypatch.setattr(dataset_release, "material", lambda *given: read.append(whole(*given)) or read[-1])
+    folders = Folders(**{name: str(tmp_path / name) for name in Folders.model_fields})
+    resources = {"lake": LakeResource(base=lake.base), "folders": folders, "io_manager": LakeIOManager(base=lake.base)}
+    with dg.DagsterInstance.ephemeral() as instance:
+        for units in UNITS.values():
+            instance.add_dynamic_partitions(units.name, ["tales"])
+        instance.add_dynamic_partitions(DATA_VERSIONS.name, [OLD])
+        assert dg.materialize(
+            [dataset_release.dataset], partition_key=OLD, instance=instance, resources=resources
+        ).success
+    assert "fables" not in set(read[0].works["unit"])
+    assert read[0].works.height == small.material().works.height
+    assert not [name for name in (*read[0].seeds, *read[0].pairs["preference_id"]) if name.startswith("b999")]
 
 
 def test_versions_are_those_that_the_instance_recorded(tmp_path):

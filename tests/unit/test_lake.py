@@ -22,6 +22,7 @@ from tests import builders as make
 from tests.examples import examples
 from twainbot.errors import BadInput, Fenced, LakeUnavailable, StaleSchema
 from twainbot.records import CHUNK, SCHEMA_VERSION
+from twainbot_assets.freshness import files_of
 
 ODD_KEYS = ["a/b", "..", "50%", "rain[1]", "what?", "pg76-hfinn12", "Crow Bend", "ü=1", "s3://x*", "a+b"]
 BUCKET = "lake"
@@ -87,6 +88,17 @@ def test_keys_that_no_path_can_hold_come_back_as_they_were(lake):
     assert lake.keys("things/odd") == sorted(ODD_KEYS)
     assert [lake.read("things/odd", key)["n"].to_list() for key in ODD_KEYS] == [[n] for n in range(len(ODD_KEYS))]
     assert lake.scan_all("things/odd").collect()["n"].sort().to_list() == list(range(len(ODD_KEYS)))
+
+
+def test_one_listing_of_a_table_names_what_has_a_file_by_its_own_key_and_sees_what_went(lake):
+    assert files_of(lake, "things/odd") == set()
+    for key in ODD_KEYS:
+        lake.write("things/odd", key, numbers(1))
+    lake.write("things/odd/inner", None, numbers(1))
+    assert files_of(lake, "things/odd") == set(ODD_KEYS)
+    assert files_of(lake, "things/odd/inner") == {None}
+    lake.part("things/odd", ODD_KEYS[0]).unlink()
+    assert files_of(lake, "things/odd") == set(ODD_KEYS[1:])
 
 
 def test_a_partition_that_another_process_wrote_is_seen_at_once(lake):
@@ -186,8 +198,12 @@ def test_a_published_folder_comes_back_whole_and_is_named_by_its_digest(lake, tm
 
 
 def test_a_folder_that_was_never_published_is_refused(lake, tmp_path):
-    with pytest.raises(BadInput, match=r"no folder adapters/sft/files/none"):
+    with pytest.raises(
+        BadInput, match=r"no folder adapters/sft/files/none.*`twainbot run --force --select adapters/sft`"
+    ):
         lake.fetch_folder("adapters/sft/files/none", tmp_path / "cache")
+    with pytest.raises(BadInput, match=r"no folder release/model/files/none.*cut the next version"):
+        lake.fetch_folder("release/model/files/none", tmp_path / "cache")
 
 
 def test_the_layout_is_one_file_a_partition(folder):

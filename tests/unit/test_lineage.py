@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -15,12 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks import lineage as gates
-from resources.lake import SCHEMA_KEY, Lake
+from resources.folders import Folders
+from resources.lake import SCHEMA_KEY, Lake, LakeIOManager, LakeResource
 from tests import builders
+from twainbot.corpora.inventory import audit
 from twainbot.lineage.links import LEVELS, PASSAGE, ROW, WORK, Links, Tables, Trained, drawn, join, merged
 from twainbot.lineage.page import UNSAFE, embedded, render
 from twainbot.records import ASSIGNMENT, DAPT_ROW, PREFERENCE_ROW, REJECT, SCHEMA_VERSION, SFT_ROW, frame
 from twainbot_assets import cli, lineage
+from twainbot_assets.partitions import UNITS
 
 CHUNK_ID = builders.chunk()["chunk_id"]
 DIALOGUE_ID, PAIR_ID = "b000/style_transfer/0000", "b000/contrastive/0000"
@@ -247,6 +251,40 @@ def test_the_command_writes_the_page_and_says_where_it_lies(home):
     assert str(page) in done.output
     assert "adapters: 1" in done.output
     assert CHUNK_ID in page.read_text()
+
+
+def test_the_text_of_a_unit_that_was_taken_out_is_not_on_the_page(home):
+    lake = Lake(str(home / "tiny" / "lake"))
+    lake.write(
+        "corpora/local", "fables", builders.works(builders.work("fables/the-fox", unit="fables", text="A sour fox."))
+    )
+    lake.write(
+        "chunks/local", "fables", builders.chunks(builders.chunk("fables/the-fox", unit="fables", text="A sour fox."))
+    )
+    lake.write("dialogues/contrastive", "b999", builders.preferences(builders.preference("b999/contrastive/0000")))
+    page = home / "tiny" / "reports" / "lineage.html"
+    assert CliRunner().invoke(cli.main, ["lineage"]).exit_code == 0
+    assert "A sour fox." in page.read_text()
+    assert "b999" not in page.read_text()  # no batch of the profile
+    lake.write("corpora/audit", None, audit(builders.works(), {"local": ["tales"]}, {}))
+    assert CliRunner().invoke(cli.main, ["lineage"]).exit_code == 0
+    assert "fox" not in page.read_text()
+    assert CHUNK_ID in page.read_text()
+
+
+def test_the_asset_asks_the_instance_which_units_count(home):
+    lake = Lake(str(home / "tiny" / "lake"))
+    lake.write(
+        "corpora/local", "fables", builders.works(builders.work("fables/the-fox", unit="fables", text="A sour fox."))
+    )
+    folders = Folders(**{name: str(home / "tiny" / name) for name in Folders.model_fields})
+    resources = {"lake": LakeResource(base=lake.base), "folders": folders, "io_manager": LakeIOManager(base=lake.base)}
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(UNITS["local"].name, ["tales"])
+        assert dg.materialize([lineage.lineage], instance=instance, resources=resources).success
+    page = (home / "tiny" / "reports" / "lineage.html").read_text()
+    assert CHUNK_ID in page
+    assert "fox" not in page
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(home):

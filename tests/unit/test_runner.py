@@ -3,8 +3,12 @@
 import dagster as dg
 import pytest
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, DagsterEventType
 
-from twainbot_assets import engines, runner
+from resources.lake import LakeResource
+from twainbot.errors import BadInput
+from twainbot_assets import definitions, engines, keys, releasing, runner
+from twainbot_assets.partitions import DATA_VERSIONS
 from twainbot_assets.runner import Runner
 
 UNITS, BATCHES = dg.StaticPartitionsDefinition(["one", "two"]), dg.StaticPartitionsDefinition(["b0"])
@@ -91,7 +95,7 @@ def test_nothing_is_built_on_a_table_whose_blocking_check_failed_in_its_run_or_i
     assert [(str(fault.item), fault.why) for fault in report.faults] == [("curated/passages", "is_sound: failed")]
     assert [(str(fault.item), fault.why) for fault in report.skipped] == [
         ("curated/rejects", "waits for what failed in its run"),
-        ("splits/dapt", "waits for curated/passages, whose blocking check failed"),
+        ("splits/dapt", "waits for curated/passages: its check is_sound failed"),
     ]
     assert progress.runs[-1] == ["splits/alone"]
     assert {"curated/rejects", "splits/dapt"}.isdisjoint(map(str, report.made))
@@ -102,6 +106,121 @@ def test_what_was_kept_back_is_built_once_the_check_passes(instance):
     report = Runner(graph(), instance, Silent()).bring_up_to_date()
     assert list(map(str, report.made)) == ["curated/passages", "curated/rejects", "splits/dapt"]
     assert report.faults == report.skipped == []
+
+
+def selected(*tables):
+    """Asset keys, as a selection on the command line gives them."""
+    return [keys.key(table) for table in tables]
+
+
+def kill_the_check_of_passages(defs, instance):
+    """A run that planned the check of passages and was killed before it came to it."""
+    job = defs.resolve_implicit_global_asset_job_def()
+    run = instance.create_run_for_job(job)
+    planned = AssetCheckEvaluationPlanned(asset_key=keys.key("curated/passages"), check_name="is_sound")
+    event = DagsterEvent(
+        event_type_value=DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value, job_name=job.name,
+        event_specific_data=planned, step_key="curated__passages_is_sound",
+    )  # fmt: skip
+    instance.report_dagster_event(event, run.run_id)
+    instance.report_run_failed(run)
+
+
+def test_a_blocking_check_that_failed_in_another_invocation_keeps_back_what_reads_its_asset_and_fails_this_one(
+    instance,
+):
+    Runner(graph(sound=False), instance, Silent()).bring_up_to_date()
+    report = Runner(graph(), instance, Silent()).bring_up_to_date(selected("splits/dapt", "curated/rejects"))
+    assert report.made == []
+    assert {(str(fault.item), fault.why) for fault in report.skipped} == {
+        (table, "waits for curated/passages: its check is_sound failed") for table in ("curated/rejects", "splits/dapt")
+    }
+    [fault] = report.faults  # once, however many wait for it
+    assert str(fault.item) == "curated/passages"
+    assert "Run `twainbot run --select curated/passages`" in fault.why
+
+
+def test_a_blocking_check_that_a_kill_cut_off_keeps_back_what_reads_its_asset_until_it_is_made_again(instance):
+    defs = graph()
+    Runner(defs, instance, Silent()).bring_up_to_date()
+    kill_the_check_of_passages(defs, instance)
+    report = Runner(defs, instance, Silent()).bring_up_to_date(selected("splits/dapt"), force=True)
+    assert [fault.why for fault in report.skipped] == ["waits for curated/passages: its check is_sound never ended"]
+    report = Runner(defs, instance, Silent()).bring_up_to_date(selected("curated/passages"))
+    assert [str(item) for item in report.made] == ["curated/passages"]
+    report = Runner(defs, instance, Silent()).bring_up_to_date(selected("splits/dapt"), force=True)
+    assert ([str(item) for item in report.made], report.faults) == (["splits/dapt"], [])
+
+
+def test_nothing_joins_the_run_of_another_item_while_what_it_reads_is_not_sound(instance):
+    Runner(graph(sound=False), instance, Silent()).bring_up_to_date(selected("curated/passages", "dedupe/edges"))
+    Runner(graph(), instance, Silent()).bring_up_to_date(selected("dialogues/seeds"))
+    progress = Silent()
+    Runner(graph(), instance, progress).bring_up_to_date(selected("splits/alone", "splits/dapt"))
+    assert progress.runs == [["splits/alone"]]
+
+
+def partitioned(*, sound):
+    """A partitioned asset with a check of its own after the commit, and one that reads the same partition."""
+
+    @dg.asset_check(asset=keys.key("corpora/local"), blocking=True, partitions_def=UNITS)
+    def reads_well(context) -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=sound or context.partition_key != "one")
+
+    made = [asset("corpora/local", partitions=UNITS), asset("chunks/local", "corpora/local", partitions=UNITS)]
+    return dg.Definitions(assets=made, asset_checks=[reads_well])
+
+
+def test_of_a_partitioned_asset_only_the_partition_whose_check_failed_keeps_back_its_reader(instance):
+    Runner(partitioned(sound=False), instance, Silent()).bring_up_to_date(selected("corpora/local"))
+    report = Runner(partitioned(sound=True), instance, Silent()).bring_up_to_date(selected("chunks/local"))
+    assert list(map(str, report.made)) == ["chunks/local [two]"]
+    assert [str(fault.item) for fault in report.skipped] == ["chunks/local [one]"]
+    again = Runner(partitioned(sound=True), instance, Silent()).bring_up_to_date()
+    assert list(map(str, again.made)) == ["corpora/local [one]", "chunks/local [one]"]
+
+
+def gated(*, sound):
+    """A partitioned asset whose gate stands before its commit, and one that reads the same partition."""
+
+    @dg.asset(
+        key=["corpora", "local"],
+        partitions_def=UNITS,
+        check_specs=[dg.AssetCheckSpec("gate", asset=keys.key("corpora/local"), blocking=True, partitions_def=UNITS)],
+    )
+    def made():
+        yield dg.AssetCheckResult(passed=sound, check_name="gate")
+        if not sound:
+            raise dg.Failure("refused")
+        yield dg.MaterializeResult()
+
+    return dg.Definitions(assets=[made, asset("chunks/local", "corpora/local", partitions=UNITS)])  # fmt: skip
+
+
+def test_what_a_partitions_gate_refused_never_came_to_the_lake_so_its_last_good_version_is_built_on(instance):
+    Runner(gated(sound=True), instance, Silent()).bring_up_to_date(selected("corpora/local"))
+    refused = Runner(gated(sound=False), instance, Silent()).bring_up_to_date(selected("corpora/local"), force=True)
+    assert len(refused.faults) == 2
+    report = Runner(gated(sound=True), instance, Silent()).bring_up_to_date(selected("chunks/local"))
+    assert list(map(str, report.made)) == ["chunks/local [one]", "chunks/local [two]"]
+
+
+def test_no_version_is_cut_while_a_blocking_check_behind_it_failed_or_never_ended(instance, monkeypatch, tmp_path):
+    monkeypatch.setattr(definitions, "lake", LakeResource(base=str(tmp_path)))
+    whole = graph()
+    bundle = asset("release/dataset", "splits/dapt", partitions=DATA_VERSIONS)
+    defs = dg.Definitions(assets=[*whole.assets, bundle], asset_checks=whole.asset_checks)
+    Runner(graph(sound=False), instance, Silent()).bring_up_to_date()
+    refused = r"data-v9\.0 was not cut: curated/passages.*its check is_sound failed.*Run `twainbot run`"
+    with pytest.raises(BadInput, match=refused):
+        releasing.cut(Runner(defs, instance, Silent()), "data-v9.0", None)
+    Runner(defs, instance, Silent()).bring_up_to_date()
+    kill_the_check_of_passages(defs, instance)
+    with pytest.raises(BadInput, match="its check is_sound never ended"):
+        releasing.cut(Runner(defs, instance, Silent()), "data-v9.0", None)
+    Runner(defs, instance, Silent()).bring_up_to_date()
+    report = releasing.cut(Runner(defs, instance, Silent()), "data-v9.0", None)
+    assert ([str(item) for item in report.made], report.faults) == (["release/dataset [data-v9.0]"], [])
 
 
 unsound = graph(sound=False)  # by this name in its file an engine's process would look it up

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from resources.lake import Lake
 from tests import builders
+from twainbot.corpora.inventory import audit
 from twainbot.errors import UnknownName
 from twainbot.records import ASSIGNMENT, DAPT_ROW, REJECT, content_hash, frame
 from twainbot_assets import tracing
@@ -156,7 +157,7 @@ def test_a_passage_in_review_names_the_command_that_ends_it(lake):
     reject = {"sample_id": CHUNK_ID, "work_id": "tales/the-flood", "source": "local", "stage": "screened",
               "decision": "review", "reasons": ["profanity"]}  # fmt: skip
     lake.write("curated/rejects", None, frame([reject], REJECT))
-    assert "waits for a person (`twainbot decide -`) at screened: profanity" in told(lake, CHUNK_ID)
+    assert "waits for a person (`twainbot decide`) at screened: profanity" in told(lake, CHUNK_ID)
 
 
 def test_a_work_rejected_on_reading_gives_its_reason(lake):
@@ -278,3 +279,23 @@ def test_words_are_found_where_they_stand_whatever_the_white_space(text, start, 
 )
 def test_an_id_names_its_unit_after_its_source(sample_id, unit):
     assert unit_of(sample_id) == unit
+
+
+def test_the_text_of_a_unit_that_was_taken_out_is_not_told_and_its_ids_are_not_offered(lake):
+    other = builders.work("fables/the-fox", unit="fables")
+    lake.write("corpora/local", "fables", builders.works(other))
+    lake.write("chunks/local", "fables", builders.chunks(builders.chunk("fables/the-fox", unit="fables")))
+    fox = f"fables/the-fox:0-{len(builders.TEXT)}"
+    assert "verified" in told(lake, fox)
+    lake.write("corpora/audit", None, audit(builders.works(), {"local": ["tales"]}, {}))
+    for name in (fox, "fables/the-fox"):
+        with pytest.raises(UnknownName) as error:
+            told(lake, name)
+        assert "fables" not in str(error.value).removeprefix(f"No sample has the id {name!r}.")
+    assert "verified" in told(lake, CHUNK_ID)
+
+
+def test_a_batch_that_the_profile_no_longer_writes_is_not_told(lake):
+    lake.write("dialogues/style_transfer", "b999", builders.dialogues(builders.dialogue("b999/style_transfer/0000")))
+    with pytest.raises(UnknownName):
+        told(lake, "b999/style_transfer/0000")

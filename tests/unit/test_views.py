@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 
 from resources.lake import Lake
-from resources.views import rebuild
+from resources.views import rebuild, registered
+from tests import builders
+from twainbot.corpora.inventory import audit
 from twainbot.records import content_hash
 
 
@@ -27,3 +29,24 @@ def test_views_answer_and_are_recorded_alike_wherever_the_lake_lies(tmp_path, pl
         ("sources_jokes", "sources/jokes/partition=*/part-0.parquet", 1),
     ]
     assert content_hash(found[0]) == content_hash(found[1])
+
+
+def test_a_unit_that_was_taken_out_is_in_no_view_and_one_that_was_only_not_taken_is_no_unit(tmp_path):
+    lake = Lake(str(tmp_path / "o'lake"))
+    for unit in ("tales", "a/b's", "2026"):
+        lake.write("corpora/local", unit, builders.works(builders.work(f"{unit}/one", unit=unit)))
+    lake.write("base/model", "tales", pl.DataFrame({"text": ["no table of units"]}))
+    assert registered(lake) is None
+    with duckdb.connect() as connection:
+        rebuild(connection, lake)
+        assert connection.execute("select count(*) from corpora_local").fetchall() == [(3,)]  # nothing was audited yet
+        rows = audit(
+            lake.read("corpora/local", "tales"), {"local": ["tales", "2026"]}, {"local": {"a/b's": "no manifest"}}
+        )
+        lake.write("corpora/audit", None, rows)
+        assert registered(lake) == {"local": {"tales", "2026"}}
+        found = rebuild(connection, lake)
+        seen = connection.execute("select work_id from corpora_local order by 1").fetchall()
+    assert seen == [("2026/one",), ("tales/one",)]
+    counts = dict(found.select("view", "rows").iter_rows())
+    assert (counts["corpora_local"], counts["base_model"]) == (2, 1)
