@@ -140,7 +140,7 @@ def export(home: Home, environment: MutableMapping[str, str] | None = None) -> N
     target["DAGSTER_LOG_DIR"] = str(home.own / "dagster" / "logs")
     target["DAGSTER_HOME"] = target.get("DAGSTER_HOME") or str(PROJECT)
     target.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home.own / 'mlflow' / 'mlflow.db'}")
-    for switch in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"):
+    for switch in ("DAGSTER_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"):
         target.setdefault(switch, "true")
     target.setdefault("GX_ANALYTICS_ENABLED", "false")
     target.setdefault("TOKENIZERS_PARALLELISM", "false")
