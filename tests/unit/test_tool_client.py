@@ -83,6 +83,7 @@ def children() -> set[str]:
     return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_at_its_start_is_ended():
     pytest.importorskip("mcp")
     before = children()

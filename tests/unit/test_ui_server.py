@@ -12,6 +12,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from twainbot_assets import ui_server
 
+pytestmark = pytest.mark.slow  # the web server takes seconds to load
+
 HOME = "http://127.0.0.1:3000"
 OWN = {"host": "127.0.0.1:3000", "origin": HOME}
 MUTATION = "mutation{setNuxSeen}"
