@@ -129,7 +129,7 @@ def stage(rows: Sequence[Any], base: Path, out: Path, clock: Clock, quantization
     planned = preflight.plan(settings, Loaded(list(rows)), rows, len(lines))
     model = engine.with_adapter(engine.load_base(base, settings, recipe.seed), recipe.lora, settings, None)
     objective = engine.Objective(
-        collate=lambda batch: packing.collate(batch, 0), loss_of=losses.token_loss(), scaled=True, score=lambda: 0.0
+        collate=lambda batch: packing.collate(batch, 0), loss_of=losses.token_loss(), score=lambda: 0.0
     )
     watchers = engine._watchers
     engine._watchers = lambda *given: [listening(clock), *watchers(*given)]

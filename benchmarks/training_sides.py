@@ -83,7 +83,7 @@ def stage(shape: str, rows: Sequence[Any], base: Path, out: Path) -> tuple[int, 
     planned = preflight.plan(settings, Loaded(list(rows)), rows, len(lines))
     model = engine.with_adapter(engine.load_base(base, settings, recipe.seed), recipe.lora, settings, None)
     objective = engine.Objective(
-        collate=lambda batch: packing.collate(batch, pad_id), loss_of=losses.token_loss(), scaled=True, score=float
+        collate=lambda batch: packing.collate(batch, pad_id), loss_of=losses.token_loss(), score=float
     )
     (out / "work").mkdir()
     fitted = engine.fit(model, lines, settings, planned, objective, engine.Run("sft", 1, out / "work", quiet))

@@ -55,7 +55,6 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, pad_id),
         loss_of=losses.token_loss(),
-        scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),
     )
     this_run = engine.Run(STAGE, recipe.seed, work, report)

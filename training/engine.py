@@ -53,8 +53,7 @@ class Objective:
     """What a stage optimises and how it is scored."""
 
     collate: Callable[[Sequence[Any]], Batch]  # micro batch of train lines to tensors
-    loss_of: LossOf  # its last argument is the whole step's items
-    scaled: bool  # True: the loss is already divided by the whole step's items; False: a mean per micro batch
+    loss_of: LossOf  # a micro batch's part of the mean over the step's items, however many micro batches it has
     score: Callable[[], float]  # validation loss, lower is better; called after each epoch
     listen: Callable[[], Heard] | None = None  # what else is asked of the model then, see epoch_scores.py
     items: Callable[[Batch], int] = trained_tokens  # of a micro batch; all of a step's count alike
@@ -262,9 +261,8 @@ class Loop(Trainer):
         )
         self.lines = lines
         self.loss_of = objective.loss_of
-        self.loss_is_scaled_for_ga = objective.scaled
+        self.loss_is_scaled_for_ga = True  # by the step's items
         self.items = objective.items
-        self.part = 1.0  # what a micro batch's loss is multiplied by on one of several processes
 
     def _collated(self, found: Sequence[Any]) -> Batch:
         real = [line for line in found if line is not None]
@@ -284,12 +282,8 @@ class Loop(Trainer):
     ) -> tuple[list[Any], Tensor | int | None]:
         """A step's micro batches of this process, and the items of all processes' together."""
         batches = list(islice(epoch_iterator, num_batches))
-        real = [batch for batch in batches if _SPARE not in batch]
-        counts = torch.tensor([[sum(map(self.items, real)), len(real)]], device=device)
-        items, micro_batches = self.accelerator.gather(counts).sum(dim=0)
-        share = 1.0 if self.loss_is_scaled_for_ga else len(batches) / int(micro_batches)
-        self.part = processes.count() * share
-        return batches, items / 1
+        own = sum(self.items(batch) for batch in batches if _SPARE not in batch)
+        return batches, self.accelerator.gather(torch.tensor([own], device=device)).sum() / 1
 
     @override
     def compute_loss(
@@ -303,7 +297,7 @@ class Loop(Trainer):
         if not self.several:
             return self.loss_of(model, inputs, num_items_in_batch)
         batch = {name: value for name, value in inputs.items() if name != _SPARE}
-        return self.loss_of(model, batch, num_items_in_batch) * (0.0 if _SPARE in inputs else self.part)
+        return self.loss_of(model, batch, num_items_in_batch) * (0 if _SPARE in inputs else processes.count())
 
 
 def fit(

@@ -14,7 +14,9 @@ from training import attention
 from training.packing import Batch
 from training.render import IGNORED, TurnMarks
 
-LossOf: TypeAlias = Callable[[torch.nn.Module, Batch, Any], Tensor]  # model, batch, trained tokens of the whole step
+LossOf: TypeAlias = Callable[
+    [torch.nn.Module, Batch, Any], Tensor
+]  # model, batch, items of the whole step: trained tokens, or pairs
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,6 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     objective = engine.Objective(
         collate=lambda batch: collate(batch, pad_id),
         loss_of=lambda policy, batch, pairs: loss(policy, batch, settings, pairs),
-        scaled=True,
         score=lambda: evaluate(model, checked, settings, pad_id)["loss"],
         listen=listen,
         items=pairs_of,

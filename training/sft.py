@@ -60,7 +60,6 @@ def main(arguments: Arguments, report: Report) -> dict[str, Any]:
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, pad_id),
         loss_of=losses.token_loss(weighing),
-        scaled=True,
         score=lambda: engine.mean_nll(model, checked, pad_id),
         listen=listen,
     )

@@ -35,10 +35,9 @@ from twainbot.personas import disclaimed
 from twainbot_assets import tool_door
 from twainbot_assets.openai_answers import Answer, error_of
 from twainbot_assets.openai_requests import ChatRequest, Refused, json_object, read_request
-from twainbot_assets.review_server import HEADERS, hostname
+from twainbot_assets.review_server import HEADERS, NAMES, hostname
 
 HOST, PORT = "127.0.0.1", 8017
-NAMES = ("127.0.0.1", "localhost", "::1")  # what programs on this machine, or at the end of a tunnel, call this host
 LONGEST_BODY = 2 * 2**20  # bytes; a full window of 8,192 tokens has about 40,000
 DISCLAIMER = "Synthetic: replies by a language model, not by Mark Twain or Benjamin Franklin."
 TOOL_THREADS = 16

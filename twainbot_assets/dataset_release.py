@@ -17,10 +17,10 @@ from resources.commit import commit_of
 from resources.folders import Folders
 from resources.lake import Lake, LakeResource
 from resources.suites import eval_texts
-from resources.views import Units, units_of
+from resources.views import Units
 from twainbot.provenance import version_of
 from twainbot_assets import data_versions, keys, sources
-from twainbot_assets.partitions import DATA_VERSIONS, batch_keys
+from twainbot_assets.partitions import DATA_VERSIONS, counted
 from twainbot_assets.profile import SOURCES, current
 from twainbot_assets.publish import Published, publish
 from twainbot_assets.release import SHARED, bundle_metadata, fresh, hashes, refuse_twice, sealed
@@ -101,13 +101,15 @@ def material(lake: Lake, units: Units | None) -> "Material":
 
     from twainbot.release.snapshot import Material
 
-    batches, tables = batch_keys(current()), [f"corpora/{source}" for source in SOURCES]
-    works = [lake.scan_all(table, units_of(table, units)) for table in tables]
-    seeds = lake.scan_all("dialogues/seeds", batches).select("seed_id", "payload").collect()
+    def rows(table: str) -> pl.LazyFrame:
+        return lake.scan_all(table, counted(table, units))
+
+    works = [rows(f"corpora/{source}") for source in SOURCES]
+    seeds = rows("dialogues/seeds").select("seed_id", "payload").collect()
     return Material(
         works=pl.concat(works, how="diagonal_relaxed").collect(),
         passages=lake.read("curated/passages"), rejects=lake.read("curated/rejects"),
-        dialogues=lake.read("dialogues/screened"), pairs=lake.scan_all("dialogues/contrastive", batches).collect(),
+        dialogues=lake.read("dialogues/screened"), pairs=rows("dialogues/contrastive").collect(),
         assignments=lake.read("splits/assignments"), dapt=lake.read("splits/dapt"), sft=lake.read("splits/sft"),
         preferences=lake.read("splits/preferences"),
         seeds={name: json.loads(payload) for name, payload in seeds.iter_rows()},

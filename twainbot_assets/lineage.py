@@ -16,11 +16,11 @@ from checks.gates import specs
 from resources.folders import Folders
 from resources.home import Home
 from resources.lake import Lake, LakeResource
-from resources.views import Units, registered, units_of
+from resources.views import Units, registered
 from twainbot.errors import BadInput
 from twainbot.provenance import version_of
 from twainbot_assets import keys, sources
-from twainbot_assets.partitions import batch_keys
+from twainbot_assets.partitions import counted
 from twainbot_assets.profile import SOURCES, current
 from twainbot_assets.publish import Published, publish
 
@@ -149,8 +149,7 @@ def table(lake: Lake, name: str, units: Units | None = None) -> "pl.LazyFrame":
     """
     from twainbot.records import schema_of
 
-    counted = batch_keys(current()) if name.startswith("dialogues/") else units_of(name, units)
-    rows = lake.scan(name) if lake.exists(name) else lake.scan_all(name, counted)
+    rows = lake.scan(name) if lake.exists(name) else lake.scan_all(name, counted(name, units))
     missing = sorted(set(schema_of(name) or {}) - set(rows.collect_schema().names()))
     if missing:
         raise BadInput(f"Table {name} lacks the columns {missing}. Run `twainbot refresh`, which builds it anew.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from urllib.parse import quote
 
 import dagster as dg
 
+from resources.views import Units, units_of
 from twainbot.errors import BadConfig
 from twainbot_assets.profile import SOURCES, Profile, current
 
@@ -26,6 +28,14 @@ def batch_keys(profile: Profile) -> list[str]:
 BATCHES = dg.StaticPartitionsDefinition(batch_keys(current()))
 RECIPES = dg.StaticPartitionsDefinition(list(current().trained))
 MIXTURES = dg.StaticPartitionsDefinition(list(current().mixtures))
+
+
+def counted(table: str, units: Units | None) -> Collection[str] | None:
+    """The partition keys of a table that still are units or batches; None where all of its files count.
+
+    units: as views.registered or sources.registered give them; None: all count.
+    """
+    return batch_keys(current()) if table.startswith("dialogues/") else units_of(table, units)
 
 
 def require_usable(source: str, key: str) -> None:

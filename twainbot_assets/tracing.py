@@ -11,12 +11,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from resources.views import registered, units_of
+from resources.views import registered
 from twainbot.errors import BadConfig, UnknownName
 from twainbot.provenance import SPAN, chunk_span, standing
 from twainbot_assets.keys import TRAINING_STAGES
-from twainbot_assets.partitions import batch_keys
-from twainbot_assets.profile import SOURCES, current, recipe_path
+from twainbot_assets.partitions import counted
+from twainbot_assets.profile import SOURCES, recipe_path
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,8 +44,8 @@ class Tables:
         """Whether a partition is of a unit or batch that still is one."""
         if key is None:
             return True
-        counted = batch_keys(current()) if table.startswith("dialogues/") else units_of(table, self.units)
-        return counted is None or key in counted
+        keys = counted(table, self.units)
+        return keys is None or key in keys
 
     def row(self, table: str, column: str, value: str, key: str | None = None) -> Row | None:
         """The row of this id in a table or partition."""
@@ -90,8 +90,8 @@ class Tables:
         listed += [(f"corpora/{source}", "work_id") for source in SOURCES]
         listed += [(f"dialogues/{kind}", "conversation_id") for kind in ("style_transfer", "tool_calls")]
         for table, column in [*listed, ("dialogues/contrastive", "preference_id")]:
-            if counted := [key for key in self.lake.keys(table) if self.counts(table, key)]:
-                yield from self.lake.scan_all(table, counted).select(column).collect()[column]
+            if keys := [key for key in self.lake.keys(table) if self.counts(table, key)]:
+                yield from self.lake.scan_all(table, keys).select(column).collect()[column]
 
 
 def unit_of(sample_id: str) -> str:

@@ -11,12 +11,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+
+from twainbot_assets.review_server import NAMES, hostname
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-NAMES = ("127.0.0.1", "localhost", "::1")  # what a browser on this machine, or at the end of a tunnel, calls this host
 MODULE = "twainbot_assets.ui_server"
 REFUSED = 1008  # of a web socket: policy
 
@@ -49,28 +49,14 @@ def foreign(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     change something, but not with an image's GET, which therefore may ask nothing of GraphQL.
     """
     host, origin = headers.get("host", ""), headers.get("origin")
-    if _hostname(f"//{host}") not in NAMES:
+    if hostname(f"http://{host}") not in NAMES:
         return f"This UI answers to {', '.join(NAMES)} only. Behind a proxy, have it send one of these as the Host."
-    if origin is not None and _netloc(origin) != host:
+    if origin is not None and origin != f"http://{host}":
         return "Pages of other origins may send nothing here."
     asked = scope["type"] == "http" and scope["path"].endswith("/graphql") and scope["query_string"]
     if asked and scope["method"] != "POST" and headers.get("sec-fetch-site") not in ("same-origin", "none"):
         return "GraphQL is asked by POST here."
     return ""
-
-
-def _hostname(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _netloc(url: str) -> str:
-    try:
-        return urlsplit(url).netloc
-    except ValueError:
-        return ""
 
 
 def guard() -> None:

@@ -47,7 +47,6 @@ def fitted(work, stage=STAGE, *, model=None, score=None, callbacks=()):
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, PAD),
         loss_of=losses.token_loss(),
-        scaled=True,
         score=score or (lambda: engine.mean_nll(model, lines, PAD)),
     )
     work.mkdir(parents=True, exist_ok=True)

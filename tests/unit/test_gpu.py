@@ -59,7 +59,6 @@ def measured(folder, monkeypatch, config: Qwen2Config, recipe: Recipe, steps: in
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, 2),
         loss_of=losses.token_loss(),
-        scaled=True,
         score=lambda: engine.mean_nll(model, lines[:2], 2),
     )
     run = engine.Run("sft", 1, folder, said.append)

@@ -197,7 +197,6 @@ def fitted(work, name: str, micro: int) -> torch.Tensor:
     objective = engine.Objective(
         collate=lambda batch: preference.collate(batch, 2),
         loss_of=lambda policy, batch, pairs: preference.loss(policy, batch, stage, pairs),
-        scaled=True,
         score=lambda: preference.evaluate(model, scored, stage, 2)["loss"],
         items=preference.pairs_of,
     )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -466,44 +470,35 @@ def test_a_client_sees_typed_answers_and_failures_as_errors_with_their_code():
     assert "'units' was unexpected" in json.loads(extra.content[0].text)["message"]
 
 
-@pytest.mark.slow
-def test_the_server_answers_over_http_on_loopback():
+@contextlib.contextmanager
+def over_http() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running server of simulated weather and its URL."""
     pytest.importorskip("mcp")
-    import subprocess
-    import sys
-
-    from resources.tool_client import ToolClient
-
     command = [sys.executable, "-m", "resources.weather_server", "--backend", "mock", "--http", "127.0.0.1:0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            url = next(line for line in process.stderr if "http://" in line).split()[-1]
-            with ToolClient(url) as tools:
-                found = tools.call("get_forecast", {"location": "Reno, NV", "datetime": "today"})
-                assert not found.failed, found
-                assert tools.call("get_forecast", {"location": "fault:html", "datetime": "today"}).fault == "html"
+            yield process, next(line for line in process.stderr if "http://" in line).split()[-1]
         finally:
             process.kill()
+
+
+@pytest.mark.slow
+def test_the_server_answers_over_http_on_loopback():
+    from resources.tool_client import ToolClient
+
+    with over_http() as (_, url), ToolClient(url) as tools:
+        found = tools.call("get_forecast", {"location": "Reno, NV", "datetime": "today"})
+        assert not found.failed, found
+        assert tools.call("get_forecast", {"location": "fault:html", "datetime": "today"}).fault == "html"
 
 
 @pytest.mark.slow
 def test_the_server_ends_when_told_to_though_a_client_holds_half_a_request():
-    pytest.importorskip("mcp")
-    import socket
-    import subprocess
-    import sys
-
-    command = [sys.executable, "-m", "resources.weather_server", "--backend", "mock", "--http", "127.0.0.1:0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            url = next(line for line in process.stderr if "http://" in line).split()[-1]
-            host = urlsplit(url).netloc
-            with socket.create_connection(host.split(":")) as client:
-                client.sendall(f"POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\n".encode())
-                time.sleep(1)  # half a request is none to the server before it has read it
-                process.terminate()
-                process.wait(weather_server.GRACE_S + 30)
-        finally:
-            process.kill()
+    with over_http() as (process, url):
+        host = urlsplit(url).netloc
+        with socket.create_connection(host.split(":")) as client:
+            client.sendall(f"POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\n".encode())
+            time.sleep(1)  # half a request is none to the server before it has read it
+            process.terminate()
+            process.wait(weather_server.GRACE_S + 30)

@@ -43,7 +43,6 @@ def starved(work, stage, room: int, said: list[str], *, after: int = 2):
     objective = engine.Objective(
         collate=lambda batch: packing.collate(batch, PAD),
         loss_of=loss_of,
-        scaled=True,
         score=lambda: engine.mean_nll(model, lines, PAD),
     )
     work.mkdir(parents=True, exist_ok=True)
