@@ -210,8 +210,12 @@ observed = [
     observe_plain("reviews", "What people decided on the review queue (`twainbot decide`)."),
     observe_plain("ratings", "Blind ratings of sample dialogues, 1 to 5 (`twainbot review`), and the rubric."),
     observe_plain("units", "The set of all registered units: fan-ins turn stale when one is added or removed."),
-    observe_plain("batches", "The set of generation batches: the same for what reads all dialogues or pairs."),
-    observe_plain("recipes", "The set of recipes that train: the same for what compares them."),
+    observe_plain(
+        "batches", "The set of generation batches: what gathers them all turns stale when one is added or removed."
+    ),
+    observe_plain(
+        "recipes", "The set of recipes that train: what compares them turns stale when one is added or removed."
+    ),
     *(observe_recipe(stage) for stage in keys.TRAINING_STAGES),
     *([observe_mixtures()] if current().mixtures else []),
 ]
