@@ -80,7 +80,7 @@ class Trainer(dg.ConfigurableResource[None]):
         except errors.TwainBotError:  # of this process: nothing was started
             raise
         except Exception as error:  # a bad exit code; its class is private to Dagster
-            raise failure_of(stage, arguments) from error
+            raise failure_of(stage, arguments, error) from error
 
     def command(self, stage: str, arguments: Arguments) -> list[str]:
         """The child's command line, wrapped so that it dies with this process."""
@@ -135,16 +135,24 @@ def trainer_of(mode: str, environment: Mapping[str, str] = os.environ) -> Traine
     raise errors.UnknownName(f"Unknown trainer {chosen!r}. TWAINBOT_TRAINER may be: {', '.join(MODES)}.")
 
 
-def failure_of(stage: str, arguments: Arguments) -> Exception:
-    """The error that the stage left in its out folder, or a dg.Failure where it was killed before it could."""
+def failure_of(stage: str, arguments: Arguments, ended: Exception) -> Exception:
+    """The error that the stage left in its out folder; a dg.Failure where it is a library's, or none was left.
+
+    ended: how the process did, as Dagster says it.
+    """
     path = arguments.failure
+    after = "Its output is in the run's stderr; materializing again goes on from the last checkpoint."
     if not path.is_file():
         return dg.Failure(
-            f"Stage {stage} ended without a record and without an error of its own, as a killed process does (out of "
-            "memory?). Its output is in the run's stderr; materializing again goes on from the last checkpoint."
+            f"Stage {stage} ended badly without an error of its own, as a killed process does (out of memory?): {ended}. "
+            f"{after}"
         )
     failure = json.loads(path.read_text(encoding="utf-8"))
     path.unlink(missing_ok=True)
-    kind = getattr(errors, failure["error"], errors.TwainBotError)
+    kind = getattr(errors, failure["error"], None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.TwainBotError)):
+        return dg.Failure(
+            f"Stage {stage} met an error that was not foreseen, {failure['error']}: {failure['text']}. {after}"
+        )
     found: Exception = kind(failure["text"], **failure.get("details", {}))
     return found

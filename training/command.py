@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -58,7 +59,7 @@ def run(main: Main, arguments: Arguments) -> int:
 
     Progress goes to Dagster where Dagster started the process, to stderr elsewhere; of several processes the first one
     speaks. An error's class and sentence are left in the out folder, by whichever process met it, so that the process
-    that waits can raise the same error.
+    that waits can raise the same error. One that nobody foresaw is raised on.
     """
     if processes.count() == 1:  # of several a quick one may have failed before a slow one is here
         arguments.failure.unlink(missing_ok=True)
@@ -71,24 +72,36 @@ def run(main: Main, arguments: Arguments) -> int:
         else:
             main(arguments, to_stderr)
     except TwainBotError as error:
-        _leave(error, arguments.failure)
+        _written(error, arguments.failure).replace(arguments.failure)
         to_stderr(str(error))
         return 2 if isinstance(error, BadUse) else 1
+    except Exception as error:  # a library's: the traceback goes to stderr, its sentence to whoever waits
+        if arguments.token:
+            _leave_second(error, arguments.failure)
+        raise
     if processes.first():
         arguments.failure.unlink(missing_ok=True)
     processes.leave()
     return 0
 
 
-def _leave(error: TwainBotError, path: Path) -> None:
-    """Written beside and renamed: several processes may fail at once."""
+def _leave_second(error: Exception, path: Path) -> None:
+    """Leave it where nothing is left yet: the first to fail takes the others with it, and theirs says less."""
+    beside = _written(error, path)
+    with contextlib.suppress(OSError):  # it is there already, or this store has no hard links
+        os.link(beside, path)
+    beside.unlink()
+
+
+def _written(error: Exception, path: Path) -> Path:
+    """The error in a file beside `path`, of this process alone: several may fail at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     failure: dict[str, Any] = {"error": type(error).__name__, "text": str(error)}
     if isinstance(error, Diverged):
         failure["details"] = error.details
     beside.write_text(json.dumps(failure), encoding="utf-8")
-    beside.replace(path)
+    return beside
 
 
 def _to_nobody(_line: str) -> None:

@@ -6,13 +6,17 @@ first alone holds the folder, speaks, validates and writes, and the others wait 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import sys
+import time
 from typing import TypeVar
 
 from training.orphan_guard import ORPHANED, die_with_parent
 
 T = TypeVar("T")
+_TRIES_S = (0.5, 1.0, 0.0)  # seconds after each refused connection
 
 
 def count() -> int:
@@ -33,8 +37,10 @@ def join() -> None:
     if count() == 1:
         return
     die_with_parent()
-    if not _launcher_answers():
-        os._exit(ORPHANED)  # it died while this process was still starting, too early for the kernel to tell
+    if not _launcher_answers():  # it died while this process was still starting, too early for the kernel to tell
+        with contextlib.suppress(OSError):  # the launcher's pipe may be gone too
+            print("The launcher of this training is gone: it ends here.", file=sys.stderr, flush=True)
+        os._exit(ORPHANED)
     import torch
 
     if torch.cuda.is_available():
@@ -45,11 +51,14 @@ def _launcher_answers() -> bool:
     """Whether the launcher's store, over which its processes find each other, is there; True where it keeps none."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return True
-    try:
-        with socket.create_connection((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), timeout=30):
-            return True
-    except OSError:
-        return False
+    address = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    for pause in _TRIES_S:
+        try:
+            with socket.create_connection(address, timeout=30):
+                return True
+        except OSError:  # on a loaded machine one refused connection proves nothing
+            time.sleep(pause)
+    return False
 
 
 def wait() -> None:

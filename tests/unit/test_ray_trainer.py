@@ -116,7 +116,7 @@ def test_a_ray_jobs_refusal_is_raised_here_as_the_same_error(cluster, tmp_path):
 
 @pytest.mark.slow
 def test_a_job_that_cannot_start_is_a_failure(cluster, tmp_path):
-    with pytest.raises(dg.Failure, match="ended without a record"):
+    with pytest.raises(dg.Failure, match="without an error of its own"):
         materialize(RayTrainer(address=cluster, launcher=["false"]), tmp_path, tmp_path / "out")
 
 

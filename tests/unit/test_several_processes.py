@@ -193,6 +193,7 @@ def test_a_process_that_starts_after_its_launchers_death_ends_at_once():
         line = [sys.executable, "-c", "from training import processes; processes.join(); print('trains')"]
         done = subprocess.run(line, env={**os.environ, **gone}, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (137, "")
+    assert done.stderr == "The launcher of this training is gone: it ends here.\n"
 
 
 def _read(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -76,7 +77,7 @@ def test_a_childs_divergence_comes_back_with_step_loss_and_checkpoint(tmp_path):
 
     arguments = Arguments(TINY, tmp_path, base(), tmp_path)
     assert command.run(diverges, arguments) == 1
-    found = failure_of("dapt", arguments)
+    found = failure_of("dapt", arguments, RuntimeError("code 1"))
     assert isinstance(found, Diverged)
     assert (str(found), found.step, found.checkpoint, found.since) == (
         "Training diverged at step 7.",
@@ -85,6 +86,31 @@ def test_a_childs_divergence_comes_back_with_step_loss_and_checkpoint(tmp_path):
         6,
     )
     assert math.isnan(found.loss)
+
+
+def test_a_librarys_error_comes_back_by_name_and_gives_way_to_one_made_on_purpose(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # or the second run takes the first one's failure for a stale one
+
+    def breaks(_arguments, _report):
+        raise RuntimeError("Connection closed by peer")
+
+    def refuses(_arguments, _report):
+        raise BadInput("No rows.")
+
+    arguments = Arguments(TINY, tmp_path, base(), tmp_path / "out", None, "token")
+    with pytest.raises(RuntimeError):
+        command.run(breaks, arguments)
+    found = failure_of("dapt", arguments, RuntimeError("code 1"))
+    assert isinstance(found, dg.Failure)
+    assert "RuntimeError: Connection closed by peer" in str(found.description)
+    # of two processes the one that says what is wrong is heard, whichever is first
+    for order in ((breaks, refuses), (refuses, breaks)):
+        for main in order:
+            with contextlib.suppress(RuntimeError):
+                command.run(main, arguments)
+        found = failure_of("dapt", arguments, RuntimeError("code 1"))
+        assert (type(found), str(found)) == (BadInput, "No rows.")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.slow
@@ -105,5 +131,5 @@ def test_a_childs_refusal_is_raised_here_as_the_same_error(tmp_path):
 
 @pytest.mark.slow
 def test_a_child_that_dies_without_a_word_is_a_failure_that_says_so(tmp_path):
-    with pytest.raises(dg.Failure, match="ended without a record"):
+    with pytest.raises(dg.Failure, match=r"without an error of its own.* code 1"):
         materialize(Trainer(launcher=["false"]), tmp_path, tmp_path / "out")
