@@ -45,7 +45,7 @@ def load(folder: Path, dtype: torch.dtype, **more: Any) -> Any:
     packed line where it cannot keep rows apart.
     """
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if (getattr(config, "quantization_config", None) or {}).get("quant_method") == "mxfp4":
+    if comes_packed(config):
         if "quantization_config" in more:
             raise BadUse(
                 f"{folder.name} comes in 4 bits of its own kind (mxfp4), which are opened to train on them and cannot be "
@@ -60,6 +60,11 @@ def load(folder: Path, dtype: torch.dtype, **more: Any) -> Any:
         model.base_model.register_forward_pre_hook(with_row_masks, with_kwargs=True)
     model.register_forward_pre_hook(RowsApart(folder.name), with_kwargs=True)
     return model
+
+
+def comes_packed(config: Any) -> bool:
+    """Whether a base's weights come in mxfp4, which no recipe's `quantization` can pack anew."""
+    return (getattr(config, "quantization_config", None) or {}).get("quant_method") == "mxfp4"
 
 
 class RowsApart:

@@ -111,7 +111,7 @@ def shape_of(folder: Path) -> Shape:
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear) and not name.endswith("lm_head"):
             linears[name.rsplit(".", 1)[-1], module.in_features, module.out_features] += 1
-    packed = sum(wide * out * count for (_, wide, out), count in linears.items())
+    own = sum(wide * out * count for (_, wide, out), count in linears.items())
     experts = sum(weight.numel() for name, weight in model.named_parameters() if ".experts." in name)
     chosen = getattr(config, "num_experts_per_tok", None) or 1
     share = chosen / (getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None) or 1)
@@ -125,8 +125,8 @@ def shape_of(folder: Path) -> Shape:
         inner=config.intermediate_size * (chosen if experts else 1),
         vocabulary=config.vocab_size,
         parameters=sum(weight.numel() for weight in model.parameters()),
-        packed=packed,
-        active=packed + round(experts * share),
+        packed=0 if attention.comes_packed(config) else own,
+        active=own + round(experts * share),
         eager=attention.implementation(config) == "eager",
         linears={name: (wide, out, count) for (name, wide, out), count in linears.items()},
     )

@@ -11,7 +11,7 @@ import yaml
 from tiny_training import TEXTS, weather_talk, write_data
 from tiny_training import base as tiny_chatml
 
-from training import attention, engine, packing, preference, sft, show_batch
+from training import attention, engine, forecast, packing, preference, sft, show_batch
 from training.base_model import _train_tokenizer, describe, prepare, template_of
 from training.command import Arguments
 from training.config import CONFIGS, load_recipe
@@ -136,6 +136,9 @@ def test_weights_in_mxfp4_are_not_packed_anew_whatever_the_recipe_says(base, tmp
     (packed / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "mxfp4"}}))
     with pytest.raises(BadUse, match=r"packed-oss comes in 4 bits .*mxfp4.* Set `quantization: none` in the recipe"):
         attention.load(packed, torch.bfloat16, quantization_config=BitsAndBytesConfig(load_in_4bit=True))
+    # nor is it forecast, so a refusal for want of memory does not offer it
+    plain, opened = forecast.shape_of(base), forecast.shape_of(packed)
+    assert (plain.packed > 0, opened.packed, opened.active) == (True, 0, plain.active)
 
 
 @pytest.mark.slow
