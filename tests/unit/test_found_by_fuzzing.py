@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import zipfile
+from datetime import date
 
 import pytest
 import yaml
@@ -24,15 +26,18 @@ from twainbot.corpora.headers import read_header
 from twainbot.corpora.jokes import parse_jokes
 from twainbot.corpora.local import parse_document
 from twainbot.corpora.normalize import mended
+from twainbot.corpora.nws import read_forecast
 from twainbot.corpora.rdf import read_rdf, read_rdf_archive
-from twainbot.dialogues import asking, prompt_files
+from twainbot.dialogues import asking, prompt_files, said, served, weather
 from twainbot.dialogues.judging import SCHEMA
 from twainbot.dialogues.routing import Router
-from twainbot.errors import BadConfig, BadInput, UnknownName, UnreadableSource
+from twainbot.errors import BadConfig, BadInput, TwainBotError, UnknownName, UnreadableSource
 from twainbot.evals.call_parsing import parse_calls, parse_message
 from twainbot.evals.coding import problems
+from twainbot.evals.grounding import judge
+from twainbot.evals.measure import reference_day
 from twainbot.evals.phrases import SENTENCE_END
-from twainbot.evals.places_dates import read_place
+from twainbot.evals.places_dates import day_key, read_place
 from twainbot.release import contract
 
 DIGITS = "9" * 4_400  # Python reads at most 4,300 digits as a number
@@ -506,11 +511,25 @@ def test_a_place_with_a_gap_as_long_as_a_page_is_read_in_step_with_its_length(si
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", ["5% ", "66 in Hannibal on Saturday, ", "0% rain "])
 def test_a_reply_of_thousands_of_statements_is_judged_in_step_with_its_length(piece):
-    from twainbot.evals.grounding import judge
-
     told = {"place": "Hannibal, MO", "forecast": [{"day": "Saturday", "high": 66, "unit": "F", "short": "rain"}]}
     reply = "In Hannibal on Saturday " + piece * (30_000 // len(piece))
     with limited(
         10.0
     ):  # seconds of the processor, of which it takes three at most; it took the square, fifteen and more
         assert len(judge(reply, [told])) > 3_000
+
+
+@pytest.mark.parametrize("end", [date.max, date.min], ids=str)
+@pytest.mark.parametrize("word", ["tomorrow", "the day after tomorrow", "this weekend", "Monday", "yesterday", "July 4",
+                                  "a week from tomorrow", "in 9 days", "next Friday", "Christmas", "the 9th"])  # fmt: skip
+def test_a_day_at_the_calendars_end_has_others_counted_from_it(end, word):
+    assert isinstance(weather.resolve(word, end), date | None)
+    assert not said.is_said("2026-01-03", {}, [f"Will it rain {word}?"], [], end)
+    assert isinstance(day_key(word, end), str)
+    forecast = {"date": end.isoformat(), "datetime": word, "high_f": 60}
+    judge(f"It will be 60 {word}.", [forecast], today=end)
+    assert isinstance(reference_day(forecast), date | None)
+    period = {"startTime": f"{end}T06:00:00-05:00", "isDaytime": True, "temperature": 60, "temperatureUnit": "F"}
+    with contextlib.suppress(TwainBotError):
+        answer = read_forecast({"properties": {"periods": [period]}})
+        served.forecast_of_day(answer, "Hannibal, MO", word, lambda _day: [])

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import MAXYEAR, date
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from twainbot.dialogues import figures, weather
-from twainbot.evals.places_dates import MONTHS, STATES, plain, read_date
+from twainbot.evals.places_dates import MONTHS, STATES, after, plain, read_date
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -124,12 +124,12 @@ def _meant(match: re.Match[str], today: date) -> Iterator[date]:
         day = weather.resolve(match["weekday"], today) or today
         yield day
         if (match["coming"] or "").lower() == "next":
-            yield day + timedelta(days=7)
+            yield after(day, 7)
     elif match["days"] or match["hence"]:
         counted = [figure.value for figure in figures.read(match["days"] or match["hence"])]
-        yield from (today + timedelta(days=int(days)) for days in counted if days <= 366)
+        yield from (after(today, int(days)) for days in counted if days <= 366)
     elif match["week"]:
-        yield today + timedelta(days=8 if match[0].lower().endswith("tomorrow") else 7)
+        yield after(today, 8 if match[0].lower().endswith("tomorrow") else 7)
     elif match["nth"]:
         yield from _nth(int(match["nth"]), today)
     else:
@@ -146,7 +146,7 @@ def _written(phrase: str, today: date) -> Iterator[date]:
     elif (day := weather.resolve(phrase, today)) is not None:
         yield day
         if "weekend" in phrase.lower():
-            yield day + timedelta(days=1)
+            yield after(day, 1)
 
 
 def _nth(number: int, today: date) -> Iterator[date]:
@@ -164,11 +164,11 @@ def _nth(number: int, today: date) -> Iterator[date]:
 
 def _on_or_after(today: date, month: int, day: int) -> date:
     """The next such day of a year; 29 February becomes the 28th where the year has none."""
-    for year in (today.year, today.year + 1):
+    for year in (today.year, following := min(today.year + 1, MAXYEAR)):
         try:
             found = date(year, month, day)
         except ValueError:
             found = date(year, month, min(day, 28))
         if found >= today:
             return found
-    return date(today.year + 1, month, min(day, 28))
+    return date(following, month, min(day, 28))

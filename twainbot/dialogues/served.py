@@ -7,13 +7,13 @@ cannot be answered raises NoAnswer with one of the tool's error codes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from twainbot.corpora.nws import Alert, Forecast, Observation, Period
 from twainbot.dialogues import observations, weather
 from twainbot.errors import BadInput
-from twainbot.evals.places_dates import same_place
+from twainbot.evals.places_dates import after, same_place
 
 REACH_DAYS = 7  # days ahead that the service forecasts
 MOST_ALERTS = 12  # names in one result: a state in a bad week has dozens of zones under the same few
@@ -35,7 +35,7 @@ def day_asked(when: str, today: date, reach_days: int = REACH_DAYS) -> date:
             "no_data_for_date",
             f"{when[:60]!r} is no day. Write today, tonight, tomorrow, a weekday, this weekend or YYYY-MM-DD.",
         )
-    last = today + timedelta(days=reach_days)
+    last = after(today, reach_days)
     if not today <= day <= last:
         raise NoAnswer("no_data_for_date", f"{day} is out of range: there are forecasts from {today} to {last}.")
     return day

@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from twainbot.errors import BadUse
+from twainbot.evals.places_dates import after
 
 HORIZON_DAYS = 14  # the National Weather Service publishes 7, other services up to 16
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -211,15 +212,15 @@ def resolve(datetime: str, today: date) -> date | None:
     words = plain(datetime).removeprefix("on ").removeprefix("this coming ")
     bare = words.removeprefix("this ").removeprefix("next ")
     if bare == "weekend":
-        return today + timedelta(days=(5 - today.weekday()) % 7)
+        return after(today, (5 - today.weekday()) % 7)
     if bare.capitalize() in WEEKDAYS:
-        return today + timedelta(days=(WEEKDAYS.index(bare.capitalize()) - today.weekday() - 1) % 7 + 1)
+        return after(today, (WEEKDAYS.index(bare.capitalize()) - today.weekday() - 1) % 7 + 1)
     if words in ("today", "tonight", "now", "right now", "this morning", "this afternoon", "this evening"):
         return today
     if words.split()[:1] == ["tomorrow"]:
-        return today + timedelta(days=1)
+        return after(today, 1)
     if words in ("the day after tomorrow", "day after tomorrow"):
-        return today + timedelta(days=2)
+        return after(today, 2)
     try:
         return date.fromisoformat(datetime.strip())
     except ValueError:

@@ -23,6 +23,7 @@ from twainbot.evals import style as styles
 from twainbot.evals.coding import Answer
 from twainbot.evals.grounding import GroundingSummary, corrected, judge, uses_result
 from twainbot.evals.grounding import summarise as summarise_claims
+from twainbot.evals.places_dates import after
 from twainbot.evals.raw_data import data_spans, in_words
 from twainbot.evals.statistics import Interval, clopper_pearson, paired_bootstrap
 from twainbot.evals.tool_calls import CallRow, CallSummary
@@ -190,7 +191,7 @@ def reference_day(result: Mapping[str, Any]) -> date | None:
     word = str(result.get("datetime", "")).lower()
     if word in ("today", "tonight", "now"):
         return day
-    return date.fromordinal(day.toordinal() - 1) if word == "tomorrow" else None
+    return after(day, -1) if word == "tomorrow" else None
 
 
 def grounding_metrics(arm: str, answered: GroundingSummary, failed: GroundingSummary) -> list[Row]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 
 from twainbot.evals.numerals import in_ascii
@@ -107,7 +107,7 @@ def day_key(text: str, today: date | None = None) -> str:
         return _relative(words, today)
     if today is None:
         return WEEKDAYS[weekday]
-    return (today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)).isoformat()
+    return after(today, (weekday - today.weekday() - 1) % 7 + 1).isoformat()
 
 
 def same_day(first: str, second: str, today: date | None = None) -> bool:
@@ -121,6 +121,14 @@ def calendar_date(text: str) -> date | None:
     """The date that is written with its year; None for `Saturday`, `July 4` or `tomorrow`."""
     written = read_date(" ".join(plain(text).replace(",", " ").split()))
     return date.fromisoformat(written) if written and _ISO.match(written) else None
+
+
+def after(day: date, days: int) -> date:
+    """So many days later, or earlier below 0; the calendar's last or first day where it would end before that.
+
+    What others write is dated 9999 now and then, and no day follows that year's last.
+    """
+    return date.fromordinal(min(max(day.toordinal() + days, 1), date.max.toordinal()))
 
 
 def weekday_of(word: str) -> int | None:
@@ -167,7 +175,7 @@ def _iso(year: int, month: int, day: int) -> str | None:
 def _relative(words: str, today: date | None) -> str:
     days = {"today": 0, "tomorrow": 1, "day after tomorrow": 2}
     if today is not None and words in days:
-        return (today + timedelta(days=days[words])).isoformat()
+        return after(today, days[words]).isoformat()
     return words
 
 
