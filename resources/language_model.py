@@ -70,12 +70,12 @@ class LanguageModel:
 
         merged=True folds the adapter into fp32 weights for good, which speaks a quarter faster on a CPU; bf16 weights
         would round it, so there it stays apart. Raises MissingModel where either folder is not what it should be,
-        BadInput for an adapter of another base.
+        BadInput for an adapter of another base and for a base that TwainBot cannot speak with.
         """
         import torch
         from transformers.utils import logging as transformers_logging
 
-        from training import attention
+        from training import attention, decoding
         from training.base_model import describe, template_of
         from training.render import tokenizer_of
 
@@ -84,6 +84,7 @@ class LanguageModel:
         gpu = torch.cuda.is_available()
         dtype = torch.bfloat16 if gpu else torch.float32
         model = attention.load(base, dtype)
+        decoding.check(model, base.name)
         if adapter is not None:
             model = _adapted(model, adapter, info)
         merged = merged and adapter is not None and not gpu

@@ -18,9 +18,25 @@ from torch.nn import functional
 from transformers.cache_utils import DynamicCache, DynamicLayer
 from typing_extensions import override
 
+from twainbot.errors import BadInput
+
 SPARE = 64  # tokens of room that a batch takes ahead: it copies its keys and values once in so many steps
+_LAYERS = frozenset(
+    {"full_attention", "sliding_attention", "chunked_attention"}
+)  # transformers' names for those that do
 
 Ids = list[int]
+
+
+def check(model: Any, name: str) -> None:
+    """Raise BadInput for a base that remembers something else of a row than keys and values, which alone are kept here."""
+    config = model.config.get_text_config()
+    other = sorted({*(getattr(config, "layer_types", None) or ())} - _LAYERS)
+    if other:
+        raise BadInput(
+            f"{name} ({config.model_type}) has layers of the kind {other[0]!r}, whose state TwainBot cannot keep. "
+            "Choose a base that has attention in every layer, HuggingFaceTB/SmolLM2-135M-Instruct for one."
+        )
 
 
 def greedy(

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from types import SimpleNamespace
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from tiny_training import base
-from transformers import AutoConfig, AutoModelForCausalLM, Gemma3TextConfig, GptOssConfig, LlamaConfig, Qwen2Config
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GptOssConfig,
+    LlamaConfig,
+    Qwen2Config,
+)
 
-from training import attention, losses
+from resources.language_model import LanguageModel
+from training import attention, decoding, losses
 from twainbot.errors import BadInput
 
 SMALL = {"vocab_size": 200, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -169,6 +182,20 @@ def test_a_base_that_reads_one_row_from_another_is_refused_at_its_first_packed_l
             BadInput, match=rf"odd-base \({kind}\) reads one row of a line from another. .* Choose a base"
         ):
             losses.token_nll(tuned, lines([*range(5), *range(4)]))
+
+
+@pytest.mark.parametrize("kind", ["lfm2", "qwen3_5_text"])
+def test_a_base_that_remembers_more_than_keys_and_values_does_not_speak(tmp_path, kind):
+    folder = tmp_path / "odd-base"
+    shutil.copytree(base(), folder)
+    size = json.loads((folder / "config.json").read_text())["vocab_size"]
+    random_model(AutoConfig.for_model(kind, **{**SMALL, "vocab_size": size}, **LEAKING[kind])).save_pretrained(folder)
+    with pytest.raises(
+        BadInput, match=rf"odd-base \({kind}\) has layers of the kind '(conv|linear_attention)'.* Choose a"
+    ):
+        LanguageModel.load(folder)
+    for config in (GPT2Config(n_layer=1), Gemma3TextConfig(**SMALL), LlamaConfig(**SMALL)):
+        decoding.check(SimpleNamespace(config=config), "plain-base")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
