@@ -70,7 +70,7 @@ class ToolClient:
 
     `target`: a command line, an http(s) URL of a streamable HTTP server, or an MCP server object. `own`: whether the
     command is this project's, which may see the TWAINBOT_ settings that it reads; other servers see none.
-    `left_out`: tools past MOST_TOOLS, as far as the server's list was read.
+    `left_out`: tools past MOST_TOOLS, as far as the server's list was read. `unusable`: those whose schema is none.
     """
 
     def __init__(self, target: Any, *, own: bool = False, call_s: float = CALL_S, connect_s: float = CONNECT_S) -> None:
@@ -83,6 +83,7 @@ class ToolClient:
         self._connection: _Connection | None = None
         self._declared: dict[str, Declared] = {}  # by the name that is offered
         self.left_out: list[str] = []
+        self.unusable: list[str] = []
         self._connect()
 
     def schemas(self) -> list[dict[str, Any]]:
@@ -152,9 +153,11 @@ class ToolClient:
             connection.close()
             raise
         self._connection = connection
-        offered = {tool.name: tool for tool in map(_declared, listed[:MOST_TOOLS])}
-        self._declared = {alias: offered[name] for name, alias in aliases(list(offered)).items()}
-        self.left_out = [tool.name for tool in listed[MOST_TOOLS:]]
+        told = {tool.name: tool for tool in map(_declared, listed)}
+        self.unusable = [name for name, tool in told.items() if tool_results.undeclarable(tool.parameters)]
+        usable = [name for name in told if name not in self.unusable]
+        self._declared = {alias: told[name] for name, alias in aliases(usable[:MOST_TOOLS]).items()}
+        self.left_out = usable[MOST_TOOLS:]
         return connection
 
     def _drop(self, connection: _Connection | None) -> None:
@@ -317,13 +320,16 @@ def _like(name: str) -> Iterator[str]:
 
 
 def unoffered(tools: Tools | None) -> str:
-    """A sentence on the tools of a server that are not offered, "" where all are."""
-    names: list[str] = getattr(tools, "left_out", [])
-    if not names:
-        return ""
-    return (
-        f"Of the server's tools the first {MOST_TOOLS} are offered; left out are {names[0][:60]!r} and what follows it."
-    )
+    """What to say of the tools of a server that are not offered, "" where all are."""
+    said = []
+    if names := getattr(tools, "left_out", []):
+        said.append(
+            f"Of the server's tools the first {MOST_TOOLS} are offered; left out are {names[0][:60]!r} and what follows it."
+        )
+    if names := getattr(tools, "unusable", []):
+        told = ", ".join(repr(name[:60]) for name in names[:3]) + (" and more" if len(names) > 3 else "")
+        said.append(f"The server's input schema of {told} is no JSON schema of an object, so that is not offered.")
+    return " ".join(said)
 
 
 def transport_of(target: Any, *, own: bool = False) -> Any:

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from twainbot.dialogues.tool_results import undeclarable
 from twainbot.errors import BadInput
 
 DEFAULT_TOKENS = 256  # of an answer, where the request names no number
@@ -111,18 +112,10 @@ class _Declared(BaseModel):
     @field_validator("parameters")
     @classmethod
     def _object(cls, schema: dict[str, Any]) -> dict[str, Any]:
-        from jsonschema import Draft202012Validator, SchemaError
-
         whole: dict[str, Any] = {"type": "object", **schema}
         whole.setdefault("properties", {})
-        try:
-            Draft202012Validator.check_schema(whole)
-        except SchemaError as error:
-            raise ValueError(f"no JSON schema: {error.message[:200]}") from error
-        except RecursionError as error:
-            raise ValueError("the schema is nested too deeply") from error
-        if whole["type"] != "object":
-            raise ValueError("arguments are an object, so the schema's type must be object")
+        if why := undeclarable(whole):
+            raise ValueError(why)
         return whole
 
 

@@ -533,3 +533,15 @@ def test_a_day_at_the_calendars_end_has_others_counted_from_it(end, word):
     with contextlib.suppress(TwainBotError):
         answer = read_forecast({"properties": {"periods": [period]}})
         served.forecast_of_day(answer, "Hannibal, MO", word, lambda _day: [])
+
+
+@pytest.mark.parametrize("box", ["footer", 'div class="post-meta"'])
+def test_a_page_of_footers_in_footers_is_read_in_step_with_its_length(box):
+    story = "<p>" + "The duck resigned on Monday, citing the rain. " * 20 + "</p>"
+    page = (
+        f"<html><head><title>Duck Resigns</title></head><body><article>{story}</article>{f'<{box}>' * 30}"
+        + "<i>x</i>" * 9000
+    )
+    with limited(3.0):  # ten and more, for a licence and tags that nobody asked for
+        found = read_article(page.encode(), "https://gazette.example/a")
+    assert (found.headline, found.reject_reason) == ("Duck Resigns", None)

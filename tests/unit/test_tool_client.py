@@ -13,17 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.tool_client import MOST_TOOLS, ServerGone, ToolClient, aliases, unoffered
-from twainbot_assets.openai_requests import NAME
+from twainbot_assets.openai_requests import NAME, read_request
 
 
-def server(*pages: list[str]) -> Any:
+def server(*pages: list[str], schemas: dict[str, Any] | None = None) -> Any:
     """A server in this process that declares these tools, a page at a time; each call answers with the name it came by."""
     types = pytest.importorskip("mcp.types")
     lowlevel = pytest.importorskip("mcp.server.lowlevel")
 
     async def listed(_context: Any, asked: Any) -> Any:
         number = int(getattr(asked, "cursor", None) or 0)
-        tools = [types.Tool(name=name, description="d", input_schema={"type": "object"}) for name in pages[number]]
+        tools = [
+            types.Tool(name=name, description="d", input_schema=(schemas or {}).get(name, {"type": "object"}))
+            for name in pages[number]
+        ]
         more = str(number + 1) if number + 1 < len(pages) else None
         return types.ListToolsResult(tools=tools, next_cursor=more)
 
@@ -72,6 +75,20 @@ def test_past_the_most_tools_nothing_is_offered_and_what_is_left_out_is_said():
         assert unoffered(client) == (
             "Of the server's tools the first 32 are offered; left out are 'tool_1_12' and what follows it."
         )
+
+
+def test_a_tool_whose_schema_is_none_is_not_offered_and_does_not_stop_the_others():
+    schemas = {
+        "bad": {"type": "object", "properties": {"day": {"type": "text"}}},
+        "list": {"type": "object", "required": "day"},
+    }
+    with ToolClient(server(["bad", "get_forecast", "list"], schemas=schemas)) as client:
+        assert offered(client) == ["get_forecast"]
+        assert unoffered(client) == (
+            "The server's input schema of 'bad', 'list' is no JSON schema of an object, so that is not offered."
+        )
+        ask = {"model": "m", "messages": [{"role": "user", "content": "Hm?"}], "tools": client.schemas()}
+        assert len(read_request(json.dumps(ask).encode()).tools) == 1
 
 
 def test_no_tools_leave_nothing_out():

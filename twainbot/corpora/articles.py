@@ -5,6 +5,7 @@ How a page is fetched is the client's business; whether its text may be used, ri
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
 from collections.abc import Iterator
@@ -112,9 +113,11 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
     tree, is_deep, is_cut = _tree(text, url)
     nodes = pages.linked_data(tree)
     node = pages.article_node(nodes)
-    named = not _LONG_NAME.search(text) and not _long_author(tree)
-    found = None if is_cut else _extracted(text, url, tree if is_deep else None, named)
-    headline = _headline(tree, node, found)
+    deep = tree if is_deep else None
+    found = None if is_cut else _extracted(text, url, deep)
+    can_name = found is not None and not _LONG_NAME.search(text) and not _long_author(tree)
+    title, author = _guessed(text, deep) if can_name else ("", "")
+    headline = _headline(tree, node, title)
     licence, where = pages.licence(tree, node)
     body = _body(found, node, headline)
     lede, body = _lede(tree, node, body)
@@ -123,7 +126,7 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
         headline=headline,
         lede=lede,
         body=body,
-        author=pages.author(tree, node) or _plain(found, "author"),
+        author=pages.author(tree, node) or author,
         published=pages.published(tree, node) or pages.day_in_address(url),
         tags=pages.tags(tree, node),
         publication=pages.publication(tree, node) or urlsplit(url).netloc,
@@ -207,11 +210,11 @@ def _long_author(tree: HtmlElement) -> bool:
     )
 
 
-def _extracted(text: str, url: str, deep: HtmlElement | None, named: bool) -> Any:
-    """What trafilatura takes for the article, or None. `deep`: the tree of a page that its own parser would cut short;
-    `named`: whether it may look for author, title and site, for which it takes seconds where a name is as long as a page.
+def _extracted(text: str, url: str, deep: HtmlElement | None) -> Any:
+    """What trafilatura takes for the article, or None. `deep`: the tree of a page that its own parser would cut short.
 
-    Its date is not used: it guesses, tried on a picture's folder. It is bounded by a fixed day, so that no clock is asked.
+    All else that it can say of a page is not asked for. Its date is a guess, tried on a picture's folder; and for licence
+    and tags it takes minutes where one footer stands in another.
     """
     import logging
 
@@ -222,23 +225,38 @@ def _extracted(text: str, url: str, deep: HtmlElement | None, named: bool) -> An
         text.encode("utf-8", "replace") if deep is None else copy.deepcopy(deep),
         url=url,
         include_comments=False,
-        with_metadata=named,
-        date_extraction_params={"original_date": True, "extensive_search": False, "max_date": "2099-12-31"},
     )
 
 
-def _plain(found: Any, name: str) -> str:
-    return tidy(str(getattr(found, name, None) or "")).replace("\n", " ").strip()
+def _guessed(text: str, deep: HtmlElement | None) -> tuple[str, str]:
+    """Title and author by trafilatura's rules for pages that declare neither, in its order. It takes seconds where a name
+    is as long as a page."""
+    from trafilatura import load_html, metadata
+
+    tree = load_html(text.encode("utf-8", "replace") if deep is None else deep)
+    said = metadata.examine_meta(tree)
+    if said.author and " " not in said.author:
+        said.author = None
+    with contextlib.suppress(Exception):  # as it does: a page's own data fails in many ways
+        said = metadata.extract_meta_json(tree, said)
+    said.title = said.title or metadata.extract_title(tree)
+    said.author = said.author or metadata.extract_author(tree)
+    said.clean_and_trim()
+    return _plain(said.title), _plain(said.author)
 
 
-def _headline(tree: HtmlElement, node: dict[str, Any], found: Any) -> str:
+def _plain(text: str | None) -> str:
+    return tidy(text or "").replace("\n", " ").strip()
+
+
+def _headline(tree: HtmlElement, node: dict[str, Any], guessed: str) -> str:
     """JSON-LD, OpenGraph, the only h1, trafilatura's guess: the first that says something."""
     headings = [pages.words_of(element) for element in tree.iter("h1")]
     candidates = (
         pages.said(node, "headline"),
         pages.meta(tree, "og:title"),
         headings[0] if len(headings) == 1 else "",
-        _plain(found, "title"),
+        guessed,
         pages.words_of(tree.find(".//title")),
     )
     title = next((candidate for candidate in candidates if candidate), "")

@@ -101,6 +101,21 @@ def misfit(data: Any, schema: Mapping[str, Any]) -> str:
     return "" if fault is None else f"{fault.json_path}: {fault.message[:160]}"
 
 
+def undeclarable(schema: Mapping[str, Any]) -> str:
+    """Why a JSON schema cannot be that of a tool's arguments, "" where it can."""
+    import jsonschema
+
+    try:
+        jsonschema.Draft202012Validator.check_schema(dict(schema))
+    except jsonschema.SchemaError as error:
+        return f"no JSON schema: {error.message[:200]}"
+    except RecursionError:
+        return "the schema is nested too deeply"
+    if schema.get("type", "object") != "object":
+        return "arguments are an object, so the schema's type must be object"
+    return ""
+
+
 def unfit(name: Any, arguments: Any, tools: Sequence[Mapping[str, Any]]) -> str:
     """Why a call may not be made of these declared tools, "" where it may. An argument that none declares is a fault too.
 
