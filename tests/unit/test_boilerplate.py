@@ -667,6 +667,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_every_real_book_comes_out_clean_whole_and_stable(shared_data):
     for path in real_books(shared_data):

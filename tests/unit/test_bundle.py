@@ -152,6 +152,7 @@ def test_a_harmed_bundle_is_refused_with_what_is_wrong(copy, harm, says):
     assert says in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "says"),
     [

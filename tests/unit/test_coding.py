@@ -90,6 +90,7 @@ def test_a_bad_problem_is_named_by_file_line_and_field(line, sentence):
         coding.problems([json.dumps(OWN), line], "mine.jsonl")
 
 
+@pytest.mark.slow
 def test_a_file_of_the_users_adds_problems_and_keeps_them_out_of_training(tmp_path, monkeypatch):
     before = len(suites.problems())
     path = tmp_path / "mine.jsonl"

@@ -92,6 +92,7 @@ def test_a_refresh_ends_at_a_fixpoint_and_stops_where_content_came_out_the_same(
     assert refresh(defs, instance) == []
 
 
+@pytest.mark.slow
 def test_an_estimate_is_the_median_of_past_steps_and_unknown_where_there_is_none(
     defs: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:

@@ -51,6 +51,7 @@ def rated(batch: tuple[pl.DataFrame, pl.DataFrame]) -> dict[str, list[tuple[dict
     return found
 
 
+@pytest.mark.slow
 def test_scores_spread_over_the_scale(batch):
     scores = feedback.feedback(batch[0])
     for axis in ("style", "humor"):
@@ -59,6 +60,7 @@ def test_scores_spread_over_the_scale(batch):
         assert shares["proportion"].max() < 0.6, axis
 
 
+@pytest.mark.slow
 def test_each_planted_flaw_costs_on_its_own_axis(rated):
     for flaw, (axis, gap) in AXIS.items():
         pairs = rated[flaw]

@@ -321,6 +321,7 @@ def test_a_fence_of_white_space_that_never_closes_is_read_in_no_time(opens):
     assert (calls, faults) == ([{"name": "f", "arguments": {}}], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["5% ", "low 41 ", "41 ", "a sixty, rain "])
 def test_a_tools_text_of_nothing_but_numbers_is_read_in_step_with_its_length(piece):
     from twainbot.evals.facts import read_result

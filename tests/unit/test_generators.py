@@ -112,6 +112,7 @@ def test_an_answer_that_cannot_be_used_has_a_short_reason_and_is_paid_for_once(b
         assert len(server.calls()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", DOORS)
 def test_a_429_is_tried_again_no_sooner_than_retry_after_says(backend, open_door):
     with llm_server("429:0.4") as server:
@@ -139,6 +140,7 @@ def test_what_one_thread_is_told_to_wait_holds_the_others_too(open_door, monkeyp
     assert len(early) <= 2, "two were under way"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", DOORS)
 @pytest.mark.parametrize("mood", ["500", "html", "torn", "429:0"])
 def test_faults_that_pass_are_tried_again_and_cost_nothing(backend, mood, open_door):
@@ -395,6 +397,7 @@ def test_words_with_a_line_separator_in_them_are_one_answer_of_a_batch(backend, 
     assert [asking.read(answer, SCHEMA)[0]["replies"] for answer in answers] == [["So it is.\u2028And was.\x85"]] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", DOORS)
 def test_a_batch_whose_run_was_killed_is_awaited_not_sent_again(backend, open_door):
     class Killed(BaseException):
@@ -466,6 +469,7 @@ def ask_and_be_cut_short(server: LlmServer, backend: str, open_door, answered: i
     return generator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", DOORS)
 @pytest.mark.parametrize("kind", ["expired", "cancelled", "fault"])
 def test_a_batch_that_ends_before_most_of_its_requests_is_told_and_only_they_are_asked_again(backend, kind, open_door):

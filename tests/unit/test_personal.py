@@ -305,6 +305,7 @@ def test_a_bots_own_introduction_may_stay():
     assert scrub("My name is Stormy.", introductions=False) == ("My name is Stormy.", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["a" * 200_000, "1" * 200_000, "1 " * 100_000, "1.234 " + " " * 200_000, "+1 " * 60_000, "my name is " * 20_000,

@@ -97,6 +97,7 @@ def told(rows_: pl.DataFrame) -> list[str]:
     return [quality.replies(row)[0] for row in rows_.to_dicts()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(len(SKIES)), ids=[sky[0] for sky in SKIES])
 def test_every_persona_device_tone_and_length_tells_any_sky_without_an_unfounded_claim(at):
     observation = seen(at, period="Saturday Night" if SKIES[at][3] is not None else "Saturday")
@@ -226,6 +227,7 @@ def everything() -> pl.DataFrame:
     return written(1000)
 
 
+@pytest.mark.slow
 def test_what_is_used_up_leaves_its_turns_to_the_other_and_no_period_serves_more_than_six_times(everything):
     forms = Counter(row["style_tags"][2] == "bulletin" for row in everything.to_dicts())
     assert forms == {True: len(ALL) * seeds.PERIOD_USES, False: 2 * seeds.LINE_USES}

@@ -61,6 +61,7 @@ def test_all_books_are_named_here(shared_data, benchmark):
     assert found == set(NAMES)
 
 
+@pytest.mark.slow
 @BOOKS
 def test_no_line_of_header_licence_credits_or_notes_is_left(shared_data, benchmark, name):
     text = stripped(shared_data / name).text
@@ -77,6 +78,7 @@ def test_lists_of_contents_go_and_are_counted(shared_data, name):
     assert contents(Page(work.text)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_authors_first_and_last_words_stay(shared_data, benchmark, name):
     truth = truth_of(benchmark, Path(name).name)

@@ -32,6 +32,7 @@ def reasons(rows: pl.DataFrame) -> set[str]:
     return {re.sub(r"[ (:=].*", "", reason) for reason in rows["reject_reason"].drop_nulls()}
 
 
+@pytest.mark.slow
 def test_every_real_book_is_a_work_without_wrapping(shared_data):
     books = sorted([*(shared_data / "gutenberg").rglob("*.txt"), *(shared_data / "satire").glob("pg*.txt")])
     assert len(books) >= 27

@@ -95,6 +95,7 @@ class Reached(TwainBotError):
     """The weights were about to be loaded."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", TRAINING, ids=named)
 def test_every_recipes_command_starts_and_comes_as_far_as_the_weights(path, tmp_path, monkeypatch):
     def reached(*_args):
@@ -113,6 +114,7 @@ def test_every_recipes_command_starts_and_comes_as_far_as_the_weights(path, tmp_
         script.main(command.parse(words[2].removeprefix("training."), words[3:]), lambda _line: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", MIXING, ids=named)
 def test_every_mixing_recipes_command_makes_the_mixture(path, tmp_path, capsys):
     recipe = load_recipe(path)

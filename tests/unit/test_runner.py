@@ -205,6 +205,7 @@ def test_what_a_partitions_gate_refused_never_came_to_the_lake_so_its_last_good_
     assert list(map(str, report.made)) == ["chunks/local [one]", "chunks/local [two]"]
 
 
+@pytest.mark.slow
 def test_no_version_is_cut_while_a_blocking_check_behind_it_failed_or_never_ended(instance, monkeypatch, tmp_path):
     monkeypatch.setattr(definitions, "lake", LakeResource(base=str(tmp_path)))
     whole = graph()

@@ -47,6 +47,7 @@ def ran(solution, test=CHECK, **more):
     return sandbox.run(Program(solution, test, "doubled", PROMPT), **more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solution", "state"),
     [
@@ -83,6 +84,7 @@ def test_a_test_may_expect_an_exception_and_no_other():
     assert ran("def doubled(n):\n    b'\\xff'.decode()\n", test).state == "raised"  # wants more than a text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", suites.own_problems(), ids=lambda one: one.task_id)
 def test_the_projects_own_solutions_pass(one):
     assert sandbox.run(proof.program_of(one)).passed
@@ -216,6 +218,7 @@ def counting(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_a_whole_proof_is_kept_and_a_part_of_it_repeated(tmp_path, monkeypatch):
     seen = counting(monkeypatch)
     first, second = proof.prove([DOUBLED], tmp_path), proof.prove([DOUBLED], tmp_path)
@@ -250,6 +253,7 @@ def test_a_failed_proof_is_not_kept_and_names_what_failed(tmp_path, monkeypatch)
     assert seen == [(1, 3), (1, 3)]
 
 
+@pytest.mark.slow
 def test_a_kept_proof_falls_when_a_repeated_part_fails(tmp_path, monkeypatch):
     counting(monkeypatch)
     assert proof.prove([DOUBLED], tmp_path).holds
@@ -271,6 +275,7 @@ class Writer:
         return ["\n" + (GOOD if adapter else BAD) + "print(doubled(1))\n" for _ in prompts]
 
 
+@pytest.mark.slow
 def test_both_arms_solve_the_same_problems(tmp_path, monkeypatch):
     counting(monkeypatch)
     monkeypatch.setattr(suites, "problems", lambda limit=None: [DOUBLED])

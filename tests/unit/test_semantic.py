@@ -101,6 +101,7 @@ def test_without_an_encoder_the_gate_says_not_run_and_without_a_threshold_it_doe
     assert judged(PAIR, threshold=None)[:2] == (False, False)
 
 
+@pytest.mark.slow
 def test_pairs_are_shown_side_by_side_with_their_numbers():
     found = alike_in_meaning(CHUNKS, VECTORS, 0.85, 0.7, 3)
     shown = reports.alike_side_by_side(found, CHUNKS)

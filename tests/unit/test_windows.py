@@ -203,6 +203,7 @@ def test_without_overlap_no_character_is_in_two_windows():
     assert all(a.end <= b.start for a, b in pairwise(chunks))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["x" * 100_000, "河" * 20_000, "ab" * 50_000])
 def test_an_unbroken_line_is_still_cut(line):
     chunks = windows(line, tokenizer(), 512, 64)
