@@ -34,6 +34,7 @@ from twainbot.dialogues.routing import Router
 from twainbot.errors import BadConfig, BadInput, TwainBotError, UnknownName, UnreadableSource
 from twainbot.evals.call_parsing import parse_calls, parse_message
 from twainbot.evals.coding import problems
+from twainbot.evals.facts import read_result
 from twainbot.evals.grounding import judge
 from twainbot.evals.measure import reference_day
 from twainbot.evals.phrases import SENTENCE_END
@@ -546,3 +547,14 @@ def test_a_page_of_footers_in_footers_is_read_in_step_with_its_length(box):
     with limited(3.0):  # ten and more, for a licence and tags that nobody asked for
         found = read_article(page.encode(), "https://gazette.example/a")
     assert (found.headline, found.reject_reason) == ("Duck Resigns", None)
+
+
+@pytest.mark.parametrize("sign", ["\n", " ", "-"], ids=repr)
+def test_a_tools_text_with_a_page_of_one_sign_in_it_is_read_in_step_with_its_length(sign):
+    told = dict.fromkeys(
+        ("precipitation_chance", "high_f", "wind_mph", "condition", "date", "place"), f"NW{sign * 30000}5"
+    )
+    with limited(3.0):  # seven seconds for white space in the chance alone
+        read_result(told)
+    chance = read_result({"precipitation_chance": "40  per cent"}).sheets[0].chances
+    assert chance == (40.0,)
