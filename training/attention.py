@@ -154,9 +154,14 @@ def implementation(config: PretrainedConfig) -> str:
     architecture: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
     if architecture is not None and not architecture._supports_sdpa:
         return "eager"
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    plain = kinds == {"full_attention"} and not getattr(config, "attn_logit_softcapping", None)
+    plain = _kinds(config) == {"full_attention"} and not getattr(config, "attn_logit_softcapping", None)
     return NAME if plain and not torch.cuda.is_available() else "sdpa"
+
+
+def _kinds(config: Any) -> set[str]:
+    """What its layers attend to. A base that names no kinds has one: Mistral's and Phi-3's layers all see a window."""
+    one = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
+    return set(getattr(config, "layer_types", None) or [one])
 
 
 def by_row(
@@ -255,14 +260,13 @@ def masks(model: torch.nn.Module, positions: Tensor) -> dict[str, Tensor]:
 
 def _by_kind(config: Any, positions: Tensor, allowed: Tensor, added: bool, dtype: torch.dtype) -> Any:
     """The mask of all layers, or where some see only their neighbourhood, one for each kind of layer, by its name."""
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     found = {"full_attention": allowed}
-    if "sliding_attention" in kinds:
+    if "sliding_attention" in _kinds(config):
         near = positions[:, :, None] - positions[:, None, :] < config.sliding_window
         found["sliding_attention"] = allowed & near[:, None]
     if added:  # eager attention adds its mask to the scores
         found = {kind: _added(seen, dtype) for kind, seen in found.items()}
-    return found if len(found) > 1 else found["full_attention"]
+    return found if getattr(config, "layer_types", None) and len(found) > 1 else [*found.values()][-1]
 
 
 def _added(seen: Tensor, dtype: torch.dtype) -> Tensor:

@@ -304,17 +304,29 @@ def load_recipe(path: Path) -> Recipe:
         named = str(raw.pop("extends"))
         before = _sections(_start_of(path, named))
         if "extends" in before:
-            folder, slash, _ = named.rpartition("/")  # where the other looks for what it extends
-            further = str(before["extends"])
-            further = further if "/" in further else f"{folder}{slash}{further}"
+            end = _end_of(path, named)
             raise BadConfig(
-                f"{path} extends {named}, which extends another. Extend one that extends nothing: {further}."
+                f"{path} extends {named}, which extends another. Extend one that extends nothing{end and f': {end}'}."
             )
         raw = _laid_over(before, raw)
     try:
         return Recipe.model_validate({"name": path.stem, "profile": path.parent.name, **raw})
     except ValidationError as error:
         raise BadConfig(f"{path}: {_plain(error)}.") from error
+
+
+def _end_of(path: Path, named: str) -> str:
+    """The recipe at the end of a row of them, named as `path` would name it; empty where they go round in a circle."""
+    passed: list[str] = []
+    while named not in passed:
+        passed.append(named)
+        found = _sections(_start_of(path, named))
+        if "extends" not in found:
+            return named
+        folder, slash, _ = named.rpartition("/")  # where this one looks for what it extends
+        further = str(found["extends"])
+        named = further if "/" in further else f"{folder}{slash}{further}"
+    return ""
 
 
 def _start_of(path: Path, named: str) -> Path:

@@ -32,9 +32,10 @@ def check(model: Any, name: str) -> None:
     """Raise BadInput for a base that remembers something else of a row than keys and values, which alone are kept here."""
     config = model.config.get_text_config()
     other = sorted({*(getattr(config, "layer_types", None) or ())} - _LAYERS)
-    if other:
+    if other or getattr(model, "_is_stateful", False):  # rwkv and xlstm name no kinds of layers
+        kind = f"layers of the kind {other[0]!r}, whose" if other else "recurrent layers, whose"
         raise BadInput(
-            f"{name} ({config.model_type}) has layers of the kind {other[0]!r}, whose state TwainBot cannot keep. "
+            f"{name} ({config.model_type}) has {kind} state TwainBot cannot keep. "
             "Choose a base that has attention in every layer, HuggingFaceTB/SmolLM2-135M-Instruct for one."
         )
 

@@ -127,7 +127,7 @@ def without_dropout(model: PeftModel) -> PeftModel:
     for module in modules:
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        elif hasattr(module, "attention_dropout"):  # a number, handed to the attention's function
+        elif "attention_dropout" in vars(module):  # a number, handed to the attention's function
             module.attention_dropout = 0.0
     return model
 

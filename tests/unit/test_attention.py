@@ -17,7 +17,11 @@ from transformers import (
     GPT2Config,
     GptOssConfig,
     LlamaConfig,
+    MistralConfig,
+    Phi3Config,
     Qwen2Config,
+    RwkvConfig,
+    xLSTMConfig,
 )
 
 from resources.language_model import LanguageModel
@@ -28,6 +32,7 @@ SMALL = {"vocab_size": 200, "hidden_size": 32, "intermediate_size": 64, "num_att
          "num_hidden_layers": 2}  # fmt: skip
 STATE = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
          "head_dim": 8}  # fmt: skip
+WITHOUT_KINDS = {"vocab_size": 200, "hidden_size": 32, "num_hidden_layers": 2}
 # Bases that cannot keep rows apart: a convolution, a recurrent state, and position ids that do not reach attention.
 LEAKING = {
     "lfm2": {"layer_types": ["conv", "full_attention"]},
@@ -198,6 +203,14 @@ def test_a_base_that_remembers_more_than_keys_and_values_does_not_speak(tmp_path
         decoding.check(SimpleNamespace(config=config), "plain-base")
 
 
+@pytest.mark.parametrize(
+    "config", [RwkvConfig(**WITHOUT_KINDS, context_length=8), xLSTMConfig(**WITHOUT_KINDS, num_heads=2)]
+)
+def test_a_recurrent_base_that_names_no_kinds_of_layers_does_not_speak_either(config):
+    with pytest.raises(BadInput, match=rf"odd-base \({config.model_type}\) has recurrent layers"):
+        decoding.check(AutoModelForCausalLM.from_config(config), "odd-base")
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
     "config",
@@ -211,6 +224,21 @@ def test_a_base_that_remembers_more_than_keys_and_values_does_not_speak(tmp_path
 def test_bases_that_keep_rows_apart_have_no_fault_whatever_they_drop_and_in_any_precision(config, dtype):
     for how in (None, "sdpa"):
         assert attention.row_fault(random_model(config, how).to(dtype)) is None
+
+
+@pytest.mark.parametrize(
+    "config", [MistralConfig(**SMALL, sliding_window=4), Phi3Config(**SMALL, sliding_window=4, pad_token_id=0)]
+)
+def test_a_base_whose_layers_all_see_a_window_keeps_it_in_packed_lines(config):
+    assert attention.row_fault(random_model(config, attention.implementation(config))) is None
+    model = random_model(config, attention.implementation(config)).eval()
+    line = ids(1, 9)
+    other = torch.cat([(line[:, :1] + 1) % 200, line[:, 1:]], dim=1)
+    with torch.no_grad():
+        first, second = (model(input_ids=given, use_cache=False).logits[0, -1] for given in (line, other))
+    assert torch.equal(
+        first, second
+    )  # three tokens a layer: through two the ninth hears of the third, not of the first
 
 
 def test_a_base_is_tried_once_and_keeps_its_mode_and_torchs_random_numbers(monkeypatch):

@@ -444,6 +444,13 @@ def test_a_value_is_said_in_whole_words_and_two_letters_in_their_case(value, ask
         assert said.is_said(value, {}, [], [json.dumps({"said": asked})], None) is is_said
 
 
+def test_a_value_is_found_in_a_result_behind_a_line_break_and_in_escaped_letters():
+    told = [json.dumps({"text": "Nearest towns:\nReno\t12 miles\nAñasco"})]
+    assert told == [r'{"text": "Nearest towns:\nReno\t12 miles\nA\u00f1asco"}']
+    assert all(said.is_said(town, {}, ["Where?"], told, None) for town in ("Reno", "Añasco"))
+    assert not said.is_said("asco", {}, ["Where?"], told, None)
+
+
 def test_a_state_that_only_letters_of_other_words_spell_is_an_invented_argument():
     call = rows.call("MO", "tomorrow")
     assert "argument_not_said: location='MO' is not in the user's words" in quality.problems(

@@ -116,3 +116,29 @@ def test_the_units_of_a_current_reading_stand_beside_it():
     assert sheet.temperatures[0] == pytest.approx(70.7)
     assert sheet.winds == ((pytest.approx(10.0, abs=0.01), pytest.approx(10.0, abs=0.01)),)
     assert sheet.unit == "C"  # in which a bare figure of a reply is meant
+
+
+@pytest.mark.parametrize("chance", [0.8, 1.0, 35])
+def test_a_chance_in_a_column_of_percent_is_no_share_of_one(chance):
+    told = {
+        "daily_units": {"time": "iso8601", "precipitation_probability_mean": "%", "relative_humidity_2m_mean": "%"},
+        "daily": {
+            "time": ["2026-10-06"],
+            "precipitation_probability_mean": [chance],
+            "relative_humidity_2m_mean": [60],
+        },
+    }
+    (sheet,) = read_result(told).sheets
+    assert (sheet.chances, sheet.humidities) == ((chance,), (60,))
+
+
+@pytest.mark.parametrize(
+    ("posted", "read"),
+    [
+        (["Flood Watch"], ("Flood Watch",)), ("Flood Watch", ("Flood Watch",)), ([], ()), ("None", ()), (None, None),
+        ([{"event": "Flood Watch", "headline": "Rivers rise"}], ("Flood Watch",)),
+        ({"alert": [{"headline": "Heat"}]}, ("Heat",)), ([{"id": 5}], None), (True, None), (3, None),
+    ],
+)  # fmt: skip
+def test_alerts_are_read_in_each_form_and_nothing_is_said_where_none_can_be(posted, read):
+    assert sheet(alerts=posted).alerts == read

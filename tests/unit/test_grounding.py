@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzz.campaign import limited
 from twainbot.evals import grounding
 from twainbot.evals.claims import assertions
 from twainbot.evals.facts import read_result
@@ -326,6 +327,19 @@ def test_a_weekday_without_a_date_may_be_today_as_well_as_the_next():
     for day in ("Today", "Tuesday", "October 13"):
         assert errors(f"{day} will be sunny.", result, today=date(2026, 10, 6)) == []
     assert [c.kind for c in errors("October 20 will be sunny.", result, today=date(2026, 10, 6))] == ["day"]
+
+
+def test_a_result_of_hundreds_of_towns_costs_a_reply_that_names_one_no_more():
+    towns = [{"city": f"Town {number}", "high_f": 70} for number in range(400)]
+    with limited(3.0):  # seconds of the processor; a pattern of each town for each sentence took eighteen
+        claims = grounding.judge("It is 70 degrees in TOWN 7. " * 50, towns)
+    assert [c.verdict for c in claims] == ["supported"] * 100
+
+
+def test_todays_weekday_is_said_of_what_the_tool_calls_today():
+    result = {"city": "Reno", "days": [{"day": "Today", "sky": "sunny"}, {"day": "Wednesday", "sky": "rain"}]}
+    assert errors("Tuesday will be sunny.", result, today=date(2026, 10, 6)) == []
+    assert [c.kind for c in errors("Monday will be sunny.", result, today=date(2026, 10, 6))] == ["day"]
 
 
 def test_weather_gov_periods_are_read_with_roles_units_and_words():

@@ -144,6 +144,12 @@ def test_a_policy_computes_in_training_what_its_reference_computes():
     assert torch.equal(found, wanted)
 
 
+def test_nothing_is_dropped_where_a_model_has_a_layer_for_it():
+    attention = torch.nn.Module()
+    attention.attention_dropout = torch.nn.Dropout(0.5)  # as persimmon and falcon have it
+    assert preference.without_dropout(attention).attention_dropout.p == 0.0
+
+
 @pytest.mark.slow
 def test_the_first_loss_is_ln_two_where_the_adapter_before_was_trained_with_dropout(tmp_path):
     raw = yaml.safe_load(TINY.read_text())

@@ -157,6 +157,14 @@ def test_a_dialogue_counts_only_where_the_second_rater_rated_both_of_its_replies
     assert "A second rater must rate both replies" in apart.why
 
 
+def test_who_rated_one_reply_alone_moves_no_dialogue_that_others_rated_whole():
+    # 3 points by Ann and by Bo: none is good. Cy and Di give the adapter 5 and leave the base out: the mean would be 4
+    fair = rated.lines(60, 0, "Ann", "Bo", base=3, bad=3)
+    keen = of_arm(rated.lines(60, 60, "Cy", "Di"), "adapter")
+    assert judged([*fair, *keen], 60) == judged(fair, 60)
+    assert judged(fair, 60).state == "fail"
+
+
 def test_a_person_on_the_adapters_replies_alone_makes_no_persons_verdict_of_two_judges():
     judges = rated.lines(60, 60, "judge:m1", "judge:m2", kind=JUDGE)
     found = judged([*judges, *of_arm(rated.lines(60, 60, "Ann"), "adapter")], 60)

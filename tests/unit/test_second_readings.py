@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import combinations
 
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from fuzz.campaign import limited
+from tests.examples import examples
 from twainbot.evals.facts import read_result
 from twainbot.evals.grounding import ERRORS, judge
+from twainbot.evals.second_readings import lies_between
 
 ONE: dict[str, object] = {
     "location": "Ely, MN", "datetime": "tomorrow", "condition": "thunderstorms", "high_f": 81, "low_f": 60,
@@ -108,3 +115,27 @@ def test_prose_that_opens_with_its_place_is_about_that_place() -> None:
     ).sheets
     assert sheet.place == "Ross, Tasmania"
     assert read_result("Tonight: rain, low 41.").sheets[0].place is None
+
+
+@given(st.lists(st.floats(-60, 130) | st.integers(-60, 130), max_size=6), st.floats(1, 60), st.sampled_from(["C", "F"]))
+@settings(max_examples=examples(200))
+def test_a_difference_is_one_of_any_two_figures(readings, value, unit) -> None:
+    scales = (1, 9 / 5) if unit == "C" else (1,)
+    apart = [abs(x - y) / scale for x, y in combinations(readings, 2) for scale in scales]
+    assume(all(abs(abs(value - each) - 0.6) > 1e-9 for each in apart))  # where rounding would decide
+    assert lies_between(value, readings, unit) == any(abs(value - each) < 0.6 for each in apart)
+
+
+@pytest.mark.parametrize(("readings", "apart"), [([66.0], False), ([66.0, 70.0], False), ([66.0, 66.0], True)])
+def test_a_reading_is_not_its_own_partner(readings: list[float], apart: bool) -> None:
+    assert lies_between(0.0, readings, "F") == apart
+
+
+def test_a_forecast_of_hundreds_of_hours_is_searched_for_differences_in_step_with_its_length() -> None:
+    hours = [
+        {"time": f"2026-10-{6 + hour // 24:02d}T{hour % 24:02d}:00", "temp_f": 40 + hour / 16, "wind_mph": hour / 32}
+        for hour in range(480)
+    ]
+    with limited(3.0):  # seconds of the processor; every two hours for each statement took fifteen
+        found = judge("It rises by 133 degrees in Reno. " * 90, [{"city": "Reno", "hourly": hours}])
+    assert {claim.verdict for claim in found if claim.kind == "temperature"} <= set(ERRORS)

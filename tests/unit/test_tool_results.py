@@ -181,3 +181,37 @@ def test_alerts_that_a_reply_leaves_out_are_found_by_name():
     results = [{"alerts": ["Flood Watch", "Heat Advisory"]}, {"alerts": None}]
     assert honest.unnamed_alerts("There is a flood watch.", results) == ["Heat Advisory"]
     assert honest.warning(["Heat Advisory"], RENO).startswith("In earnest now: Heat Advisory is in force for Reno")
+
+
+@pytest.mark.parametrize(
+    ("posted", "names"),
+    [
+        (["Flood Watch", "", None], ["Flood Watch"]), (["No Swim Advisory"], ["No Swim Advisory"]),
+        ("Flood Watch", ["Flood Watch"]), ("None", []), ("No active alerts.", []),
+        ([{"event": "Flood Watch", "headline": "Rivers rise"}, {"id": 5}], ["Flood Watch"]), ({"name": "Heat"}, ["Heat"]),
+        (3, []), (True, []), (None, []), (WITHHELD, []),
+    ],
+)  # fmt: skip
+def test_alerts_of_other_tools_are_found_in_the_forms_that_they_have(posted, names):
+    result = {"state": "MO", "alerts": posted}
+    assert honest.alerts_of(result) == names
+    assert honest.unnamed_alerts("It is dry.", [result]) == names
+    told = honest.answer([result], [{"arguments": {}}], "Any alerts?", "twain", random.Random(1))
+    assert all(name in told for name in names)
+    assert "no alerts in force" not in told  # nobody said so
+
+
+def test_a_result_that_only_looks_like_the_houses_forecast_is_told_in_bare_words():
+    ours = {**RENO, "date": "2026-10-06", "weekday": "Tuesday", "condition": "sunny", "high_f": 70, "low_f": 40,
+            "precipitation_chance": 5, "wind_mph": 5, "wind_direction": "W", "alerts": []}  # fmt: skip
+    for change in (
+        {"high_f": "70"},
+        {"wind_mph": "5 mph"},
+        {"datetime": ""},
+        {"wind_direction": ["W"]},
+        {"alerts": True},
+    ):
+        told = honest.answer([{**ours, **change}], [{"arguments": {}}], "How is Reno?", "twain", random.Random(1))
+        assert "a high of 70" in told
+    without = {name: value for name, value in ours.items() if name != "alerts"}
+    assert "a high of 70" in honest.answer([without], [{"arguments": {}}], "How is Reno?", "twain", random.Random(1))

@@ -132,6 +132,13 @@ def test_a_recipe_extends_one_file_that_stands_alone(tmp_path):
         (folder / "two.yaml").write_text(f"extends: {beside}\n")
         with pytest.raises(BadConfig, match=rf"two\.yaml extends {beside}, which .* that extends nothing: {further}\."):
             config.load_recipe(folder / "two.yaml")
+    (folder / "three.yaml").write_text("extends: two\n")
+    (folder / "four.yaml").write_text("extends: three\n")
+    with pytest.raises(BadConfig, match=r"four\.yaml extends three, .* that extends nothing: sample/default\."):
+        config.load_recipe(folder / "four.yaml")
+    (folder / "round.yaml").write_text("extends: round\n")
+    with pytest.raises(BadConfig, match=r"round\.yaml extends round, .* Extend one that extends nothing\.$"):
+        config.load_recipe(folder / "round.yaml")
     with pytest.raises(BadConfig, match=r"No recipe at .*nowhere\.yaml"):
         config.load_recipe(folder / "none.yaml")
 

@@ -15,6 +15,8 @@ from twainbot.evals.grounding import GroundingSummary
 from twainbot.evals.measure import verdict_of, verdict_row
 from twainbot.evals.statistics import Interval, PairedGain, clopper_pearson, upper_bound
 from twainbot.evals.verdicts import TextLoss
+from twainbot.release import figures
+from twainbot.release.regressions import fallen_behind
 from twainbot_assets.scorecards import GATES
 
 
@@ -138,6 +140,20 @@ def test_a_base_without_a_finite_loss_is_no_measure_and_the_repair_is_named(judg
     rows = [replace(losses(1.0)[0], base=endless), *losses(1.0)[1:]]
     with pytest.raises(BadInput, match=r"not finite on 1 texts of 40 \(first 't0'\).* Rematerialize base/model"):
         judge(rows, seed=1)
+
+
+def test_a_loss_that_was_finite_in_the_release_and_is_no_more_has_fallen():
+    finite = verdicts.perplexity([TextLoss(f"t{i}", 1.0, 1.1, 1) for i in range(40)], seed=1)
+    diverged = verdicts.perplexity([TextLoss(f"t{i}", 1.0, math.inf, 1) for i in range(40)], seed=1)
+    assert (finite.state, diverged.state, diverged.value) == ("fail", "fail", None)
+    (before,), (after,) = (
+        figures.record({"default": [found]}, profile="full", base="b", rehearsal=False)["recipes"]["default"]
+        for found in (finite, diverged)
+    )
+    assert fallen_behind([before], [diverged]) == [
+        f"perplexity was 1.105 in the release and is no number: {diverged.why}"
+    ]
+    assert fallen_behind([after], [diverged]) == []
 
 
 def test_texts_of_one_work_are_one_source():

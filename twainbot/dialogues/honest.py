@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from types import NoneType
 from typing import Any
 
 import yaml
@@ -17,8 +18,10 @@ import yaml
 from twainbot import personas
 from twainbot.dialogues import prompts, speech
 from twainbot.dialogues.tool_results import DIED, REFUSED, TIMEOUT, TOOL_ERROR, WITHHELD, Outcome
+from twainbot.dialogues.tools import FORECAST_KEYS
 from twainbot.dialogues.weather import DIRECTION_WORDS
 from twainbot.evals import grounding
+from twainbot.evals.facts import alert_names
 
 TRIES = 6  # wordings of one result before the barest: the judge refuses about one faithful reply in ten
 _NOWHERE = "that place"
@@ -90,7 +93,7 @@ def answer(
 def _wordings(
     results: Sequence[Mapping[str, Any]], bare: str, question: str, persona: str, rng: random.Random
 ) -> Iterator[str]:
-    spoken = len(results) == 1 and results[0].get("condition") in speech.CONDITIONS and _is_forecast(results[0])
+    spoken = len(results) == 1 and str(results[0].get("condition")) in speech.CONDITIONS and _is_forecast(results[0])
     if spoken and persona in prompts.personas():
         for _ in range(TRIES):
             yield speech.forecast_reply(persona, results[0], intent_of(question, results[0]), rng)
@@ -99,18 +102,15 @@ def _wordings(
 
 
 def _is_forecast(result: Mapping[str, Any]) -> bool:
-    needed = (
-        "location",
-        "datetime",
-        "weekday",
-        "high_f",
-        "low_f",
-        "precipitation_chance",
-        "wind_mph",
-        "wind_direction",
-    )
-    return all(name in result for name in needed) and any(
-        result[name] is not None for name in ("high_f", "low_f", "precipitation_chance", "wind_mph")
+    """Whether a result is of the house's form, whoever's tool it is from: only that one can the grammars tell."""
+    figures = [result.get(name) for name in ("high_f", "low_f", "precipitation_chance", "wind_mph")]
+    return (
+        set(FORECAST_KEYS) <= result.keys()
+        and all(str(result[name] or "").strip() for name in ("location", "datetime", "weekday"))
+        and all(isinstance(figure, (int, float, NoneType)) for figure in figures)
+        and any(figure is not None for figure in figures)
+        and isinstance(result["wind_direction"], (str, NoneType))
+        and isinstance(result["alerts"], (list, NoneType))
     )
 
 
@@ -124,8 +124,8 @@ def intent_of(question: str, result: Mapping[str, Any]) -> str:
 
 def plainly(result: Mapping[str, Any]) -> str:
     """A result in bare words, as a clerk would read it off: whatever figures it has, and a flat list of the rest."""
-    if "alerts" in result and "state" in result:
-        return _alert_words(result["alerts"], str(result["state"]))
+    if "state" in result and (alerts_of(result) or result.get("alerts") == []):
+        return _alert_words(alerts_of(result), str(result["state"]))
     if "temperature_f" in result:
         parts = [
             _sky(result),
@@ -135,10 +135,16 @@ def plainly(result: Mapping[str, Any]) -> str:
         return f"{result.get('location', '')} now: {_listed([*parts, _wind(result)])}."
     if "high_f" in result or "condition" in result:
         return _forecast_words(result)
+    listed = (one for value in result.values() if isinstance(value, list) for one in value if isinstance(one, Mapping))
+    rows = [texts for one in (result, *listed) if (texts := _texts(one))]
+    return f"{'; '.join(_listed(texts[:8]) for texts in rows[:4]) or _listed([])}."
+
+
+def _texts(result: Mapping[str, Any]) -> list[str]:
     texts = [
         f"{key.replace('_', ' ')} {value}" for key, value in result.items() if isinstance(value, str | int | float)
     ]
-    return f"{_listed([text for text in texts if WITHHELD not in text][:8])}."
+    return [text for text in texts if WITHHELD not in text]
 
 
 def _forecast_words(result: Mapping[str, Any]) -> str:
@@ -151,7 +157,7 @@ def _forecast_words(result: Mapping[str, Any]) -> str:
         _figure(result, "precipitation_chance", f"chance of {wet} {{}} percent"),
         _wind(result),
     ]
-    alerts = [str(name) for name in result.get("alerts") or []]
+    alerts = alerts_of(result)
     warned = f" In force: {' and '.join(alerts)}." if alerts else ""
     return f"{day}: {_listed(parts)}.{warned}"
 
@@ -181,9 +187,14 @@ def _listed(parts: Sequence[str]) -> str:
     return ", ".join(part for part in parts if part) or "nothing that can be read off"
 
 
+def alerts_of(result: Mapping[str, Any]) -> list[str]:
+    """Names of the alerts that a result posts, less what was withheld."""
+    return [name for name in alert_names(result.get("alerts")) if WITHHELD not in name]
+
+
 def unnamed_alerts(reply: str, results: Sequence[Mapping[str, Any]]) -> list[str]:
     """Alerts of the results that a reply does not name: the one thing that a joke may not drop."""
-    posted = [str(name) for result in results for name in result.get("alerts") or []]
+    posted = [name for result in results for name in alerts_of(result)]
     return [name for name in dict.fromkeys(posted) if name.casefold() not in reply.casefold()]
 
 

@@ -18,6 +18,7 @@ import polars as pl
 from twainbot.dedupe import pairs
 from twainbot.dialogues import grounds, said
 from twainbot.dialogues.rows import told_origin
+from twainbot.dialogues.tool_results import closed, validator
 from twainbot.dialogues.tools import SERVED_TO_STORED, call_arguments
 from twainbot.dialogues.variety import words_of
 from twainbot.errors import BadInput
@@ -169,10 +170,10 @@ def _offered(tools: str) -> dict[str, _Schema]:
             function = tool.get("function", tool)
             parameters = function.get("parameters") or {"type": "object", "properties": {}}
             Draft202012Validator.check_schema(parameters)
-            checked = Draft202012Validator(parameters, format_checker=Draft202012Validator.FORMAT_CHECKER)
+            checked = validator(closed(parameters)).evolve(format_checker=Draft202012Validator.FORMAT_CHECKER)
             name = SERVED_TO_STORED.get(function["name"], function["name"])  # no alias: a tool offered is that tool
             found.setdefault(name, _Schema(parameters, checked))
-    except (ValueError, TypeError, KeyError, AttributeError, SchemaError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, SchemaError, RecursionError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"
         raise BadInput(f"no list of tool schemas ({reason}), found {tools[:60]!r}") from error
     return found
@@ -201,14 +202,23 @@ def _call_problems(turns: Sequence[Row], at: int, offered: Mapping[str, _Schema]
 
 def _schema_problems(arguments: Row, schema: _Schema) -> Iterator[str]:
     properties = schema.parameters.get("properties") or {}
-    for name, value in arguments.items():
-        if name not in properties:  # JSON Schema allows more than it names, and MCP servers ignore it in silence
-            yield f"arguments: {name} is not in the schema"
-        elif isinstance(value, str) and not value.strip():
-            yield f"arguments: {name} is empty"
-    for error in sorted(schema.validator.iter_errors(arguments), key=lambda error: (list(error.path), error.message)):
+    yield from (f"arguments: {name} is empty" for name, value in arguments.items() if _is_blank(value))
+    try:
+        errors = sorted(schema.validator.iter_errors(arguments), key=lambda error: (str(error.path), error.message))
+    except Exception as error:  # a foreign server's schema may fail in any of jsonschema's and referencing's ways
+        yield f"tools: the schema cannot be used ({type(error).__name__})"
+        return
+    for error in errors:
         where = ".".join(str(part) for part in error.path)
-        yield f"arguments: {where + ': ' if where else ''}{error.message}"
+        if error.validator == "unevaluatedProperties" and not where:
+            # JSON Schema allows more than it names, and MCP servers ignore it in silence
+            yield from (f"arguments: {name} is not in the schema" for name in arguments if name not in properties)
+        else:
+            yield f"arguments: {where + ': ' if where else ''}{error.message}"
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 # --- copying and variety ---------------------------------------------------------------------------------------------------

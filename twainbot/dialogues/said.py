@@ -39,6 +39,7 @@ _STATED = re.compile(
 )
 _FEASTS = {"new year's day": (1, 1), "fourth of july": (7, 4), "independence day": (7, 4), "halloween": (10, 31),
            "christmas eve": (12, 24), "christmas": (12, 25), "new year's eve": (12, 31)}  # fmt: skip
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)")  # of JSON
 _SPANS = {"week": 7.0, "weekend": 2.0, "fortnight": 14.0, "today": 1.0, "tomorrow": 1.0, "couple": 2.0}  # of days
 
 
@@ -52,11 +53,12 @@ def stated_today(turns: Sequence[Row]) -> date | None:
     return date.fromisoformat(read) if read and len(read) == len("2026-10-06") else None
 
 
-def is_said(value: Any, schema: Row, words: Sequence[str], results: Sequence[str], today: date | None) -> bool:
+def is_said(value: Any, schema: Any, words: Sequence[str], results: Sequence[str], today: date | None) -> bool:
     """Whether an argument stands in the user's `words`, in an earlier tool result, or follows from `today`.
 
     A choice out of an enum, a flag, and the schema's default need not be said; a number may be said in words.
     """
+    schema = schema if isinstance(schema, Mapping) else {}  # `true` is a schema too
     if isinstance(value, bool) or "enum" in schema or value == schema.get("default", ...):
         return True
     if isinstance(value, (int, float)):
@@ -64,7 +66,7 @@ def is_said(value: Any, schema: Row, words: Sequence[str], results: Sequence[str
     if isinstance(value, list):
         items = schema.get("items") or {}
         return all(is_said(item, items, words, results, today) for item in value)
-    if not isinstance(value, str) or _stands(value, words) or _stands(value, results):
+    if not isinstance(value, str) or _stands(value, words) or _stands(value, [_unescaped(text) for text in results]):
         return True
     if value == "today" and not any(_DAY.search(text) for text in words):
         return True
@@ -78,6 +80,11 @@ def _stands(value: str, texts: Sequence[str]) -> bool:
     everywhere: that an argument is empty is quality.py's to tell."""
     form = value.strip()
     return not form or any(_word_stands(form, text) for text in texts)
+
+
+def _unescaped(result: str) -> str:
+    """A tool's JSON with its letters as they are meant: after a line break, `\\nReno` is Reno and no `nReno`."""
+    return _ESCAPED.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] else " ", result)
 
 
 def _numbers(text: str) -> set[float]:

@@ -92,13 +92,30 @@ def outcome(
 
 def misfit(data: Any, schema: Mapping[str, Any]) -> str:
     """Why data does not fit a JSON schema, "" where it does. A schema that is none is fitted by nothing."""
-    import jsonschema
-
     try:
-        fault = next(iter(jsonschema.Draft202012Validator(dict(schema)).iter_errors(data)), None)
+        fault = next(iter(validator(schema).iter_errors(data)), None)
     except Exception as error:  # a foreign server's schema may fail in any of jsonschema's and referencing's ways
         return f"the schema itself cannot be used ({type(error).__name__})"
     return "" if fault is None else f"{fault.json_path}: {fault.message[:160]}"
+
+
+def validator(schema: Mapping[str, Any]) -> Any:
+    """jsonschema's validator of a schema, which opens nothing: a `$ref` to an address or a file fails.
+
+    Left to itself jsonschema fetches it, from this machine's own network too, and the schema is a foreign server's.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema_specifications import REGISTRY
+
+    return Draft202012Validator(dict(schema), registry=REGISTRY)
+
+
+def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema without room for what it does not declare.
+
+    What it declares in parts (allOf, anyOf, $ref), or allows by an additionalProperties of its own, is declared.
+    """
+    return {**schema, "unevaluatedProperties": False}
 
 
 def undeclarable(schema: Mapping[str, Any]) -> str:
@@ -111,22 +128,21 @@ def undeclarable(schema: Mapping[str, Any]) -> str:
         return f"no JSON schema: {error.message[:200]}"
     except RecursionError:
         return "the schema is nested too deeply"
+    except Exception as error:  # a pattern of more repetitions than there are numbers for, for one
+        return f"no JSON schema that can be used ({type(error).__name__})"
     if schema.get("type", "object") != "object":
         return "arguments are an object, so the schema's type must be object"
     return ""
 
 
 def unfit(name: Any, arguments: Any, tools: Sequence[Mapping[str, Any]]) -> str:
-    """Why a call may not be made of these declared tools, "" where it may. An argument that none declares is a fault too.
-
-    What a schema declares in parts (allOf, anyOf, $ref), or allows by an additionalProperties of its own, is declared.
-    """
+    """Why a call may not be made of these declared tools, "" where it may. An argument that none declares is a fault too."""
     declared = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
     if not isinstance(name, str) or name not in declared:
         return f"No tool is called {str(name)[:60]!r}. Declared are: {', '.join(declared) or 'none'}."
     if not isinstance(arguments, Mapping):
         return f"{name}: the arguments are no object."
-    why = misfit(arguments, {**declared[name], "unevaluatedProperties": False})
+    why = misfit(arguments, closed(declared[name]))
     blank = [key for key, value in arguments.items() if isinstance(value, str) and not value.strip()]
     return f"{name}: {why}" if why else f"{name}: {blank[0]} is empty." if blank else ""
 
@@ -150,6 +166,7 @@ def defused(text: str) -> str:
 def _data(data: Any) -> Outcome:
     withheld: list[str] = []
     clean = _without_orders(data, withheld)
+    clean = {"results": clean} if isinstance(clean, list) else clean  # what reads a tool turn takes an object
     content = json.dumps(clean, ensure_ascii=False, separators=(",", ":"))
     if len(content) > MOST_CHARACTERS:
         words = f"The tool answered with {len(content):,} characters; {MOST_CHARACTERS:,} are read at most."

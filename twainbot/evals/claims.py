@@ -35,9 +35,10 @@ def assertions(reply: str, known_places: Iterable[str] = ()) -> list[Assertion]:
 
     `known_places`: towns to look for by name; other places are found by their capitals and prepositions.
     """
-    towns = [in_ascii(place) for place in known_places if place]
+    known = [in_ascii(place) for place in known_places if place]
     found: list[Assertion] = []
     for sentence in sentences(in_ascii(reply)):
+        towns = standing(known, sentence.text)
         weather = [*_alerts(sentence), *_measures(sentence)]
         weather += _directions(sentence)
         taken = [(a.start - sentence.start, a.end - sentence.start) for a in weather]
@@ -63,6 +64,12 @@ def _as_written(a: Assertion, reply: str) -> Assertion:
 def _speaks_of_weather(sentence: Sentence, towns: Sequence[str]) -> bool:
     """Whether a lone number may be of the weather: a day or a town of the tool's stands in its sentence."""
     return bool(phrases.DAY.search(sentence.text) or _town_spans(sentence, towns))
+
+
+def standing(towns: Sequence[str], text: str) -> list[str]:
+    """The towns whose letters stand in the text, in any case: each other one would cost a pattern of its own."""
+    lower = text.lower()
+    return [town for town in towns if town.lower() in lower]
 
 
 def sentence_spans(reply: str) -> list[Span]:

@@ -15,7 +15,7 @@ from datetime import date
 from typing import Any
 
 from twainbot.evals.claims import assertions, compass_degrees
-from twainbot.evals.phrases import NO_PLACE, PERCENT
+from twainbot.evals.phrases import NO_PLACE
 from twainbot.evals.places_dates import STATES, WEEKDAYS
 from twainbot.evals.scope import Assertion
 
@@ -25,6 +25,7 @@ _MPH = {"mph": 1.0, "kph": 0.621371, "kn": 1.150779, "m/s": 2.236936}
 _HIGH_WORDS = {"high", "max", "maximum", "hi"}
 _LOW_WORDS = {"low", "min", "minimum", "lo"}
 _OF_A_CHANCE = {"chance", "probability", "pop", "percent", "pct"}
+_PERCENT = re.compile(r"%|per\s?cent\b", re.IGNORECASE)  # searched for, so no white space before it
 _AMOUNTS = {"in", "inches", "mm", "amount", "total", "sum"}
 _FELT = {"dewpoint", "feels", "chill"}
 _WARMTH = {"temp", "temperature", "temps"} | _FELT
@@ -42,7 +43,12 @@ _WIND_FROM = re.compile(r"\b[NSEW]{1,3}$|^[NSEW]{1,3}\b")  # "12 mph SW", "SW 5 
 _ERROR_TEXT = re.compile(
     r"^\s*(?:error\b|unknown[_ ]|exception|traceback|timed? ?out|no data|not found|failed)", re.IGNORECASE
 )
-_COLUMN_UNITS = {"°C": "_c", "°F": "_f", "km/h": "_kmh", "mp/h": "_mph", "m/s": "_ms", "kn": "_kn"}
+_NAMES_AN_ALERT = ("event", "headline", "title", "name")  # weather.gov's, weatherapi.com's and others'
+_NO_ALERT = re.compile(
+    r"(?:none|nil|nothing)\b|no\W*$|no (?:(?:active|current|weather) )*(?:alerts?|warnings|watches|advisories)\b",
+    re.IGNORECASE,
+)
+_COLUMN_UNITS = {"°C": "_c", "°F": "_f", "km/h": "_kmh", "mp/h": "_mph", "m/s": "_ms", "kn": "_kn", "%": "_pct"}
 _SUBJECTS = {"location", "city", "place", "town", "address", "area"}
 _REGIONS = {"state", "region"}
 _DAY_WORDS = {"date", "day", "weekday", "datetime", "start", "period", "when", "time"}
@@ -256,8 +262,23 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{name}_{str(item['unitCode']).rsplit(':', 1)[-1]}", item["value"]
         elif isinstance(item, Mapping):
             yield from _flat(item, f"{name}_")
-        elif not (isinstance(item, list) and any(isinstance(member, Mapping) for member in item)):
+        elif not _has_objects(item) or _tokens(key) & {"alert", "alerts"}:
             yield name, item
+
+
+def _has_objects(item: Any) -> bool:
+    return isinstance(item, list) and any(isinstance(member, Mapping) for member in item)
+
+
+def alert_names(posted: Any) -> list[str]:
+    """Names of the alerts that a field posts. Where the house's tool has a list of names, others have a text, or objects
+    that bear the name; `none` is no name."""
+    named = [
+        next((one[key] for key in _NAMES_AN_ALERT if one.get(key)), None) if isinstance(one, Mapping) else one
+        for one in (posted if isinstance(posted, list) else [posted])
+    ]
+    said = [name.strip() for name in named if isinstance(name, str)]
+    return [name for name in said if name and not _NO_ALERT.match(name)]
 
 
 def _unit(flat: Mapping[str, Any]) -> str:
@@ -279,7 +300,9 @@ def _read_field(draft: _Draft, key: str, value: Any, flat: Mapping[str, Any]) ->
     if value is None or "uom" in tokens:  # weather.gov's grid: `uom: "wmoUnit:km_h-1"`
         return
     if "alerts" in tokens or "alert" in tokens:
-        draft.alerts = (draft.alerts or []) + [str(v) for v in (value if isinstance(value, list) else [value]) if v]
+        names = alert_names(value)
+        if names or isinstance(value, str) or (isinstance(value, list) and not _has_objects(value)):
+            draft.alerts = (draft.alerts or []) + names
     elif isinstance(value, (bool, list)):
         return
     elif tokens & {"wind", "gust", "gusts"} and "chill" not in tokens:
@@ -341,7 +364,7 @@ def _read_wind(draft: _Draft, tokens: set[str], value: Any) -> None:
 
 def _add_chance(draft: _Draft, tokens: set[str], value: Any) -> None:
     """In percent. A bare `rain` or `precipitation` is an amount, unless it is written in percent."""
-    percent = bool(tokens & {"percent", "pct"} or PERCENT.search(str(value)))
+    percent = bool(tokens & {"percent", "pct"} or _PERCENT.search(str(value)))
     if tokens & _AMOUNTS or not (percent or tokens & _OF_A_CHANCE):
         return
     # of 1: OpenWeather's `pop`, and whatever has a decimal point; a whole 1 under another name is one percent

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from twainbot.evals.claims import assertions, sentence_spans
+from twainbot.evals.claims import assertions, sentence_spans, standing
 from twainbot.evals.facts import Sheet, ToolFacts, called_place, read_result, with_call
 from twainbot.evals.fits import CONTRADICTED, ERRORS, SKIPPED, SUPPORTED, UNSUPPORTED, Verdict, fit
 from twainbot.evals.phrases import COMPARED_DAY, PARTS
@@ -142,7 +142,8 @@ def _mentioned(reply: str, found: Sequence[Assertion], towns: Sequence[str]) -> 
     """The tool's towns in sentences that state no weather: `Choose Lexington. It is rainy there.`"""
     starts = [a.start for a in found]
     spans = [(lo, hi) for lo, hi in sentence_spans(reply) if bisect_left(starts, lo) == bisect_left(starts, hi)]
-    named = [m for town in towns for m in re.finditer(rf"\b{re.escape(town)}\b", reply, re.IGNORECASE)]
+    written = standing(towns, reply)
+    named = [m for town in written for m in re.finditer(rf"\b{re.escape(town)}\b", reply, re.IGNORECASE)]
     return [Assertion("place", m[0], m.start(), m.end(), m[0]) for m in named if _span_of(m.start(), spans)]
 
 
@@ -323,7 +324,8 @@ def day_fits(word: str, sheet: Sheet, today: date | None = None) -> bool:
         return any(dated.weekday() == weekday_of(bare) for dated in dates)  # a Tuesday is one in any week
     if today:
         days = _days_from(today, days, dates)
-    forms = {bare, *(_OF_TODAY if bare in ("today", "tonight", "this evening") else ())}
+    is_now = bare in ("today", "tonight", "this evening") or (today and weekday_of(bare) == today.weekday())
+    forms = {bare, *(_OF_TODAY if is_now else ())}
     return any(same_day(form, day, today) or same_day(form, day.split()[0], today) for form in forms for day in days)
 
 

@@ -155,12 +155,14 @@ def kinds_by_dialogue(given: Sequence[Given]) -> dict[str, dict[str, str]]:
 
 
 def rated_twice(given: Sequence[Given]) -> list[Given]:
-    """Ratings of the dialogues of which two raters or more, one of them a person, rated both replies; all where there is
-    no such dialogue."""
+    """Of the dialogues of which two raters or more, one of them a person, rated both replies, these raters' ratings; all
+    where there is no such dialogue."""
     enough = {
-        item for item, kinds in kinds_by_dialogue(given).items() if len(kinds) >= RATERS and PERSON in kinds.values()
+        item: kinds
+        for item, kinds in kinds_by_dialogue(given).items()
+        if len(kinds) >= RATERS and PERSON in kinds.values()
     }
-    return [each for each in given if each.item in enough] if enough else list(given)
+    return [each for each in given if each.rater in enough.get(each.item, ())] if enough else list(given)
 
 
 def means(given: Sequence[Given], name: str, arm: str) -> dict[str, float]:

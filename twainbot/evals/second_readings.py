@@ -9,9 +9,9 @@ through by `_told_rightly`; that is its price.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from twainbot.evals import phrases
 from twainbot.evals.facts import Sheet, figures
@@ -135,13 +135,23 @@ def _difference(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:
         [chance for s in reply.sheets for chance in s.chances],
         [end for s in reply.sheets for wind in s.winds for end in wind],
     ):
-        if any(_is(a.value, abs(x - y), one.sheets[0].unit) for x, y in combinations(readings, 2)):
+        if lies_between(a.value, readings, one.sheets[0].unit):
             return SUPPORTED, "the difference of two figures"
     return None
 
 
-def _is(value: float, difference: float, unit: str) -> bool:
-    return abs(value - difference) < 0.6 or (unit == "C" and abs(value - difference * 5 / 9) < 0.6)
+def lies_between(value: float, readings: Iterable[float], unit: str) -> bool:
+    """Whether two of the readings are so far apart. Each is sought its partner: an hourly forecast has hundreds."""
+    told = sorted(readings)
+    scales = (1.0, 9 / 5) if unit == "C" else (1.0,)
+    for low, high in [((value - 0.6) * scale, (value + 0.6) * scale) for scale in scales]:
+        # a reading's partner stands behind it, or each would lie no degree from itself
+        partners = (
+            (max(number, bisect_right(told, reading + low)), reading + high) for number, reading in enumerate(told, 1)
+        )
+        if any(at < len(told) and told[at] < most for at, most in partners):
+            return True
+    return False
 
 
 def _the_rest_of_the_odds(one: Reading, reply: Reply) -> tuple[Verdict, str] | None:

@@ -26,6 +26,8 @@ def _fall(before: Mapping[str, Any] | None, now: Verdict) -> str:
     then, found = figure(now, before.get("value")), figure(now, now.value)
     if before["state"] == "pass" and now.state != "pass":
         return f"{now.gate} was pass ({then}) in the release and is {state_words(now.state)} ({found}): {now.why}"
+    if now.state == "fail" and now.value is None and before.get("value") is not None:  # measured, and not finite
+        return f"{now.gate} was {then} in the release and is no number: {now.why}"
     if _clearly_worse(before, now):
         return f"{now.gate} was {then} in the release and is {found}; {now.better} is better, and the intervals do not meet"
     return ""
