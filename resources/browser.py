@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from resources.network import is_private
 from twainbot.errors import BadUse, SourceUnavailable
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -111,6 +110,8 @@ def _is_address(host: str) -> bool:
 
 def _public_address(host: str) -> str:
     """The host's first address. Raises SourceUnavailable where it has none, or a private one that nobody configured."""
+    from resources.network import is_private  # here: the child, which looks up nothing, starts without httpx
+
     try:
         found = [str(entry[4][0]).split("%")[0] for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
     except OSError as error:

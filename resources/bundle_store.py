@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DVC_VARIABLE = "TWAINBOT_DVC"
 REMOTE = "releases"
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # the names that replace_file writes under
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # the names that replace_file and copy_once write under
 QUIET = {"DVC_NO_ANALYTICS": "true", "DVC_CHECK_UPDATE": "false"}
 
 
@@ -152,6 +152,8 @@ def init_options(repository: Path) -> list[str]:
 
 def copy_once(bundle: Path, target: Path) -> None:
     """The bundle's files under the target. Raises BadUse where other files or bytes lie there."""
+    for left in filter(lambda path: is_rest(path.name), target.parent.glob(f".{target.name}.*")):  # by a killed copy
+        shutil.rmtree(left, ignore_errors=True)
     if target.exists():
         with plain_faults(str(target)):
             put(bundle, str(target))

@@ -1,6 +1,6 @@
 """What every request passes on its way out: an address that may be reached, a time limit, a bound on the answer.
 
-Only the polite client imports this module: httpx takes a fifth of the time that the code location may take to load.
+Import it inside functions only: httpx takes a fifth of the time that the code location may take to load.
 """
 
 from __future__ import annotations
@@ -91,10 +91,15 @@ class CheckedBackend(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         meant = {(host, port), (host, ANY_PORT)} & self.private
         *others, last = [host] if meant else public_addresses(host, port)
+        ends = time.monotonic() + self.limit_s  # of all tries: a name may have any number of addresses
 
         def connected(address: str) -> httpcore.NetworkStream:
-            stream = super(CheckedBackend, self).connect_tcp(address, port, timeout, local_address, socket_options)
-            return TimeLimitStream(stream, time.monotonic() + self.limit_s)
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise httpcore.ConnectTimeout(f"no address of {host} answered within {self.limit_s:g} s")
+            limit = left if timeout is None else min(timeout, left)
+            stream = super(CheckedBackend, self).connect_tcp(address, port, limit, local_address, socket_options)
+            return TimeLimitStream(stream, ends)
 
         for address in others:  # the first may be an IPv6 one where only IPv4 leads out
             with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):

@@ -148,17 +148,20 @@ class ToolClient:
         self.starts += 1
         connection = _Connection(self._target, own=self._own)
         try:
-            listed = connection.open(self.connect_s)
+            self._offer(connection.open(self.connect_s))
         except BaseException:
             connection.close()
             raise
         self._connection = connection
+        return connection
+
+    def _offer(self, listed: Sequence[Any]) -> None:
+        """Sort a server's list into what is offered, under which names, and what is not."""
         told = {tool.name: tool for tool in map(_declared, listed)}
         self.unusable = [name for name, tool in told.items() if tool_results.undeclarable(tool.parameters)]
         usable = [name for name in told if name not in self.unusable]
         self._declared = {alias: told[name] for name, alias in aliases(usable[:MOST_TOOLS]).items()}
         self.left_out = usable[MOST_TOOLS:]
-        return connection
 
     def _drop(self, connection: _Connection | None) -> None:
         """End a connection, which another call may have replaced already."""

@@ -216,14 +216,16 @@ class ArchiveBackend:
 
     @cached_property
     def said(self) -> list[Observation]:
-        """Every forecast period of the corpus's bulletins. Raises NoAnswer where the lake has none."""
+        """Every forecast period of the corpus's bulletins, removed units' left out. Raises NoAnswer where there is none."""
         import polars as pl
 
         from resources.lake import Lake
+        from resources.views import registered, units_of
         from twainbot.dialogues.observations import observations
 
         lake, table = Lake(self.lake), "corpora/weather"
-        keys = lake.keys(table)
+        counted = units_of(table, registered(lake))
+        keys = [key for key in lake.keys(table) if counted is None or key in counted]
         if not keys:
             raise NoAnswer("service_unavailable", f"The lake {self.lake} holds no bulletins. Run `twainbot run` first.")
         works = lake.scan_all(table, keys).select("work_id", "extra").collect()

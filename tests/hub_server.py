@@ -1,4 +1,4 @@
-"""A Hub on 127.0.0.1: the requests that an upload of a folder makes, answered as the Hub answers them, files kept."""
+"""A Hub on 127.0.0.1: what uploading a folder and downloading a file ask of it, answered as the Hub answers, files kept."""
 
 from __future__ import annotations
 
@@ -45,8 +45,13 @@ class Answers(BaseHTTPRequestHandler):
         self.server.objects[hashlib.sha256(body).hexdigest()] = body
         self.say({})
 
+    def do_HEAD(self) -> None:
+        self.download()
+
     def do_GET(self) -> None:
-        if "/tree/main" in self.path and self.server.created:
+        if "/resolve/" in self.path:
+            self.download()
+        elif "/tree/main" in self.path and self.server.created:
             self.say([self.entry(path) for path in sorted(self.server.files)])
         else:
             self.say({"error": "Repository not found"}, 404)
@@ -70,6 +75,16 @@ class Answers(BaseHTTPRequestHandler):
             self.say({})
         else:
             self.say({"error": f"not foreseen: {self.path}"}, 500)
+
+    def download(self) -> None:
+        content = self.server.files[self.path.partition("/resolve/main/")[2]]
+        self.send_response(200)
+        for name, value in (("X-Repo-Commit", "c" * 40), ("ETag", hashlib.sha1(content).hexdigest())):
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
 
     def create(self, wanted: dict[str, Any]) -> None:
         made = {"url": f"{self.server.url}/someone/{wanted['name']}"}

@@ -88,6 +88,12 @@ def test_the_clusters_instance_has_the_clones_pools_retries_and_retention():
     assert VALUES["additionalInstanceConfig"] == {"nux": here["nux"], "freshness": here["freshness"]}
 
 
+def test_the_weights_that_profile_full_stops_without_can_be_named_in_both():
+    (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
+    for known in (environment_of("code"), {entry["name"] for entry in deployment["env"]}):
+        assert "TWAINBOT_TOXICITY_MODEL" in known
+
+
 def test_runs_in_the_cluster_see_the_home_the_lake_and_one_fixed_image():
     (deployment,) = VALUES["dagster-user-deployments"]["deployments"]
     launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]

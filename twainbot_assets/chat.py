@@ -94,17 +94,22 @@ def saved_at_its_end(home: Home, about: str, talk: Conversation, path: Path) -> 
     if not talk.turns:
         return "nothing was said, so nothing is saved"
     said = ""
-    for where in (str(path), str(unused(path.parent, path.stem)), None):
+    for where in (lambda: path, lambda: unused(path.parent, path.stem), lambda: None):
         try:
-            return said + save(home, about, talk, where)
+            place = where()  # to look at a folder may fail as well as to write into it
+            return said + save(home, about, talk, str(place) if place else None)
         except (BadUse, OSError) as error:
             said = f"{error} "
     raise BadUse(f"The talk could not be saved anywhere. {said.strip()}")
 
 
 def unclaimed(path: Path) -> Path:
-    """The path, where nothing is there yet. Raises BadUse."""
-    if path.exists():
+    """The path, where nothing is there yet. Raises BadUse where something is, or that cannot be seen."""
+    try:
+        taken = path.exists()
+    except OSError as error:
+        raise BadUse(f"{path} cannot be looked at: {error.strerror}. Name another file, or none.") from error
+    if taken:
         raise BadUse(f"{path} exists already. Name another file, or none.")
     return path
 

@@ -53,7 +53,8 @@ def foreign(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str:
         return f"This UI answers to {', '.join(NAMES)} only. Behind a proxy, have it send one of these as the Host."
     if origin is not None and origin != f"http://{host}":
         return "Pages of other origins may send nothing here."
-    asked = scope["type"] == "http" and scope["path"].endswith("/graphql") and scope["query_string"]
+    path = scope["path"].rstrip()  # Starlette's routes end in `$`, and that stands before a last line break too
+    asked = scope["type"] == "http" and path.endswith("/graphql") and scope["query_string"]
     if asked and scope["method"] != "POST" and headers.get("sec-fetch-site") not in ("same-origin", "none"):
         return "GraphQL is asked by POST here."
     return ""

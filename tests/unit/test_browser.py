@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -226,6 +227,12 @@ def test_a_name_that_leads_to_a_private_address_is_refused(monkeypatch):
     monkeypatch.setattr(browser.socket, "getaddrinfo", lambda *_, **__: addresses)
     with pytest.raises(SourceUnavailable, match=r"private address 10\.0\.0\.7"):
         resolver_rules(["messenger.example"])
+
+
+def test_the_child_starts_without_the_libraries_of_our_own_requests(root):
+    script = "import sys, resources.browser; print(sorted({'httpx', 'httpcore'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_no_secret_of_ours_reaches_the_browser(monkeypatch):

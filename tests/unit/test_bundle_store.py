@@ -234,6 +234,16 @@ def test_a_new_repository_is_made_and_without_a_remote_nothing_is_pushed(tmp_pat
     assert contents(repository / "data-v1.0").keys() == {*FILES, "manifest.json"}
 
 
+def test_what_a_killed_copy_left_in_a_repository_is_removed_by_the_next_and_nothing_else(tmp_path, fake):
+    fake()
+    repository = tmp_path / "repository"
+    rest, others = f".data-v1.0.{'0af1' * 8}.tmp", [".data-v1.0.tmp", f".data-v2.0.{'0af1' * 8}.tmp"]
+    for name in (rest, *others):
+        bundle(repository / name)
+    bundle_store.track(bundle(tmp_path / "bundle"), repository, "data-v1.0")
+    assert sorted(path.name for path in repository.iterdir()) == [".data-v1.0.tmp", others[1], ".dvc", "data-v1.0"]
+
+
 def test_the_first_remote_becomes_the_default_and_another_one_is_refused(tmp_path, fake):
     log, repository, folder = fake(), tmp_path / "repository", bundle(tmp_path / "bundle")
     bundle_store.track(folder, repository, "data-v1.0", "s3://store/dvc")

@@ -224,6 +224,26 @@ def test_a_file_to_save_to_that_exists_is_refused_before_a_model_is_loaded(chats
     assert "exists already" in done.output
 
 
+def test_a_file_to_save_to_that_cannot_be_looked_at_is_refused_in_one_sentence(chats, tmp_path):
+    done = chats(lambda: "Well.", ["--save", str(tmp_path / ("long" * 100))], "Who?\n")
+    assert (done.exit_code, chats.opened) == (2, [])
+    assert "cannot be looked at: File name too long. Name another file, or none." in done.output
+
+
+def test_a_talk_is_saved_in_the_home_where_its_folder_can_no_longer_be_looked_into(chats, tmp_path, monkeypatch):
+    exists, closed = Path.exists, tmp_path / "closed"
+
+    def looked(path: Path) -> bool:
+        if path.parent == closed and chats.opened:
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", looked)
+    done = chats(lambda: "Well.", ["--save", str(closed / "talk.jsonl")], "Who?\n")
+    (kept,) = (tmp_path / "home" / "tiny" / "transcripts").iterdir()
+    assert (done.exit_code, len(json.loads(kept.read_text())["turns"])) == (0, 2)
+
+
 def test_a_talk_is_saved_beside_its_file_where_that_was_taken_meanwhile(chats, tmp_path):
     file = tmp_path / "talk.jsonl"
 

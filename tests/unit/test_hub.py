@@ -92,13 +92,25 @@ def test_a_repository_of_something_else_is_not_emptied_by_a_mistyped_name(bundle
     server.files.clear()
     server.files.update(theirs)
     with pytest.raises(
-        BadUse, match=r"someone/bot holds thesis/chapter1.md and no manifest.json: .* empty this one first"
+        BadUse, match=r"someone/bot holds thesis/chapter1.md and no manifest.json of twainbot-lora: .* this one first"
     ):
         hub.push(bundle, "someone/bot")
     assert server.files == theirs
     del server.files["thesis/chapter1.md"]  # a push that broke off, or a repository made on the Hub's own page
     hub.push(bundle, "someone/bot")
     assert "manifest.json" in server.files
+
+
+@pytest.mark.parametrize("theirs", [b'{"short_name": "my page"}', b"[]", b"no JSON", "another bundle"])
+def test_a_manifest_of_something_else_is_no_bundles(bundle, server, tmp_path, theirs):
+    hub.push(bundle, "someone/bot")
+    if theirs == "another bundle":
+        theirs = (cut(tmp_path / "data", {"a": b"a"}, "data-v1.0", "twainbot-data") / "manifest.json").read_bytes()
+    server.files.update({"manifest.json": theirs, "index.html": b"<html>"})
+    kept = dict(server.files)
+    with pytest.raises(BadUse, match=r"someone/bot holds index.html and no manifest.json of twainbot-lora"):
+        hub.push(bundle, "someone/bot")
+    assert server.files == kept
 
 
 def test_a_token_that_the_hub_refuses_ends_in_one_sentence_without_it(bundle, server, monkeypatch):
@@ -109,7 +121,10 @@ def test_a_token_that_the_hub_refuses_ends_in_one_sentence_without_it(bundle, se
     assert server.files == {}
 
 
-@pytest.mark.parametrize("name", ["bot", "a/b/c", "https://x/y", "some one/bot", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["bot", "a/b/c", "https://x/y", "some one/bot", "", "a/b\n", "a/b..c", "a/b--c", "a/b.git", f"a/{'b' * 120}"],
+)
 def test_what_names_no_repository_is_refused_before_anything_is_sent(bundle, name):
     with pytest.raises(BadUse, match="OWNER/NAME"):
         hub.push(bundle, name)

@@ -251,6 +251,23 @@ def test_the_next_address_is_tried_where_the_first_leads_nowhere(client, store, 
         assert store.get(client.fetch(address).sha256) == BOOK
 
 
+def test_a_name_with_many_addresses_that_all_hang_holds_nobody_longer_than_one_connection_may(monkeypatch):
+    now, limits = [0.0], []
+    entries = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"8.8.{n // 250}.{n % 250}", 443)) for n in range(500)]
+
+    def hangs(_self, _address, _port, timeout, *_):
+        limits.append(timeout)
+        now[0] += timeout
+        raise network.httpcore.ConnectTimeout
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: entries)
+    monkeypatch.setattr(network.httpcore.SyncBackend, "connect_tcp", hangs)
+    monkeypatch.setattr(network.time, "monotonic", lambda: now[0])
+    with pytest.raises(network.httpcore.ConnectTimeout, match=r"no address of books.example.org answered within 100 s"):
+        network.CheckedBackend(frozenset(), 100.0).connect_tcp("books.example.org", 443, timeout=30.0)
+    assert limits == [30.0, 30.0, 30.0, 10.0]  # of 500 addresses: 15,000 s before
+
+
 def test_a_downgrade_from_https_is_not_followed(client):
     with pytest.raises(Refused, match=r"is not encrypted"):
         client.permit("http://books.example.org/b", "https://books.example.org/a")

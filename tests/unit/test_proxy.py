@@ -146,7 +146,7 @@ def test_the_password_stays_at_the_proxy_and_the_chat_server_is_called_by_its_ow
 
 
 def test_an_image_of_another_site_asks_nothing_of_graphql(proxy):
-    for path in ("graphql?query=mutation%7BsetNuxSeen%7D", "%67raphql?x", "y/../graphql?query=x"):
+    for path in ("graphql?query=mutation%7BsetNuxSeen%7D", "%67raphql?x", "y/../graphql?query=x", "graphql%0A?query=x"):
         assert proxy.get(proxy.ui, path, Authorization=LOGIN)[0] == 403
     for path in ("graphql", "graphql_not?query=x", "runs?q=x"):
         assert proxy.get(proxy.ui, path, Authorization=LOGIN)[0] == 200

@@ -20,11 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources import weather_server
+from resources.lake import Lake
 from resources.polite_client import PoliteClient
 from resources.raw_store import RawStore
 from resources.weather_server import INPUTS, OUTPUTS, Desk, address
 from resources.weather_tools import ArchiveBackend, MockBackend, NwsBackend, coordinates, fault_of, open_backend
+from tests import builders
 from tests.fakes import Answer, FakeSite, serving
+from twainbot.corpora.inventory import audit
 from twainbot.dialogues import gazetteer, served, weather
 from twainbot.dialogues.observations import Observation
 from twainbot.dialogues.served import NoAnswer
@@ -339,6 +342,19 @@ def test_an_empty_lake_is_told_and_alerts_and_readings_are_not_invented(tmp_path
         backend.alerts("MO")
     with pytest.raises(NoAnswer, match="no readings"):
         backend.observation("Hannibal")
+
+
+def test_a_bulletin_of_a_unit_that_was_taken_out_is_read_no_more(tmp_path, monkeypatch):
+    lake = Lake(str(tmp_path))
+    for unit in ("2026-01", "2026-02"):
+        lake.write(
+            "corpora/weather", unit, builders.works(builders.work(f"weather:{unit}", unit=unit, source="weather"))
+        )
+    monkeypatch.setattr("twainbot.dialogues.observations.observations", lambda works, _: works["work_id"].to_list())
+    assert ArchiveBackend(str(tmp_path)).said == ["weather:2026-01", "weather:2026-02"]  # nothing was audited yet
+    rows = audit(lake.read("corpora/weather", "2026-02"), {"weather": ["2026-02"]}, {})
+    lake.write("corpora/audit", None, rows)
+    assert ArchiveBackend(str(tmp_path)).said == ["weather:2026-02"]
 
 
 # --- the simulation and the server ----------------------------------------------------------------------------------------

@@ -91,6 +91,16 @@ def test_a_tool_whose_schema_is_none_is_not_offered_and_does_not_stop_the_others
         assert len(read_request(json.dumps(ask).encode()).tools) == 1
 
 
+def test_a_list_that_cannot_be_judged_leaves_no_connection_open(monkeypatch):
+    def fails(_schema: Any) -> str:
+        raise OverflowError("the repetition number is too large")
+
+    monkeypatch.setattr("twainbot.dialogues.tool_results.undeclarable", fails)
+    with pytest.raises(OverflowError):
+        ToolClient(server(["get_forecast"]))
+    assert "mcp-client" not in [thread.name for thread in threading.enumerate()]
+
+
 def test_no_tools_leave_nothing_out():
     assert unoffered(None) == ""
 

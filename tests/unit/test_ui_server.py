@@ -72,10 +72,11 @@ def test_another_origins_page_is_refused(client, origin):
     assert closed.value.code == ui_server.REFUSED
 
 
-def test_an_image_of_another_page_changes_nothing(client):
+@pytest.mark.parametrize("path", ["/graphql", "/graphql%0A"])
+def test_an_image_of_another_page_changes_nothing(client, path):
     for site in ({}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}):
         for method in ("GET", "HEAD"):
-            answer = client.request(method, f"/graphql?query={MUTATION}", headers={"accept": "image/*", **site})
+            answer = client.request(method, f"{path}?query={MUTATION}", headers={"accept": "image/*", **site})
             assert answer.status_code == 403
     for site in ("same-origin", "none"):
         assert (
