@@ -10,9 +10,11 @@ from dagster._core.definitions.data_version import extract_data_version_from_ent
 
 from twainbot.errors import BadInput
 from twainbot_assets.freshness import Item
+from twainbot_assets.partitions import counted
 
 if TYPE_CHECKING:
     from resources.lake import Lake
+    from resources.views import Units
 
 RELEASED = ("splits/dapt", "splits/sft", "splits/preferences", "dialogues/screened")  # their rows go into a bundle
 SHOWN = 16  # hex digits of a data version: publish.py's
@@ -31,18 +33,26 @@ def report_version(instance: dg.DagsterInstance, item: Item, version: str) -> No
     instance.report_runless_asset_event(dg.AssetObservation(asset_key=item.key, partition=item.partition, tags=tags))
 
 
-def parents(instance: dg.DagsterInstance, lake: Lake, tables: Iterable[str], settings: Iterable[str]) -> dict[str, str]:
-    """Data version by item, of tables (every partition that has a file) and of observed settings.
+def parents(
+    instance: dg.DagsterInstance, lake: Lake, tables: Iterable[str], settings: Iterable[str], units: Units | None = None
+) -> dict[str, str]:
+    """Data version by item, of tables (every partition that has a file and still is one) and of observed settings.
 
-    A table that this instance did not make, such as one out of a lake that was copied, has the hash of its content.
-    Raises BadInput where a file is another one than the version that was recorded.
+    units: those that count, by source; without, all do. A table that this instance did not make, such as one out of a lake
+    that was copied, has the hash of its content. Raises BadInput where a file is not of the version that was recorded.
     """
-    items = [Item(table, key) for table in tables for key in lake.keys(table) or [None]]
+    items = [Item(table, key) for table in tables for key in parts(lake, table, units)]
     found = {
         str(item): version_of_item(instance, lake, item) for item in items if lake.exists(item.table, item.partition)
     }
     seen = {f"sources/settings_{name}": recorded(instance, Item(f"sources/settings_{name}"), True) for name in settings}
     return {**found, **{name: version for name, version in seen.items() if version}}
+
+
+def parts(lake: Lake, table: str, units: Units | None) -> list[str | None]:
+    """The partitions of a table that have a file and still are units or batches; None stands for a table without any."""
+    made, counts = lake.keys(table), counted(table, units)
+    return [key for key in made if counts is None or key in counts] if made else [None]
 
 
 def version_of_item(instance: dg.DagsterInstance, lake: Lake, item: Item) -> str:

@@ -23,7 +23,7 @@ from twainbot_assets import data_versions, keys, sources
 from twainbot_assets.partitions import DATA_VERSIONS, counted
 from twainbot_assets.profile import SOURCES, current
 from twainbot_assets.publish import Published, publish
-from twainbot_assets.release import SHARED, bundle_metadata, fresh, hashes, refuse_twice, sealed
+from twainbot_assets.release import SHARED, bundle_metadata, fresh, hashes, refuse_unfit, sealed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,9 +52,9 @@ def dataset(context: dg.AssetExecutionContext, lake: LakeResource, folders: Fold
     opened, version = lake.open(), context.partition_key
 
     def make() -> "pl.DataFrame":
-        refuse_twice(opened, "release/dataset", version)
-        parents = data_versions.parents(context.instance, opened, (*WHOLE, *PARTITIONED), SETTINGS)
+        refuse_unfit(context.instance, opened, "release/dataset", version)
         units = sources.registered(context.instance)
+        parents = data_versions.parents(context.instance, opened, (*WHOLE, *PARTITIONED), SETTINGS, units)
         return cut(opened, fresh(Path(folders.work) / "release" / version), version, parents, units)
 
     yield from publish(context, make, gates.DATASET, bundle_metadata)

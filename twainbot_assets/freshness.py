@@ -17,7 +17,12 @@ from urllib.parse import unquote
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCause, StaleStatus
+from dagster._core.definitions.data_version import (
+    CachingStaleStatusResolver,
+    StaleCause,
+    StaleStatus,
+    extract_data_provenance_from_entry,
+)
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.asset_check_execution_record import (
@@ -72,12 +77,19 @@ class Files:
         self.listed: dict[str, set[str | None]] = {}
 
     def has(self, item: Item) -> bool:
-        """Whether the item's file is there."""
+        """Whether the item's file is there. One that a listing lacks is looked for itself: the UI may have made it since."""
         if self.lake is None:
             return True
         if item.table not in self.listed:
             self.listed[item.table] = files_of(self.lake, item.table)
+        elif item.partition not in self.listed[item.table] and self.made_since(self.lake, item):
+            self.add([item])
         return item.partition in self.listed[item.table]
+
+    def made_since(self, lake: Lake, item: Item) -> bool:
+        """Whether the file is there now."""
+        with reported(lake.base):
+            return lake.exists(item.table, item.partition)
 
     def add(self, items: Iterable[Item]) -> None:
         """Take note of items that were made since."""
@@ -135,10 +147,27 @@ class Freshness:
         causes = [
             cause for cause in self.resolver.get_stale_causes(item.key, item.partition) if not lineage_only(cause)
         ]
-        failed = self.failed_checks(item)
-        if not causes and not failed:
-            return Verdict("fresh")
-        return Verdict("stale", tuple(dict.fromkeys([*map(worded, causes), *failed])))
+        reasons = [*map(worded, causes), *self.made_of_none(item), *self.failed_checks(item)]
+        return Verdict("stale", tuple(dict.fromkeys(reasons))) if reasons else Verdict("fresh")
+
+    def made_of_none(self, item: Item) -> list[str]:
+        """A line for each table that an item gathers and of which nothing was made yet when it did so.
+
+        Dagster then keeps no place in its log to look on from, and takes whatever came since for known.
+        """
+        gathered = [key for key in self.gathered(item) if (item.key, key) not in LINEAGE_ONLY]
+        if not gathered:
+            return []
+        record = self.instance.get_latest_data_version_record(item.key, partition_key=item.partition)
+        provenance = extract_data_provenance_from_entry(record.event_log_entry) if record else None
+        places = provenance.input_storage_ids if provenance else {}
+        blind = [key for key in gathered if places.get(key, 0) is None and self.has_good(key)]
+        return sorted(f"{keys.table(key)} was first made after it" for key in blind)
+
+    def has_good(self, key: dg.AssetKey) -> bool:
+        """Whether a registered partition of an asset was ever made."""
+        made = self.instance.get_materialized_partitions(key)
+        return any(item.partition in made for item in self.items(key))
 
     def failed_checks(self, item: Item) -> list[str]:
         """Blocking checks that failed or never ended: the item must be made again, and nothing is built on it until then.
@@ -200,11 +229,16 @@ class Freshness:
 
     def fan_in(self, item: Item) -> Iterator[Item]:
         """The registered partitions that an item reads of assets with other partition sets than its own."""
+        for key in self.gathered(item):
+            yield from self.items(key)
+
+    def gathered(self, item: Item) -> Iterator[dg.AssetKey]:
+        """The assets with other partition sets than its own that an item reads."""
         node = self.graph.get(item.key)
         for key in node.parent_keys:
             parent = self.graph.get(key)
             if parent.is_materializable and parent.partitions_def not in (None, node.partitions_def):
-                yield from self.items(key)
+                yield key
 
     def materialized(self) -> tuple[set[Item], set[Item]]:
         """(Every item that has a good version, every one whose file is gone): a query and a listing per asset, where the

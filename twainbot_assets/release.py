@@ -19,6 +19,7 @@ from twainbot.provenance import version_of
 from twainbot_assets import keys
 from twainbot_assets.adapters import adapter_folder
 from twainbot_assets.base import MODEL as BASE
+from twainbot_assets.freshness import Freshness
 from twainbot_assets.partitions import MODEL_VERSIONS
 from twainbot_assets.profile import current, recipe_path
 from twainbot_assets.publish import Published, publish
@@ -53,7 +54,7 @@ def model(
     recipe = context.run.tags.get(RECIPE_TAG) or current().trained[0]
 
     def make() -> "pl.DataFrame":
-        refuse_twice(opened, "release/model", version)
+        refuse_unfit(context.instance, opened, "release/model", version)
         info = base.collect().row(0, named=True)
         bundle = fresh(Path(folders.work) / "release" / version)
         from resources.bundling import write_model
@@ -141,6 +142,23 @@ def refuse_twice(lake: Lake, table: str, version: str) -> None:
     """Raise BadUse where the version was cut before."""
     if lake.exists(table, version):
         raise BadUse(f"{version} was cut before and stays as it is. Choose the next version.")
+
+
+def refuse_unsound(defs: dg.Definitions, instance: dg.DagsterInstance, table: str, version: str) -> None:
+    """Raise BadInput where a blocking check of anything behind this table failed or never ended."""
+    for item, failed in Freshness(defs, instance).unsound_behind(keys.key(table)).items():
+        raise BadInput(
+            f"{version} was not cut: {item}, which it is made of, is not known to be sound ({'; '.join(failed)}). "
+            "Run `twainbot run`, which makes and judges it again with all that follows, then release again."
+        )
+
+
+def refuse_unfit(instance: dg.DagsterInstance, lake: Lake, table: str, version: str) -> None:
+    """Raise BadUse or BadInput where no version may be cut: the UI asks none of this before its run begins."""
+    from twainbot_assets.definitions import defs
+
+    refuse_twice(lake, table, version)
+    refuse_unsound(defs, instance, table, version)
 
 
 def fresh(folder: Path) -> Path:

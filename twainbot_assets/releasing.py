@@ -7,13 +7,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twainbot.errors import BadInput, BadUse, UnknownName
-from twainbot_assets import keys
+from twainbot.errors import BadUse, UnknownName
 from twainbot_assets.alerting import numbers_of
-from twainbot_assets.freshness import Freshness, Item
+from twainbot_assets.freshness import Item
 from twainbot_assets.partitions import DATA_VERSIONS, MODEL_VERSIONS
 from twainbot_assets.profile import current
-from twainbot_assets.release import FORMS_TAG, RECIPE_TAG, STAGE
+from twainbot_assets.release import FORMS_TAG, RECIPE_TAG, STAGE, refuse_unsound
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -36,7 +35,7 @@ def table_of(version: str) -> str:
 def kind_of(version: str) -> tuple[str, dg.DynamicPartitionsDefinition]:
     """Table and partitions of a version's kind. Raises BadUse on a name of no kind."""
     for prefix, kind in PREFIXES.items():
-        if version.startswith(prefix) and VERSION.match(version):
+        if version.startswith(prefix) and VERSION.fullmatch(version):
             return kind
     raise BadUse(f"{version!r} is no version. Versions read data-v1.0 or twainbot-lora-v0.1, with -rehearsal for one.")
 
@@ -54,25 +53,16 @@ def cut(work: Runner, version: str, recipe: str | None, merged: bool = True) -> 
 
     if lake.open().exists(table, version):
         raise BadUse(f"{version} was cut before and stays as it is. Choose the next version.")
-    refuse_unsound(work, table, version)
+    refuse_unsound(work.defs, work.instance, table, version)
     name = partitions.name or ""
     known = work.instance.get_dynamic_partitions(name)
     if version not in known:
         work.instance.add_dynamic_partitions(name, [version])
     tags = {RECIPE_TAG: recipe or current().trained[0], **({} if merged else {FORMS_TAG: "adapters"})}
     work.execute([Item(table, version)], tags)
-    if work.report.faults and version not in known:
+    if Item(table, version) not in work.report.made and version not in known:
         work.instance.delete_dynamic_partition(name, version)  # nothing was cut, so the name stays free
     return work.report
-
-
-def refuse_unsound(work: Runner, table: str, version: str) -> None:
-    """Raise BadInput where a blocking check of anything behind this table failed or never ended."""
-    for item, failed in Freshness(work.defs, work.instance).unsound_behind(keys.key(table)).items():
-        raise BadInput(
-            f"{version} was not cut: {item}, which it is made of, is not known to be sound ({'; '.join(failed)}). "
-            "Run `twainbot run`, which makes and judges it again with all that follows, then release again."
-        )
 
 
 def cut_if_new(work: Runner, report: Report) -> None:
@@ -82,22 +72,23 @@ def cut_if_new(work: Runner, report: Report) -> None:
     from twainbot_assets.definitions import lake
 
     opened = lake.open()
-    cuts = {
-        digest
-        for key in opened.keys("release/model")
-        for name, digest in json.loads(opened.read("release/model", key)["parents"][0]).items()
-        if name.startswith("adapter_sha256")  # further personas' too, which a bundle holds beside the first
-    }
     for recipe in current().trained:
-        adapter = opened.read(f"adapters/{STAGE}", recipe)["adapter_sha256"][0]
-        if adapter not in cuts:
+        if opened.read(f"adapters/{STAGE}", recipe)["adapter_sha256"][0] not in bundled(opened):
             number = next_number(opened)
             for version in (f"data-v0.{number}-rehearsal", f"twainbot-lora-v0.{number}-rehearsal"):
                 cut(work, version, recipe, merged=False)  # each run would leave twice the base's size
-            beside = [name for name in current().personas if opened.exists(f"adapters/{STAGE}", name)]
-            cuts |= {adapter, *(opened.read(f"adapters/{STAGE}", name)["adapter_sha256"][0] for name in beside)}
     report.made += work.report.made
     report.faults += work.report.faults
+
+
+def bundled(lake: Lake) -> set[str]:
+    """Hashes of the adapters that bundles hold: those of further personas too, which lie beside the first."""
+    return {
+        digest
+        for key in lake.keys("release/model")
+        for name, digest in json.loads(lake.read("release/model", key)["parents"][0]).items()
+        if name.startswith("adapter_sha256")
+    }
 
 
 def next_number(lake: Lake) -> int:

@@ -2,20 +2,21 @@
 
 `delete_run` takes a run's events with it, and with them the materializations that they are: an asset whose latest one is
 deleted is missing. So every run stays that holds the latest materialization, observation or attempt of any asset or
-partition, or the latest result of any check; whatever has not ended; and the newest ones. Then nothing that the graph says
-of itself changes.
+partition, what the latest one was made of, or the latest result of any check; whatever has not ended; and the newest ones.
+Then nothing that the graph says of itself changes.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import extract_data_provenance_from_entry
 
 from twainbot_assets.retention import settled, size_of
 
@@ -27,6 +28,7 @@ EVENTS = (
     dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION,
     dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,  # the latest attempt: that it failed is part of the asset's state
 )  # fmt: skip
+READ = EVENTS[:2]  # what a materialization is made of
 ENDS = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 GOING = ("REQUESTED", "CANCELING", "FAILING")  # states of a backfill that has not ended
 DAY_S = 86_400.0
@@ -100,6 +102,7 @@ def held(instance: dg.DagsterInstance, checks: Iterable[dg.AssetCheckKey]) -> se
     for key in instance.all_asset_keys():
         for kind in EVENTS:
             found |= latest_of(instance, key, kind)
+    found |= read_by_latest(instance)
     listed = list(checks)
     storage = instance.event_log_storage
     found |= {record.run_id for record in storage.get_latest_asset_check_execution_by_key(listed).values()}
@@ -118,6 +121,38 @@ def latest_of(instance: dg.DagsterInstance, key: dg.AssetKey, kind: dg.DagsterEv
         records = storage.get_asset_event_summary_records(kind, asset_key=key, storage_ids=ids[start : start + _BATCH])
         found |= {record.run_id for record in records}
     return found
+
+
+def read_by_latest(instance: dg.DagsterInstance) -> set[str]:
+    """Runs of what the latest materializations read of partitions that had an event since. Dagster compares the two, and
+    where the older one is gone takes the newer for a change, though a unit was merely looked at again."""
+    storage: Any = instance.event_log_storage
+    every = list(instance.all_asset_keys())
+    newest = {(key, kind): storage.get_latest_storage_id_by_partition(key, kind) for key in every for kind in READ}
+    found = set[str]()
+    for dep, kind, name, place in {each for key in every for each in followed(instance, key, newest)}:
+        fetch = instance.fetch_observations if kind is READ[1] else instance.fetch_materializations
+        wanted = dg.AssetRecordsFilter(asset_key=dep, asset_partitions=[name], before_storage_id=place + 1)
+        found |= {record.run_id for record in fetch(wanted, limit=1).records}
+    return found
+
+
+def followed(
+    instance: dg.DagsterInstance, key: dg.AssetKey, newest: Mapping[tuple[dg.AssetKey, dg.DagsterEventType], Any]
+) -> Iterator[tuple[dg.AssetKey, dg.DagsterEventType, str, int]]:
+    """(asset, kind, partition, place in the log) of what the latest materializations of a key read and is not the newest."""
+    ids = list(newest[key, READ[0]].values())
+    filters: list[Any] = [
+        dg.AssetRecordsFilter(asset_key=key, storage_ids=ids[at : at + _BATCH]) for at in range(0, len(ids), _BATCH)
+    ]
+    for wanted in filters or [key]:
+        for record in instance.fetch_materializations(wanted, limit=_BATCH if filters else 1).records:
+            provenance = extract_data_provenance_from_entry(record.event_log_entry)
+            for dep, place in (provenance.input_storage_ids if provenance else {}).items():
+                for kind in READ:
+                    known, own = newest.get((dep, kind), {}), record.partition_key
+                    names = [own] if own is not None and own in known else list(known)
+                    yield from ((dep, kind, name, place) for name in names if place and known[name] > place)
 
 
 def forget(instance: dg.DagsterInstance, runs: Sequence[OldRun]) -> None:

@@ -28,7 +28,7 @@ def source_watcher(context: dg.SensorEvaluationContext, harvest: Harvest) -> Ite
     live = live_sources(current())  # these have schedules
     hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
     for source in SOURCES:
-        if harvest.door(source) is None or source in live:
+        if source in live:
             continue
         try:
             if not harvest.is_live(source):  # those over the net are registered by the run: a sensor has a minute
@@ -37,12 +37,14 @@ def source_watcher(context: dg.SensorEvaluationContext, harvest: Harvest) -> Ite
         except TwainBotError as error:
             context.log.error(f"{source}: {error}")  # one source at fault does not stop the others
             continue
-        yield dg.RunRequest(run_key=f"{source}-{hour}", job_name=observe_jobs[source].name)
+        if harvest.door(source) is not None:
+            yield dg.RunRequest(run_key=f"{source}-{hour}", job_name=observe_jobs[source].name)
 
 
 @dg.sensor(
     minimum_interval_seconds=SETTINGS_EVERY_S, default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Records what changed in settings, recipes, watched files, reviews and the set of units. Starts no run.",
+    description="Records what changed in settings, recipes, watched files, reviews and the sets of units, batches and recipes. "
+    "Starts no run.",
 )  # fmt: skip
 def settings_watcher(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Record the versions of all that is no unit, where they differ from those last seen."""

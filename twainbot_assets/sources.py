@@ -138,7 +138,7 @@ def plain_versions(units: Mapping[str, list[str]]) -> dict[str, str]:
         found["suites"] += f"-{file_version(own)}"
     found["units"] = units_version(units)
     found["batches"] = set_version(batch_keys(profile))
-    found["recipes"] = set_version(list(profile.trained))
+    found["recipes"] = set_version(list(profile.recipes))
     found["reviews"] = file_version(home.reviews)
     found["ratings"] = ratings_version(home.ratings)
     return found
@@ -214,7 +214,7 @@ observed = [
         "batches", "The set of generation batches: what gathers them all turns stale when one is added or removed."
     ),
     observe_plain(
-        "recipes", "The set of recipes that train: what compares them turns stale when one is added or removed."
+        "recipes", "The set of recipes, mixing ones too: what compares them turns stale when one is added or removed."
     ),
     *(observe_recipe(stage) for stage in keys.TRAINING_STAGES),
     *([observe_mixtures()] if current().mixtures else []),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WAREHOUSE = keys.key("warehouse")
 READS = [
+    keys.key("corpora/audit"),  # by which views leave out what is no unit any more
     *(key for stage in ("corpora", "chunks", "screened") for key in keys.per_source(stage)),
     *(keys.key(f"curated/{name}") for name in ("passages", "rejects")),
     *(keys.key(f"dedupe/{name}") for name in ("edges", "clusters")),

@@ -152,6 +152,34 @@ def test_a_bundle_with_a_row_at_fault_is_refused(lake, column, gate):
     assert "b000/calls/0000" in found.why
 
 
+def from_the_ui(lake: Lake, folder: Path, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """A version that is cut as any other partition is; every source has the unit `tales`."""
+    folders = Folders(**{name: str(folder / name) for name in Folders.model_fields})
+    resources = {"lake": LakeResource(base=lake.base), "folders": folders, "io_manager": LakeIOManager(base=lake.base)}
+    for units in UNITS.values():
+        instance.add_dynamic_partitions(units.name, ["tales"])
+    instance.add_dynamic_partitions(DATA_VERSIONS.name, [OLD])
+    return dg.materialize(
+        [dataset_release.dataset], partition_key=OLD, instance=instance, resources=resources, raise_on_error=False
+    )
+
+
+def test_a_blocking_check_that_failed_behind_it_holds_for_a_version_that_the_ui_cuts(tmp_path, monkeypatch):
+    monkeypatch.setenv("TWAINBOT_PROFILE", "sample")
+    lake = small.write(tmp_path / "lake", small.material())
+    with dg.DagsterInstance.ephemeral() as instance:
+        failed = dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey(["curated", "rejects"]), check_name="canaries_caught", passed=False, metadata={},
+            severity=dg.AssetCheckSeverity.ERROR, blocking=True,
+        )  # fmt: skip
+        instance.report_runless_asset_event(failed)
+        refused = from_the_ui(lake, tmp_path, instance)
+    assert not refused.success
+    said = refused.get_step_failure_events()[0].step_failure_data.user_failure_data.description
+    assert "curated/rejects, which it is made of, is not known to be sound (its check canaries_caught failed)" in said
+    assert not lake.exists("release/dataset", OLD)
+
+
 def test_a_bundle_is_cut_of_registered_units_and_of_the_profiles_batches(tmp_path, monkeypatch):
     monkeypatch.setenv("TWAINBOT_PROFILE", "sample")
     lake = small.write(tmp_path / "lake", small.material())
@@ -160,18 +188,14 @@ def test_a_bundle_is_cut_of_registered_units_and_of_the_profiles_batches(tmp_pat
     lake.write("dialogues/seeds", "b999", make.seeds(make.seed("b999/calls/0000")))
     whole, read = dataset_release.material, []
     monkeypatch.setattr(dataset_release, "material", lambda *given: read.append(whole(*given)) or read[-1])
-    folders = Folders(**{name: str(tmp_path / name) for name in Folders.model_fields})
-    resources = {"lake": LakeResource(base=lake.base), "folders": folders, "io_manager": LakeIOManager(base=lake.base)}
     with dg.DagsterInstance.ephemeral() as instance:
-        for units in UNITS.values():
-            instance.add_dynamic_partitions(units.name, ["tales"])
-        instance.add_dynamic_partitions(DATA_VERSIONS.name, [OLD])
-        assert dg.materialize(
-            [dataset_release.dataset], partition_key=OLD, instance=instance, resources=resources
-        ).success
+        assert from_the_ui(lake, tmp_path, instance).success
     assert "fables" not in set(read[0].works["unit"])
     assert read[0].works.height == small.material().works.height
     assert not [name for name in (*read[0].seeds, *read[0].pairs["preference_id"]) if name.startswith("b999")]
+    named = set(json.loads(lake.read("release/dataset", OLD)["parents"][0]))
+    assert {"corpora/local [tales]", "dialogues/seeds [b000]"} <= named
+    assert not {"corpora/local [fables]", "dialogues/contrastive [b999]", "dialogues/seeds [b999]"} & named
 
 
 def test_versions_are_those_that_the_instance_recorded(tmp_path):

@@ -10,7 +10,7 @@ from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, Dags
 from resources.home import current as current_home
 from resources.lake import LakeIOManager, LakeResource
 from twainbot.errors import LakeUnavailable, UnknownName
-from twainbot_assets import boundaries, dialogues, keys
+from twainbot_assets import boundaries, dialogues, keys, warehouse
 from twainbot_assets.freshness import FILE_GONE, LINEAGE_ONLY, Files, Freshness, Item, selected
 from twainbot_assets.partitions import UNITS
 from twainbot_assets.runner import Runner, stale_items
@@ -72,6 +72,10 @@ def test_neither_a_new_text_nor_a_new_unit_makes_frozen_seeds_stale():
     read = dialogues.seeds.asset_deps[dialogues.SEEDS]
     stale_by = {keys.table(key) for key in read if (dialogues.SEEDS, key) not in LINEAGE_ONLY}
     assert stale_by == {"sources/settings_dialogues", "sources/prompts"}
+
+
+def test_the_warehouse_waits_for_the_audit_that_says_which_units_its_views_show():
+    assert keys.key("corpora/audit") in warehouse.warehouse.asset_deps[warehouse.WAREHOUSE]
 
 
 # --- files that left the lake ----------------------------------------------------------------------------------------
@@ -140,6 +144,19 @@ def test_a_fan_in_is_not_made_without_a_partition_that_lost_its_file(built):
     assert (len(report.made), report.skipped) == (3, [])
 
 
+def test_what_was_gathered_before_the_first_partition_is_made_again_when_there_is_one(tmp_path):
+    defs, whole = stored(tmp_path / "lake"), [keys.key("things/whole")]
+    with dg.DagsterInstance.ephemeral() as instance:
+        Runner(defs, instance, Silent()).bring_up_to_date(whole)
+        assert Freshness(defs, instance).of(Item("things/whole")).state == "fresh"  # of nothing, and there is nothing
+        Runner(defs, instance, Silent()).bring_up_to_date([keys.key("things/parts")])
+        reasons = {Item("things/whole"): ("things/parts was first made after it",)}
+        assert stale_items(defs, instance) == reasons
+        assert Runner(defs, instance, Silent()).bring_up_to_date().reasons == reasons
+        assert stale_items(defs, instance) == {}
+    assert pl.read_parquet(tmp_path / "lake/things/whole/part-0.parquet").height == 2
+
+
 def test_a_lake_of_another_place_has_none_of_what_was_recorded(built, tmp_path):
     _, instance, _ = built
     elsewhere = stored(tmp_path / "another")
@@ -163,7 +180,8 @@ def test_status_says_that_a_file_is_gone_and_of_what_was_never_made_only_that_it
 
 
 def test_each_table_is_listed_once_for_all_its_items(built, monkeypatch):
-    defs, _, _ = built
+    defs, _, lake = built
+    shutil.rmtree(lake / "things/parts/partition=a%2Fb")
     asked = []
     monkeypatch.setattr("twainbot_assets.freshness.files_of", lambda _, table: asked.append(table) or {"river"})
     files = Files(defs.resources["lake"].open())
@@ -171,6 +189,16 @@ def test_each_table_is_listed_once_for_all_its_items(built, monkeypatch):
     files.add([Item("things/parts", "a/b")])
     assert files.has(Item("things/parts", "a/b"))
     assert asked == ["things/parts"]
+
+
+def test_what_another_process_makes_after_the_listing_is_not_taken_for_gone(built):
+    defs, instance, lake = built
+    made, aside = lake / "things/parts/partition=a%2Fb", lake / "aside"
+    made.rename(aside)
+    files, late = Files(defs.resources["lake"].open()), Item("things/parts", "a/b")
+    assert Freshness(defs, instance, files).of(late).state == "missing"
+    aside.rename(made)
+    assert Freshness(defs, instance, files).of(late).state == "fresh"
 
 
 def test_where_no_lake_is_named_dagsters_record_is_believed(built):

@@ -131,6 +131,16 @@ def test_a_mixture_whose_parts_are_not_trained_here_is_refused(recipes, fault):
         parse(raw(recipes=recipes), PATH)
 
 
+def test_a_mixture_added_or_taken_away_is_a_change_of_the_set_of_recipes(monkeypatch):
+    versions = []
+    for listed in ("default,twain,franklin", "default,twain,franklin,mixed"):
+        monkeypatch.setenv("TWAINBOT_RECIPES", listed)
+        profile = parse(raw(), PATH)
+        monkeypatch.setattr(sources, "current", lambda profile=profile: profile)
+        versions.append(sources.plain_versions({})["recipes"])
+    assert versions[0] != versions[1]
+
+
 def test_one_batch_more_freezes_no_seed_again_and_is_a_change_of_the_set():
     one = load("tiny")
     more = one.model_copy(update={"dialogues": one.dialogues.model_copy(update={"batches": 3})})

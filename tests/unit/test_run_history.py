@@ -55,6 +55,7 @@ def merged_holds():
 
 
 DEFS = dg.Definitions(assets=[raw, work, merged], asset_checks=[merged_holds])
+LOOK = dg.Definitions(assets=[raw], jobs=[dg.define_asset_job("look", [raw])]).resolve_job_def("look")
 CHECKS = [dg.AssetCheckKey(dg.AssetKey("work"), "holds"), dg.AssetCheckKey(dg.AssetKey("merged"), "merged_holds")]
 
 
@@ -166,6 +167,25 @@ def test_runs_that_were_followed_go_and_the_graph_says_the_same_as_before(home, 
     assert forgettable(instance, home) == []
     assert lines[-1].startswith("4 unneeded, ")
     assert lines[-1].endswith("4 runs, 0 files and folders.")
+
+
+def test_what_was_made_or_looked_at_again_with_the_same_version_makes_nothing_stale_when_the_older_runs_go(
+    home, instance
+):
+    def look() -> str:
+        return LOOK.execute_in_process(instance=instance).run_id
+
+    read = [look(), *(run(instance, "work", unit=unit) for unit in "abc")]
+    run(instance, "merged")
+    between = [look(), run(instance, "work", unit="a")]
+    look()
+    run(instance, "work", unit="a")
+    before = state_of(instance)
+    gone = forgettable(instance, home)
+    assert not {read[0], read[1]} & set(gone)  # the looks that b and c were made by, and the edition of a in merged
+    assert between[1] in gone
+    clean(home, instance)
+    assert state_of(instance) == before
 
 
 def test_a_run_goes_with_its_events_its_shard_and_its_output(home, instance, made):

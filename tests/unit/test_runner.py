@@ -1,6 +1,9 @@
 """Which items share a run, in which order they come, and what a failed blocking check keeps from being built."""
 
+import json
+
 import dagster as dg
+import polars as pl
 import pytest
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, DagsterEventType
@@ -8,7 +11,8 @@ from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, Dags
 from resources.lake import LakeResource
 from twainbot.errors import BadInput
 from twainbot_assets import definitions, engines, keys, releasing, runner
-from twainbot_assets.partitions import DATA_VERSIONS
+from twainbot_assets.partitions import DATA_VERSIONS, MODEL_VERSIONS
+from twainbot_assets.profile import load
 from twainbot_assets.runner import Runner
 
 UNITS, BATCHES = dg.StaticPartitionsDefinition(["one", "two"]), dg.StaticPartitionsDefinition(["b0"])
@@ -222,6 +226,49 @@ def test_no_version_is_cut_while_a_blocking_check_behind_it_failed_or_never_ende
     Runner(defs, instance, Silent()).bring_up_to_date()
     report = releasing.cut(Runner(defs, instance, Silent()), "data-v9.0", None)
     assert ([str(item) for item in report.made], report.faults) == (["release/dataset [data-v9.0]"], [])
+
+
+def test_a_version_that_was_cut_stays_known_though_another_failed_before_it_in_the_same_run(
+    instance, monkeypatch, tmp_path
+):
+    @dg.asset(key=["release", "dataset"], partitions_def=DATA_VERSIONS)
+    def refused() -> None:
+        raise BadInput("refused")
+
+    monkeypatch.setattr(definitions, "lake", LakeResource(base=str(tmp_path)))
+    work = Runner(
+        dg.Definitions(assets=[refused, asset("release/model", partitions=MODEL_VERSIONS)]), instance, Silent()
+    )
+    for version in ("data-v0.1-rehearsal", "twainbot-lora-v0.1-rehearsal"):
+        releasing.cut(work, version, None)
+    assert [str(fault.item) for fault in work.report.faults] == ["release/dataset [data-v0.1-rehearsal]"]
+    assert instance.get_dynamic_partitions(DATA_VERSIONS.name) == []
+    assert instance.get_dynamic_partitions(MODEL_VERSIONS.name) == ["twainbot-lora-v0.1-rehearsal"]
+
+
+def test_one_run_cuts_every_adapter_that_no_bundle_holds_and_the_next_run_none(instance, monkeypatch, tmp_path):
+    resource = LakeResource(base=str(tmp_path))
+    lake, profile = resource.open(), load("tiny").model_copy(update={"recipes": ("default", "twain", "franklin")})
+    for recipe in profile.recipes:
+        lake.write("adapters/preference", recipe, pl.DataFrame({"adapter_sha256": [f"of {recipe}"]}))
+
+    def cut(work, version, recipe, merged):
+        """As the default persona is twain, a bundle holds what a recipe trained, and franklin's beside it."""
+        asked.append((version, recipe))
+        held = json.dumps({"adapter_sha256": f"of {recipe}", "adapter_sha256 franklin": "of franklin"})
+        lake.write(releasing.table_of(version), version, pl.DataFrame({"parents": [held]}))
+
+    monkeypatch.setattr(definitions, "lake", resource)
+    monkeypatch.setattr(releasing, "current", lambda: profile)
+    monkeypatch.setattr(releasing, "cut", cut)
+    asked: list[tuple[str, str]] = []
+    for _ in range(2):
+        work = Runner(graph(), instance, Silent())
+        releasing.cut_if_new(work, work.report)
+        assert asked == [
+            ("data-v0.1-rehearsal", "default"), ("twainbot-lora-v0.1-rehearsal", "default"),
+            ("data-v0.2-rehearsal", "twain"), ("twainbot-lora-v0.2-rehearsal", "twain"),
+        ]  # fmt: skip
 
 
 unsound = graph(sound=False)  # by this name in its file an engine's process would look it up

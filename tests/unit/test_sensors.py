@@ -50,6 +50,13 @@ def test_each_source_that_is_on_gets_one_run_an_hour(tmp_path, drop):
     assert first[0].run_key == again[0].run_key  # Dagster runs a key once
 
 
+def test_units_of_a_source_that_was_switched_off_leave(tmp_path, drop):
+    with dg.DagsterInstance.ephemeral() as instance:
+        tick(instance, harvest(tmp_path, local={"folder": str(drop)}))
+        assert tick(instance, harvest(tmp_path, local={})) == []
+        assert instance.get_dynamic_partitions(UNITS["local"].name) == []
+
+
 def test_a_source_at_fault_is_told_and_stops_no_other(tmp_path, drop, capfd):
     (drop / "river.txt").write_text("the same key")
     other = tmp_path / "jokes"
