@@ -537,16 +537,27 @@ def test_a_day_at_the_calendars_end_has_others_counted_from_it(end, word):
         served.forecast_of_day(answer, "Hannibal, MO", word, lambda _day: [])
 
 
-@pytest.mark.parametrize("box", ["footer", 'div class="post-meta"'])
-def test_a_page_of_footers_in_footers_is_read_in_step_with_its_length(box):
+@pytest.mark.slow
+@pytest.mark.parametrize("box", ["footer", 'div class="post-meta"', 'div class="author"', 'h2 class="title"'])
+@pytest.mark.parametrize("depth", [30, 200])
+def test_a_page_of_boxes_in_boxes_is_read_in_step_with_its_length(box, depth):
     story = "<p>" + "The duck resigned on Monday, citing the rain. " * 20 + "</p>"
     page = (
-        f"<html><head><title>Duck Resigns</title></head><body><article>{story}</article>{f'<{box}>' * 30}"
+        f"<html><head><title>Duck Resigns</title></head><body><article>{story}</article>{f'<{box}>' * depth}"
         + "<i>x</i>" * 9000
     )
-    with limited(3.0):  # ten and more, for a licence and tags that nobody asked for
+    with limited(5.0):  # ten and more, for a licence and tags that nobody asked for, and names sought in every box
         found = read_article(page.encode(), "https://gazette.example/a")
     assert (found.headline, found.reject_reason) == ("Duck Resigns", None)
+
+
+@pytest.mark.parametrize("block", ['<div class="author">By A. Quill</div>', "<p>Dry.</p>", "Dry.<br><br>"])
+def test_a_page_of_thousands_of_blocks_is_read_in_step_with_their_number(block):
+    story = "<p>" + "The duck resigned on Monday, citing the rain. " * 20 + "</p>"
+    page = f"<html><head><title>Duck Resigns</title></head><body><article>{story}</article>{block * 6000}"
+    with limited(4.0):  # 3,000 took trafilatura's second look three seconds, and the square of that
+        found = read_article(page.encode(), "https://gazette.example/a")
+    assert found.body.startswith("The duck resigned on Monday")
 
 
 @pytest.mark.parametrize("sign", ["\n", " ", "-"], ids=repr)

@@ -28,6 +28,29 @@ ERROR_LETTERS = 600  # an error page explains itself in less
 SCRIPT_CHARACTERS = 500  # inline script that can build a page; a counter of visits takes less
 INDEX_LINK_SHARE = 0.5  # of a page's visible letters; articles with menus and related links measure 0.05 to 0.4
 INDEX_TEASERS = 4  # <article> elements beside each other
+MAX_BLOCKS = 2000  # ten times a long article's with its comments: they take trafilatura's second look a second
+MAX_DEPTHS = (
+    500_000  # 25,000 elements, twenty deep: to guess the names of such a page takes two seconds, if it is made for that
+)
+_BLOCKS = (
+    "p",
+    "div",
+    "li",
+    "td",
+    "th",
+    "dd",
+    "dt",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "blockquote",
+    "pre",
+    "center",
+    "br",
+)
 
 _WHO = ("author", "creator", "byl")
 _LONG_NAME = re.compile(
@@ -114,8 +137,8 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
     nodes = pages.linked_data(tree)
     node = pages.article_node(nodes)
     deep = tree if is_deep else None
-    found = None if is_cut else _extracted(text, url, deep)
-    can_name = found is not None and not _LONG_NAME.search(text) and not _long_author(tree)
+    found = None if is_cut else _extracted(text, url, deep, _blocks(tree) <= MAX_BLOCKS)
+    can_name = found is not None and not (_LONG_NAME.search(text) or _long_author(tree) or _depths(tree) > MAX_DEPTHS)
     title, author = _guessed(text, deep) if can_name else ("", "")
     headline = _headline(tree, node, title)
     licence, where = pages.licence(tree, node)
@@ -210,8 +233,26 @@ def _long_author(tree: HtmlElement) -> bool:
     )
 
 
-def _extracted(text: str, url: str, deep: HtmlElement | None) -> Any:
-    """What trafilatura takes for the article, or None. `deep`: the tree of a page that its own parser would cut short.
+def _blocks(tree: HtmlElement) -> int:
+    """How many blocks of words the page has, about: what stands in a block's tags, and what stands behind one."""
+    texts = (text for element in tree.iter(*_BLOCKS) for text in (element.text, element.tail))
+    return sum(1 for text in texts if text and not text.isspace())
+
+
+def _depths(tree: HtmlElement) -> int:
+    """How many elements those of the page stand in, all taken together."""
+    from lxml import etree
+
+    total = depth = 0
+    for event, _ in etree.iterwalk(tree, events=("start", "end")):
+        depth += 1 if event == "start" else -1
+        total += depth if event == "start" else 0
+    return total
+
+
+def _extracted(text: str, url: str, deep: HtmlElement | None, again: bool) -> Any:
+    """What trafilatura takes for the article, or None. `deep`: the tree of a page that its own parser would cut short;
+    `again`: whether it may look a second time, by rules that take the square of the blocks.
 
     All else that it can say of a page is not asked for. Its date is a guess, tried on a picture's folder; and for licence
     and tags it takes minutes where one footer stands in another.
@@ -225,6 +266,7 @@ def _extracted(text: str, url: str, deep: HtmlElement | None) -> Any:
         text.encode("utf-8", "replace") if deep is None else copy.deepcopy(deep),
         url=url,
         include_comments=False,
+        fast=not again,
     )
 
 
