@@ -551,6 +551,13 @@ def test_a_page_of_boxes_in_boxes_is_read_in_step_with_its_length(box, depth):
     assert (found.headline, found.reject_reason) == ("Duck Resigns", None)
 
 
+@pytest.mark.parametrize("head", ['<script type="application/ld+json">{"name": "', '<meta name="author" content="'])
+def test_a_pages_data_of_nothing_but_opened_tags_is_read_in_step_with_its_length(head):
+    page = f'<html><head><title>Duck Resigns</title>{head}{"<" * 60_000}"></script></head><body><p>{"Dry. " * 60}</p>'
+    with limited(3.0):  # four and nine
+        assert read_article(page.encode(), "https://gazette.example/a").headline == "Duck Resigns"
+
+
 @pytest.mark.parametrize("block", ['<div class="author">By A. Quill</div>', "<p>Dry.</p>", "Dry.<br><br>"])
 def test_a_page_of_thousands_of_blocks_is_read_in_step_with_their_number(block):
     story = "<p>" + "The duck resigned on Monday, citing the rain. " * 20 + "</p>"

@@ -32,6 +32,7 @@ MAX_BLOCKS = 2000  # ten times a long article's with its comments: they take tra
 MAX_DEPTHS = (
     500_000  # 25,000 elements, twenty deep: to guess the names of such a page takes two seconds, if it is made for that
 )
+MAX_SOUGHT = 100_000_000  # characters: a tenth of a second
 _BLOCKS = (
     "p",
     "div",
@@ -138,7 +139,8 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
     node = pages.article_node(nodes)
     deep = tree if is_deep else None
     found = None if is_cut else _extracted(text, url, deep, _blocks(tree) <= MAX_BLOCKS)
-    can_name = found is not None and not (_LONG_NAME.search(text) or _long_author(tree) or _depths(tree) > MAX_DEPTHS)
+    made_long = _LONG_NAME.search(text) or _long_author(tree) or _opened(tree) or _depths(tree) > MAX_DEPTHS
+    can_name = found is not None and not made_long
     title, author = _guessed(text, deep) if can_name else ("", "")
     headline = _headline(tree, node, title)
     licence, where = pages.licence(tree, node)
@@ -231,6 +233,15 @@ def _long_author(tree: HtmlElement) -> bool:
         and any(word in f"{meta.get('name')} {meta.get('property')} {meta.get('itemprop')}".lower() for word in _WHO)
         for meta in tree.iter("meta")
     )
+
+
+def _opened(tree: HtmlElement) -> bool:
+    """Whether data of the page opens so many tags that taking them out, each sought to the data's end, takes seconds."""
+    told = [
+        *(script.text or "" for script in tree.iter("script")),
+        *(meta.get("content", "") for meta in tree.iter("meta")),
+    ]
+    return any(text.count("<") * len(text) > MAX_SOUGHT for text in told)
 
 
 def _blocks(tree: HtmlElement) -> int:
