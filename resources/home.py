@@ -45,7 +45,7 @@ class Home:
     def lake(self) -> str:
         """Absolute path or URL of the Parquet lake; TWAINBOT_LAKE replaces the default (`s3://bucket/prefix`)."""
         chosen = os.environ.get("TWAINBOT_LAKE") or str(self.own / "lake")
-        return chosen if "://" in chosen else str(Path(chosen).expanduser().resolve())
+        return chosen if "://" in chosen else str(absolute(chosen))
 
     @property
     def raw(self) -> Path:
@@ -91,7 +91,9 @@ class Home:
         """Create the folders that this profile writes into. Raises BadUse where one cannot be."""
         logs = self.own / "dagster" / "logs"
         named = dict.fromkeys((self.raw, self.models, self.cache, self.work, self.reports, logs), "TWAINBOT_HOME")
-        if "://" not in self.lake:
+        if "://" in self.lake:
+            require_store(self.lake)
+        else:
             named[Path(self.lake)] = "TWAINBOT_LAKE" if os.environ.get("TWAINBOT_LAKE") else "TWAINBOT_HOME"
         for folder, variable in named.items():
             try:
@@ -102,14 +104,33 @@ class Home:
         return self
 
 
+def require_store(lake: str) -> None:
+    """Raise BadUse where a lake's URL is of no kind of store that can be opened."""
+    from fsspec import available_protocols
+
+    kind = lake.partition("://")[0]
+    if kind not in available_protocols():
+        raise BadUse(
+            f"TWAINBOT_LAKE is {lake}, and {kind!r} is no kind of store. Set it to a folder or s3://bucket/prefix."
+        )
+
+
 def current(profile: str | None = None) -> Home:
     """The home that TWAINBOT_HOME and TWAINBOT_PROFILE name; `./data` and `sample` where they are unset."""
-    root = Path(os.environ.get("TWAINBOT_HOME") or "data").expanduser().resolve()
+    root = absolute(os.environ.get("TWAINBOT_HOME") or "data")
     named = profile or os.environ.get("TWAINBOT_PROFILE") or "sample"
     if not is_file_name(named):
         return Home(root, named)
-    path = Path(named).expanduser().resolve()
+    path = absolute(named)
     return Home(root, path.stem, str(path))
+
+
+def absolute(path: str) -> Path:
+    """A path as a shell reads it, `~` and all. Raises BadUse for the home of somebody whom this machine does not know."""
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError as error:
+        raise BadUse(f"{path} begins with a user whom this machine does not know. Write the whole path.") from error
 
 
 def is_file_name(profile: str) -> bool:

@@ -29,17 +29,11 @@ def push(bundle: Path, repository: str) -> str:
     Raises BadUse for a name that is none and for a repository of other things, BadInput for a folder that is no bundle,
     SourceUnavailable where the Hub refuses.
     """
-    import httpx
+    import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
-    if not _REPOSITORY.fullmatch(repository):
-        raise BadUse(f"{repository!r} names no repository. Write OWNER/NAME.")
-    try:
-        validate_repo_id(repository)
-    except HFValidationError as error:
-        raise BadUse(f"{repository!r} names no repository of a Hub: {error} Write another OWNER/NAME.") from error
+    require_name(repository)
     made = _manifest(bundle)
     kind = "dataset" if made["name"].endswith("-data") else "model"
     # read here: the library takes it once, at its import
@@ -51,10 +45,23 @@ def push(bundle: Path, repository: str) -> str:
             repo_id=repository, repo_type=kind, folder_path=bundle, commit_message=made["version"], delete_patterns="*"
         )  # fmt: skip
         hub.create_tag(repository, tag=made["version"], repo_type=kind, exist_ok=True)
-    except (HfHubHTTPError, LocalTokenNotFoundError, httpx.HTTPError, OSError) as error:
+    except (HfHubHTTPError, LocalTokenNotFoundError, httpx2.HTTPError, OSError) as error:
         why = " ".join(str(error).split())[:300]
         raise SourceUnavailable(f"{repository} was not pushed: {why}. Check HF_TOKEN and HF_ENDPOINT.") from error
     return str(commit.commit_url)
+
+
+def require_name(repository: str) -> None:
+    """Raise BadUse for a name that is no repository's."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if not _REPOSITORY.fullmatch(repository):
+        raise BadUse(f"{repository!r} names no repository. Write OWNER/NAME.")
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise BadUse(f"{repository!r} names no repository of a Hub: {error} Write another OWNER/NAME.") from error
 
 
 def _require_ours(hub: HfApi, repository: str, kind: str, bundle: Path, name: str) -> None:

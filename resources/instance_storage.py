@@ -46,6 +46,13 @@ KEPT_CONNECTIONS = 4  # of one file; more are made where more threads ask, and c
 TEMPLATE = (
     f"shard-{__version__}.template"  # an empty file of a run's events: its schema takes alembic a third of a second
 )
+# SQLite gives the number of a deleted last event to the next one. Whoever stands on a number (the automation sensor, the
+# summaries of partitions and checks) would take that event for known: so an empty row keeps it.
+NO_NUMBER_TWICE = """
+CREATE TRIGGER IF NOT EXISTS twainbot_no_number_twice AFTER DELETE ON event_logs
+WHEN NOT EXISTS (SELECT 1 FROM event_logs WHERE id > OLD.id)
+BEGIN INSERT INTO event_logs (id, event) VALUES (OLD.id, ''); END
+"""
 
 
 class Engines:
@@ -169,7 +176,7 @@ class _Watchdog(SqliteEventLogStorageWatchdog):
 
 
 class KeptEventLogStorage(SqliteEventLogStorage):
-    """Events, over one engine a file. New files of runs are copies of an empty one."""
+    """Events, over one engine a file. New files of runs are copies of an empty one; no number of the index is given twice."""
 
     @override
     @contextmanager
@@ -208,6 +215,9 @@ class KeptEventLogStorage(SqliteEventLogStorage):
         found = _revision(path)
         if found is None or found != _revision(template):
             self._initdb(ENGINES.of(str(path)))
+        if shard == INDEX_SHARD_NAME:
+            with ENGINES.of(str(path)).begin() as connection:
+                connection.exec_driver_sql(NO_NUMBER_TWICE)
 
 
 def _revision(path: Path) -> str | None:

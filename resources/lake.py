@@ -333,6 +333,24 @@ def run_of(context: dg.OutputContext) -> str:
         return ""
 
 
+def gathered(lake: Lake, instance: dg.DagsterInstance, table: str, keys: Sequence[str]) -> pl.LazyFrame:
+    """The last good file of each of these partitions, stacked. One that was never made has none and is left out.
+
+    Raises BadInput where one was made and its file is gone: it comes back with the version that was recorded of it, so what
+    was made without it would count as fresh for good.
+    """
+    absent = [key for key in keys if not lake.exists(table, key)]
+    made = instance.get_materialized_partitions(dg.AssetKey(table.split("/"))) if absent else set()
+    lost = [key for key in absent if key in made]
+    if lost:
+        more = f" (and of {len(lost) - 1} more)" if len(lost) > 1 else ""
+        raise BadInput(
+            f"{table} [{lost[0]}] was made, and its file{more} is gone from the lake {lake.base}: a table over all "
+            f"partitions would lack the rows. Run `twainbot run --select +{table}`, then this again."
+        )
+    return lake.scan_all(table, keys)
+
+
 class LakeResource(dg.ConfigurableResource[None]):
     """The lake for assets and checks that read tables beside their inputs. `base`: a folder or URL."""
 
@@ -371,7 +389,10 @@ class LakeIOManager(dg.ConfigurableIOManager):
         context.add_output_metadata({"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """A partition, a table, or the last good file of every upstream key; keys without a file are named in the log."""
+        """A partition, a table, or the last good file of every upstream key; keys without a file are named in the log.
+
+        Raises BadInput where one of these keys had a file.
+        """
         with reported(self.base):
             return self._load(context, Lake(self.base, self.storage_options))
 
@@ -388,4 +409,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
             context.log.warning(
                 f"{table} has no good version of {len(absent)} registered partitions: {', '.join(absent)}"
             )
-        return lake.scan_all(table, keys)
+        try:
+            instance = context.instance
+        except dg.DagsterInvariantViolationError:
+            return lake.scan_all(table, keys)  # built by hand, outside a run
+        return gathered(lake, instance, table, keys)

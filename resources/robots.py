@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from resources.lake import replace_file
 from twainbot.errors import SourceUnavailable
 
+if TYPE_CHECKING:
+    from protego import Protego
+
 AGENT = "TwainBot"  # the name that robots.txt may use for us
 DAY_S = 86_400.0
+MAX_PAIRS = 500_000  # of an agent and a rule: a second and 100 MB; the longest lists in use make some thousands
+_NAMES_AGENT = re.compile(r"user.?agent", re.IGNORECASE)
 MAX_BYTES = 500 * 2**10  # RFC 9309 asks for at least 500 KiB; what follows is not read
 MAX_NAME = 120  # characters of a file's name
 MAX_DELAY_S = 60.0  # of a Crawl-delay; more would be a refusal in other words
@@ -43,9 +50,7 @@ class Rules:
 
     def allows(self, url: str, agent: str = AGENT) -> bool:
         """Whether the agent may fetch the URL."""
-        from protego import Protego
-
-        return not self.text or bool(Protego.parse(self.text).can_fetch(url, agent))
+        return not self.text or bool(self._read.can_fetch(url, agent))
 
     def reserved_for(self, url: str) -> list[str]:
         """The model builders' agents that are barred from the URL though another agent may read it."""
@@ -53,10 +58,15 @@ class Rules:
 
     def delay_s(self) -> float:
         """The pause that the host asks for between two requests; 0 where it asks for none."""
+        asked = self._read.crawl_delay(AGENT) if self.text else None
+        return min(float(asked or 0.0), MAX_DELAY_S)
+
+    @cached_property
+    def _read(self) -> Protego:
+        """The text as protego reads it. One that is made to take minutes bars us from the whole host."""
         from protego import Protego
 
-        asked = Protego.parse(self.text).crawl_delay(AGENT) if self.text else None
-        return min(float(asked or 0.0), MAX_DELAY_S)
+        return Protego.parse(self.text if pairs(self.text) <= MAX_PAIRS else "User-agent: *\nDisallow: /")
 
 
 class Robots:
@@ -83,6 +93,19 @@ class Robots:
         kept = {"url": address, "status": status, "text": text, "read_at": time.time()}
         replace_file(path, lambda file: file.write_text(json.dumps(kept, indent=1)))
         return Rules(netloc, text, status)
+
+
+def pairs(text: str) -> int:
+    """How many pairs a robots.txt makes, at most: of each line of a group and the agents that the group names before it."""
+    total = agents = 0
+    in_rules = False
+    for line in filter(None, (line.partition("#")[0].strip() for line in text.splitlines())):
+        if _NAMES_AGENT.match(line):
+            agents, in_rules = 1 if in_rules else agents + 1, False
+        else:
+            in_rules = in_rules or ":" in line
+        total += agents
+    return total
 
 
 def file_name(text: str) -> str:

@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import shlex
+import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -336,7 +337,7 @@ def unoffered(tools: Tools | None) -> str:
 
 
 def transport_of(target: Any, *, own: bool = False) -> Any:
-    """What the SDK's client connects to. Raises BadUse for an empty or unreadable command."""
+    """What the SDK's client connects to. Raises BadUse for a command that is empty, unreadable or not there."""
     if not isinstance(target, str):
         return target
     if target.startswith(("http://", "https://")):
@@ -347,6 +348,10 @@ def transport_of(target: Any, *, own: bool = False) -> Any:
         raise BadUse(f"The tool command {target!r} cannot be read ({error}). Quote it as for a shell.") from error
     if not words:
         raise BadUse("The tool command is empty. Give a command line, or an http URL.")
+    if shutil.which(words[0]) is None:
+        raise BadUse(
+            f"There is no program {words[0]!r} to start as a tool server. Give a command line, or an http URL."
+        )
     return started(words, own=own)
 
 

@@ -1,11 +1,12 @@
 """DuckDB views over the lake's files. The lake stays the only store: dropping the database loses nothing.
 
-A file of a unit that was taken out stays in the lake and is not read: `registered` names the units that count.
+A file of a unit, batch or recipe that was taken out stays in the lake and is in no view. `registered` names the units that
+count; whoever makes the views says what else does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 UNIT_STAGES = ("corpora", "chunks", "screened", "dedupe/signatures")  # one partition a unit, and a table a source
 Units: TypeAlias = Mapping[str, Collection[str]]  # source to its unit keys
+Counted: TypeAlias = Callable[[str, Units | None], Collection[str] | None]  # what of a table counts; None: all of it
 
 
 def registered(lake: Lake) -> Units | None:
@@ -47,10 +49,11 @@ def tables(lake: Lake) -> list[str]:
     return sorted(found)
 
 
-def rebuild(connection: duckdb.DuckDBPyConnection, lake: Lake) -> pl.DataFrame:
-    """Drop all views and make one per table, named `<stage>_<asset>`; rows of units that were taken out are not seen.
+def rebuild(connection: duckdb.DuckDBPyConnection, lake: Lake, counted: Counted = units_of) -> pl.DataFrame:
+    """Drop all views and make one per table, named `<stage>_<asset>`; rows of partitions that do not count are not seen.
 
-    Returns view, files (relative to the lake) and rows, null where the view fails.
+    counted: which partitions of a table count, by the units of the last audit. Returns view, files (relative to the lake)
+    and rows, null where the view fails.
     """
     import duckdb
     import polars as pl
@@ -68,7 +71,8 @@ def rebuild(connection: duckdb.DuckDBPyConnection, lake: Lake) -> pl.DataFrame:
     for table in tables(lake):
         view, files = table.replace("/", "_"), pattern(lake, table)
         quoted = str(lake.root() / files).replace("'", "''")
-        source = f"read_parquet('{quoted}', hive_partitioning=true, union_by_name=true){but(lake, table, units)}"
+        seen = but(lake, table, counted(table, units))
+        source = f"read_parquet('{quoted}', hive_partitioning=true, union_by_name=true){seen}"
         try:
             connection.execute(f'create view "{view}" as select * from {source}')  # noqa: S608 - names are our own
             count = connection.execute(f'select count(*) from "{view}"').fetchall()[0][0]  # noqa: S608
@@ -84,9 +88,8 @@ def pattern(lake: Lake, table: str) -> str:
     return f"{table}/partition=*/{PART}" if lake.keys(table) else f"{table}/{PART}"
 
 
-def but(lake: Lake, table: str, units: Units | None) -> str:
-    """The condition that leaves out the files of units that were taken out; empty where there are none."""
-    counted = units_of(table, units)
+def but(lake: Lake, table: str, counted: Collection[str] | None) -> str:
+    """The condition that leaves out the files of partitions that do not count; empty where there are none."""
     if counted is None:
         return ""
     gone = [key for key in lake.keys(table) if key not in counted]

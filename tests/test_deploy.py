@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from resources.home import is_ours
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCKER = ROOT / "deploy" / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
@@ -105,6 +107,14 @@ def test_runs_in_the_cluster_see_the_home_the_lake_and_one_fixed_image():
     assert variables["TWAINBOT_LAKE"].startswith("s3://")
     assert {"name": "home", "mountPath": variables["TWAINBOT_HOME"]} in launcher["volumeMounts"]
     assert launcher["envSecrets"] == deployment["envSecrets"] == [{"name": "twainbot"}]
+
+
+def test_a_command_in_a_pod_takes_the_charts_instance_for_its_own(tmp_path):
+    launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
+    # the chart writes this list as it stands, and nothing else of ours that names a variable
+    written = {"run_launcher": {"class": "K8sRunLauncher", "config": {"env_vars": launcher["envVars"]}}}
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(written))
+    assert is_ours(str(tmp_path))
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="no docker-compose: apt-get install docker-compose")

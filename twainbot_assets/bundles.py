@@ -47,7 +47,9 @@ def own_base(folder: Path, home: Home | None) -> Path | None:
         return None
     from training.base_model import describe
 
-    wanted = shipped.read_json(folder / MODEL_FILE).get("base", {})
+    wanted = shipped.read_json(folder / MODEL_FILE).get("base")
+    if not isinstance(wanted, dict):
+        return None  # a harmed bundle, which the check of its hashes tells of
     for found in sorted(home.models.glob("*/base.json")):
         info = describe(found.parent)
         if (info.name, info.revision) == (wanted.get("name"), wanted.get("revision")):

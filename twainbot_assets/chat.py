@@ -53,7 +53,7 @@ def chat(
     from twainbot_assets import serving, tool_door
     from twainbot_assets.cli import prepared
     from twainbot_assets.profile import load
-    from twainbot_assets.terminal import Screen, Session, prompted
+    from twainbot_assets.terminal import Screen, Session, piped, prompted
 
     home = prepared(profile)
     cast, chosen = (
@@ -81,7 +81,7 @@ def chat(
         if left_out := unoffered(tools):
             session.screen.note(left_out, "yellow")
         try:
-            session.run(prompted(console) if sys.stdin.isatty() else sys.stdin)
+            session.run(prompted(console) if sys.stdin.isatty() else piped(sys.stdin))
         finally:  # whatever ended it
             if file is not None:
                 session.screen.note(saved_at_its_end(home, cast.about, talk, file.expanduser()))

@@ -116,7 +116,8 @@ class Endpoint:
         asked = await run_in_threadpool(read_request, await body_of(request))  # checking large schemas takes seconds
         pieces: asyncio.Queue[str | Exception | None] = asyncio.Queue()
         turn = await run_in_threadpool(begin, self.speaker, asked, into(pieces))
-        answer = Answer(turn.persona, [tool["function"]["name"] for tool in asked.offered])
+        names = [tool["function"]["name"] for tool in asked.offered]
+        answer = Answer(turn.persona, names, one_call=not asked.parallel_tool_calls)
         if not asked.stream:
             return JSONResponse(await gathered(request, turn, pieces, answer))
         parts = events(turn, pieces, answer, asked.stream_options.include_usage)
@@ -275,7 +276,7 @@ async def events(
                 return
             for delta in answer.add(piece):
                 yield _event(answer.chunk(delta))
-            if piece is None:
+            if piece is None or answer.over:
                 break
         yield _event(answer.chunk({}, answer.finish(turn.progress)))
         if with_usage:
@@ -299,7 +300,7 @@ async def gathered(
                 raise piece
             for _ in answer.add(piece):
                 pass
-            if piece is None:
+            if piece is None or answer.over:
                 return answer.whole(turn.progress)
             if time.monotonic() - looked >= LOOKS_S:
                 looked = time.monotonic()

@@ -1,10 +1,12 @@
-"""The command line: a thin layer over the graph. Exit codes: 0, 1 (a gate failed, or bad input), 2 (bad use).
+"""The command line: a thin layer over the graph. Exit codes: 0, 1 (a gate failed, something was not built, or bad
+input), 2 (bad use).
 
 Imports stand inside the commands: `--help` must answer at once, and the profile must be chosen before the graph loads.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -42,11 +44,22 @@ class Plain(click.Group):
         except Exception as error:
             from resources.patience import trouble_of
 
-            said = trouble_of(error)
+            said = trouble_of(error) or disk_trouble(error)
             if said is None:
                 raise
             click.echo(f"twainbot: {said}", err=True)
             ctx.exit(1)
+
+
+DISK_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+
+
+def disk_trouble(error: Exception) -> str | None:
+    """The sentence for a place that cannot be read or written, be it where the output goes; None for any other error."""
+    if not isinstance(error, OSError) or error.errno not in DISK_TROUBLES:
+        return None
+    where = error.filename or "Where the output goes"
+    return f"{where} cannot be read or written: {error.strerror}. Make room or mend its permissions, then run again."
 
 
 @click.group(cls=Plain, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -260,7 +273,8 @@ def decide(file: Path | None, reviewer: str | None, profile: str | None) -> None
     from twainbot_assets import reviewing
 
     if file is None:
-        click.echo(reviewing.open_queue(Lake(home.lake)))
+        waiting = reviewing.open_queue(Lake(home.lake))
+        click.echo(waiting or "No passage waits for a person.", err=not waiting)
         return
     if not reviewer:
         raise BadUse("Decisions need a name: add --by 'WHO'.")
@@ -348,6 +362,7 @@ def release(
         if push:
             click.echo(bundles.push(version, push, home))
 
+    publishing.require_ways(dvc, dvc_remote, push)
     if (to or dvc or push) and publishing.is_cut(home, version):
         hand_on()
         return
@@ -423,19 +438,29 @@ def warning_lines(warnings: list[Fault]) -> list[str]:
     return lines
 
 
+def missing_first(skipped: list[Fault]) -> str:
+    """The command that builds the skipped items with all that they are made of."""
+    behind = list(dict.fromkeys(f"+{fault.item.table}" for fault in skipped))
+    select = f" --select '{' or '.join(behind)}'" if len(behind) < 4 else ""
+    return f"What was skipped needs more than was selected: `twainbot run{select}` builds both."
+
+
 def tell(report: Report, home: Home, closing: list[str]) -> int:
-    """Print what was done, and return the exit code."""
+    """Print what was done, and return the exit code: 1 where something failed, or was asked for and not built."""
     for fault in report.skipped:
         click.echo(f"SKIPPED {fault.item}: {fault.why}", err=True)
     for line in warning_lines(report.warnings):
         click.echo(line, err=True)
-    verdict = f"{len(report.faults)} failed" if report.faults else "every blocking gate passed"
+    counts = {"failed": len(report.faults), "skipped": len(report.skipped)}
+    verdict = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "every blocking gate passed"
     click.echo(f"{len(report.made)} built, {verdict}, {report.seconds:.0f} s (profile {home.profile})")
     for fault in report.faults:
         click.echo(f"FAILED {fault.item}: {fault.why}", err=True)
+    if report.skipped and not report.faults:
+        click.echo(missing_first(report.skipped), err=True)
     for line in closing:
         click.echo(line)
-    return 1 if report.faults else 0
+    return 1 if report.faults or report.skipped else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import dagster as dg
 
 from checks import corpora as gates
 from checks.gates import specs
-from resources.lake import Lake, LakeResource
+from resources.lake import Lake, LakeResource, gathered
 from resources.sources import Harvest
 from twainbot.markdown import fenced
 from twainbot.provenance import version_of
@@ -93,10 +93,10 @@ OVERALL: dict[str, Any] = {
 
 
 def all_works(lake: Lake, instance: dg.DagsterInstance) -> "pl.DataFrame":
-    """The last good works of every registered unit, rejects among them."""
+    """The last good works of every registered unit, rejects among them. Raises BadInput where a unit's file is gone."""
     import polars as pl
 
-    found = [lake.scan_all(f"corpora/{source}", registered_units(instance, source)) for source in SOURCES]
+    found = [gathered(lake, instance, f"corpora/{source}", registered_units(instance, source)) for source in SOURCES]
     return pl.concat(found, how="diagonal_relaxed").collect()
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 from checks import dedupe as gates
 from checks.gates import specs
 from resources.folders import Folders
-from resources.lake import LakeResource, Table
+from resources.lake import LakeResource, Table, gathered
 from resources.pair_cache import PairCache
 from resources.sources import Harvest
 from twainbot.provenance import version_of
@@ -74,8 +74,8 @@ def all_chunks(lake: "Lake", instance: dg.DagsterInstance) -> "pl.DataFrame":
 
 
 def registered(lake: "Lake", instance: dg.DagsterInstance, stage: str, source: str) -> "pl.LazyFrame":
-    """The last good files of a source's registered units in one stage."""
-    return lake.scan_all(f"{stage}/{source}", instance.get_dynamic_partitions(UNITS[source].name or source))
+    """The last good files of a source's registered units in one stage. Raises BadInput where one is gone."""
+    return gathered(lake, instance, f"{stage}/{source}", instance.get_dynamic_partitions(UNITS[source].name or source))
 
 
 @dg.asset(

@@ -54,6 +54,22 @@ def read_object(line: str, where: str) -> dict[str, Any]:
 
 
 def require_file(path: Path) -> None:
-    """Raise BadUse where a path given on the command line is no file."""
-    if not path.is_file():
+    """Raise BadUse where a path given on the command line is no file. A pipe is one: the shell makes it of `<(...)`."""
+    if path.is_dir():
+        raise BadUse(f"{path} is a folder. Name a file in it.")
+    if not (path.is_file() or path.is_fifo()):
         raise BadUse(f"There is no file {path}. Check the name.")
+
+
+def require_place(path: Path, option: str) -> None:
+    """Raise BadUse where a file that an option names cannot be written over.
+
+    A file is renamed over the old one, which would put a plain file in place of a pipe, or of the machine's /dev/null.
+    """
+    try:
+        if path.is_dir():
+            raise BadUse(f"{path} is a folder. Name a file with {option}.")
+        if path.exists() and not path.is_file():
+            raise BadUse(f"{path} is a device or a pipe, and only a plain file is written. Name one with {option}.")
+    except OSError as error:
+        raise BadUse(f"{path} cannot be written: {error.strerror}. Choose another place with {option}.") from error

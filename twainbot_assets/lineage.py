@@ -20,6 +20,7 @@ from resources.views import Units, registered
 from twainbot.errors import BadInput
 from twainbot.provenance import version_of
 from twainbot_assets import keys, sources
+from twainbot_assets.json_lines import require_place
 from twainbot_assets.partitions import counted
 from twainbot_assets.profile import SOURCES, current
 from twainbot_assets.publish import Published, publish
@@ -80,8 +81,12 @@ def write(lake: Lake, path: Path, units: Units | None) -> "tuple[Links, str]":
 
 
 def told(home: Home, out: Path | None) -> Iterator[str]:
-    """Write the page where it is wanted; lines about it for people. Raises BadInput where the file cannot be written."""
+    """Write the page where it is wanted; lines about it for people.
+
+    Raises BadUse for a folder, a device or a pipe, BadInput where the file cannot be written.
+    """
     path = (out or home.reports / PAGE).absolute()
+    require_place(path, "--out")
     try:
         lake = Lake(home.lake)
         links, _ = write(lake, path, registered(lake))

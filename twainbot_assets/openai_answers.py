@@ -77,10 +77,11 @@ def _certain(text: str) -> int:
 
 @dataclass
 class Answer:
-    """One chat completion, as it comes about."""
+    """One chat completion, as it comes about. one_call: it ends with its first call."""
 
     model: str
     names: Collection[str] = ()
+    one_call: bool = False
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=lambda: int(time.time()))
     words: str = ""
@@ -99,6 +100,13 @@ class Answer:
                 call = _as_call(value)
                 self.calls.append(call)
                 yield {"tool_calls": [{"index": len(self.calls) - 1, **call}]}
+                if self.over:
+                    return
+
+    @property
+    def over(self) -> bool:
+        """Whether no more of the turn is wanted."""
+        return self.one_call and bool(self.calls)
 
     def finish(self, progress: Progress) -> str:
         """Why it ended, in the API's words."""

@@ -141,6 +141,7 @@ class ChatRequest(BaseModel):
     messages: list[_Message] = Field(min_length=1)
     tools: list[_Tool] = Field(default_factory=list, max_length=64)
     tool_choice: Literal["none", "auto"] = "auto"
+    parallel_tool_calls: StrictBool = True
     stream: StrictBool = False
     stream_options: _StreamOptions = Field(default_factory=_StreamOptions)
     max_tokens: StrictInt | None = Field(None, ge=1)

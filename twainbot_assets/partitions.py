@@ -31,11 +31,15 @@ MIXTURES = dg.StaticPartitionsDefinition(list(current().mixtures))
 
 
 def counted(table: str, units: Units | None) -> Collection[str] | None:
-    """The partition keys of a table that still are units or batches; None where all of its files count.
+    """The partition keys of a table that still are units, batches, recipes or mixtures; None where all of its files count.
 
     units: as views.registered or sources.registered give them; None: all count.
     """
-    return batch_keys(current()) if table.startswith("dialogues/") else units_of(table, units)
+    if table.startswith("dialogues/"):
+        return batch_keys(current())
+    if table.startswith(("adapters/", "evals/")):
+        return current().mixtures if table == "adapters/mixture" else current().trained
+    return units_of(table, units)
 
 
 def require_usable(source: str, key: str) -> None:

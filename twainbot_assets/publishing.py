@@ -1,4 +1,4 @@
-"""`twainbot release --to --dvc`: a version that is cut, handed to others. How bytes travel is resources/bundle_store.py's."""
+"""A version that is cut, handed to others (`--to`, `--dvc`, `--push`). How bytes travel is resources/bundle_store.py's."""
 
 from __future__ import annotations
 
@@ -34,6 +34,20 @@ def bundle_of(home: Home, version: str) -> Path:
     folder = lake.fetch_folder(lake.read(table, version)["folder"][0], home.cache)
     verify_folder(folder)
     return folder
+
+
+def require_ways(dvc: Path | None, remote: str | None, push: str | None) -> None:
+    """Raise BadUse where a version cannot be handed on as asked, before minutes go into cutting it."""
+    if remote is not None and dvc is None:
+        raise BadUse("--dvc-remote says where a DVC repository pushes to. Name the repository with --dvc.")
+    if dvc is not None:
+        from resources import bundle_store
+
+        bundle_store.program()
+    if push is not None:
+        from resources import hub
+
+        hub.require_name(push)
 
 
 def hand_over(home: Home, version: str, to: str | None, dvc: Path | None, remote: str | None) -> list[str]:

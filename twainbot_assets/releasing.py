@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from checks.release import SUFFIX
 from twainbot.errors import BadUse, UnknownName
 from twainbot_assets.alerting import numbers_of
 from twainbot_assets.freshness import Item
@@ -40,15 +41,24 @@ def kind_of(version: str) -> tuple[str, dg.DynamicPartitionsDefinition]:
     raise BadUse(f"{version!r} is no version. Versions read data-v1.0 or twainbot-lora-v0.1, with -rehearsal for one.")
 
 
+def require_name(version: str) -> None:
+    """Raise BadUse where a version is not named for what the profile makes, before minutes go into a bundle."""
+    if version.endswith(SUFFIX) != current().rehearsal:
+        what = "rehearsals" if current().rehearsal else "real releases"
+        right = f"{version}{SUFFIX}" if current().rehearsal else version.removesuffix(SUFFIX)
+        raise BadUse(f"{version} is not named for what it is: profile {current().name} makes {what}. Write {right}.")
+
+
 def cut(work: Runner, version: str, recipe: str | None, merged: bool = True) -> Report:
     """Cut one version; merged: a model's with merged weights.
 
-    Raises BadUse on a name of no kind or a version cut before, UnknownName on a recipe, BadInput where a blocking check of
-    what it is made of failed or never ended.
+    Raises BadUse on a name of no kind, on one that is not for this profile and on a version cut before, UnknownName on a
+    recipe, BadInput where a blocking check of what it is made of failed or never ended.
     """
     table, partitions = kind_of(version)
     if recipe is not None and recipe not in current().trained:
         raise UnknownName(f"No recipe {recipe!r}. Recipes of this profile: {', '.join(current().trained)}.")
+    require_name(version)
     from twainbot_assets.definitions import lake
 
     if lake.open().exists(table, version):
@@ -59,9 +69,12 @@ def cut(work: Runner, version: str, recipe: str | None, merged: bool = True) -> 
     if version not in known:
         work.instance.add_dynamic_partitions(name, [version])
     tags = {RECIPE_TAG: recipe or current().trained[0], **({} if merged else {FORMS_TAG: "adapters"})}
-    work.execute([Item(table, version)], tags)
-    if Item(table, version) not in work.report.made and version not in known:
-        work.instance.delete_dynamic_partition(name, version)  # nothing was cut, so the name stays free
+    try:
+        work.execute([Item(table, version)], tags)
+    finally:  # stopped by Ctrl-C too
+        made = Item(table, version) in work.report.made or lake.open().exists(table, version)
+        if not made and version not in known:
+            work.instance.delete_dynamic_partition(name, version)  # nothing was cut, so the name stays free
     return work.report
 
 
@@ -115,5 +128,6 @@ def closing_lines(home: Home, failed: bool) -> list[str]:
         lines.append(
             f"bundle   {Path(opened.base) / folder if opened.is_local else f'{opened.base}/{folder}'}  ({version})"
         )
-    lines.append("next     mend what failed, then run again" if failed else f"next     make ui PROFILE={home.named}")
+    following = "mend what failed or is missing, then run again" if failed else f"make ui PROFILE={home.named}"
+    lines.append(f"next     {following}")
     return lines

@@ -80,6 +80,8 @@ def bring_back(file: Path, reviewer: str, home: Home) -> str:
     """
     if not reviewer.strip():
         raise BadUse("Decisions need a reviewer. Say who decided with --by.")
+    if not is_whole(reviewer):
+        raise BadUse(f"The reviewer {reviewer!r} is not UTF-8 text. Write the name in whole characters.")
     lines = read_objects(file)
     require_sound(file, lines, screening_reasons(Lake(home.lake)))
     made = reviews_of(lines, reviewer.strip())
@@ -136,6 +138,8 @@ def fault_of(row: Mapping[str, Any], reasons: Reasons) -> str:
         return f"decision {decision!r} is neither keep nor reject; write one of them, or null to leave it open"
     if not isinstance(note, str | None):
         return "its note is not text; write it as a string"
+    if note and not is_whole(note):
+        return "its note holds half of a surrogate pair, which no file can hold; write it in whole characters"
     if chunk_id not in reasons:
         near = difflib.get_close_matches(chunk_id, reasons, n=1)
         return f"no screened passage is called {chunk_id!r}" + (f"; did you mean {near[0]!r}?" if near else "")
@@ -146,6 +150,11 @@ def fault_of(row: Mapping[str, Any], reasons: Reasons) -> str:
             "take the line out, or state the work's rights in its sidecar or manifest"
         )
     return ""
+
+
+def is_whole(text: str) -> bool:
+    """Whether a file can hold a text: JSON may write half of a surrogate pair, a shell bytes that are no UTF-8."""
+    return text.encode("utf-8", "replace").decode() == text
 
 
 def sentence(fault: str) -> str:

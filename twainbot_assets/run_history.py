@@ -107,7 +107,7 @@ def held(instance: dg.DagsterInstance, checks: Iterable[dg.AssetCheckKey]) -> se
     storage = instance.event_log_storage
     found |= {record.run_id for record in storage.get_latest_asset_check_execution_by_key(listed).values()}
     found |= {info.latest_planned_run_id for info in storage.get_asset_check_partition_info(listed)}
-    for kind in ENDS:  # SQLite gives a deleted last id again, and cursors of sensors stand on ids
+    for kind in ENDS:  # cursors of sensors stand on ids, and Dagster's own SQLite storage gives a last one again
         found |= {record.run_id for record in instance.fetch_run_status_changes(kind, limit=1).records}
     return found
 

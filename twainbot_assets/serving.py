@@ -56,6 +56,8 @@ def run(
     """Load and serve until Ctrl-C."""
     from twainbot_assets import chat_server
 
+    if not host:
+        raise BadUse("--host is empty, which would serve every address of this machine. Name one, such as 127.0.0.1.")
     chat_server.bound(host, port).close()  # a taken port should not cost the loading of a model
     cast, chosen = asked.cast(home, profile), tool_door.chosen(weather, home.profile)
     say(f"Loading {cast.about}; weather: {chosen}.")

@@ -54,7 +54,7 @@ class Session:
 
     def closing(self, report: runner.Report) -> list[str]:
         """Where the report and the adapter are, and what to do next."""
-        return releasing.closing_lines(self.home, failed=bool(report.faults))
+        return releasing.closing_lines(self.home, failed=bool(report.faults or report.skipped))
 
     def status_lines(self) -> Iterator[str]:
         """A line per asset with counts by state, reasons of what is stale or lost its file, then sizes."""

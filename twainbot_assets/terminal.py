@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.padding import Padding
@@ -208,6 +209,13 @@ def prompted(console: Console) -> Iterable[str]:
         except (EOFError, KeyboardInterrupt):
             console.print()
             return
+
+
+def piped(stream: TextIO) -> Iterable[str]:
+    """Lines of a pipe, as UTF-8 whatever the locale says: a byte that is none becomes the sign of what cannot be read."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors="replace")
+    return stream
 
 
 def unused(folder: Path, stem: str) -> Path:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from twainbot.dialogues import tool_results
 from twainbot.dialogues.tools import stored_name
+from twainbot.errors import BadUse
 
 if TYPE_CHECKING:
     from resources.tool_client import ToolClient, Tools
@@ -38,7 +39,10 @@ def opened(weather: str) -> ToolClient | None:
         return None
     if weather in BACKENDS:
         return ToolClient(own_server(weather), own=True)
-    return ToolClient(weather)
+    try:
+        return ToolClient(weather)
+    except BadUse as error:  # perhaps a mistyped name
+        raise BadUse(f"{error} Or name a weather: {', '.join(SOURCES)}, {NONE}.") from error
 
 
 def source_of(weather: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from resources.lake import replace_file
 from resources.shipped.verify import own_files
 from twainbot.errors import BadInput, BadUse
-from twainbot_assets.json_lines import each_object, require_file
+from twainbot_assets.json_lines import each_object, require_file, require_place
 from twainbot_assets.scoring import score_file
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def dedupe_files(
 
     from twainbot.dedupe import cluster, near_duplicates
 
+    require_place(output, "-o")
     clusters_file = output.with_name(f"{output.stem}-clusters.parquet")
+    require_place(clusters_file, "-o")
     refuse_overwriting(files, (output, clusters_file))
     read = [read_texts(path, label, text_column) for path, label in zip(files, labels(files), strict=True)]
     ids, texts = row_ids(read), [text for file in read for text in file.texts]
@@ -72,13 +74,11 @@ def counts(texts: Sequence[str], pairs: int, clusters: int, threshold: float) ->
 
 
 def refuse_overwriting(inputs: Sequence[Path], outputs: Sequence[Path]) -> None:
-    """Raise BadUse where an output is an input or a folder."""
+    """Raise BadUse where an output is an input."""
     given = {path.resolve() for path in inputs}
     for path in outputs:
         if path.resolve() in given:
             raise BadUse(f"{path} is an input and would be overwritten. Give another name with -o.")
-        if path.is_dir():
-            raise BadUse(f"{path} is a folder. Give the name of a Parquet file with -o.")
 
 
 def labels(files: Sequence[Path]) -> list[str]:

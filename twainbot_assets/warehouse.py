@@ -11,6 +11,7 @@ from resources.folders import Folders
 from resources.lake import LakeResource
 from twainbot.provenance import version_of
 from twainbot_assets import keys
+from twainbot_assets.partitions import counted
 from twainbot_assets.publish import Published, publish
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 WAREHOUSE = keys.key("warehouse")
 READS = [
-    keys.key("corpora/audit"),  # by which views leave out what is no unit any more
+    keys.key("corpora/audit"),  # by these three views leave out what is no unit, batch or recipe any more
+    keys.source("batches"),
+    keys.source("recipes"),
     *(key for stage in ("corpora", "chunks", "screened") for key in keys.per_source(stage)),
     *(keys.key(f"curated/{name}") for name in ("passages", "rejects")),
     *(keys.key(f"dedupe/{name}") for name in ("edges", "clusters")),
@@ -44,7 +47,7 @@ def warehouse(context: dg.AssetExecutionContext, lake: LakeResource, folders: Fo
     def make() -> "pl.DataFrame":
         Path(folders.warehouse).parent.mkdir(parents=True, exist_ok=True)
         with DuckDBResource(database=folders.warehouse).get_connection() as connection:
-            return rebuild(connection, opened)
+            return rebuild(connection, opened, counted)
 
     yield from publish(context, make, gates.GATES, lambda _: {"database": dg.MetadataValue.path(folders.warehouse)})
 

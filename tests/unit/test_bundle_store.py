@@ -14,7 +14,7 @@ from resources.commit import commit_of
 from tests import data_lake as small
 from twainbot.errors import BadInput, BadUse, SourceUnavailable
 from twainbot.release import manifest
-from twainbot_assets import dataset_release
+from twainbot_assets import dataset_release, publishing
 from twainbot_assets.tools import verify_folder
 
 pytestmark = pytest.mark.slow
@@ -302,3 +302,17 @@ def test_what_the_real_dvc_pushed_is_pulled_into_another_clone_with_the_same_has
 def test_the_pure_package_and_the_graph_do_without_dvc():
     code = "import sys, resources.bundle_store; sys.exit('dvc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ}).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("dvc", "remote", "push", "says"),
+    [
+        (None, "s3://bucket/dvc", None, "Name the repository with --dvc"),
+        ("repository", None, None, "No DVC was found"),
+        (None, None, "bot", "Write OWNER/NAME"),
+    ],
+)
+def test_what_cannot_be_handed_on_is_refused_before_a_version_is_cut(tmp_path, monkeypatch, dvc, remote, push, says):
+    monkeypatch.setenv("TWAINBOT_DVC", str(tmp_path / "no-dvc"))
+    with pytest.raises(BadUse, match=says):
+        publishing.require_ways(dvc, remote, push)

@@ -20,9 +20,9 @@ from resources.tool_loop import Conversation, Reply
 from tests.scripted_speaker import ScriptedSpeaker, says
 from twainbot.corpora.works import works_from_unit
 from twainbot.dialogues import prompts, tool_results
-from twainbot.errors import BadInput, BadUse, TooLong
+from twainbot.errors import BadUse, TooLong
 from twainbot_assets import chat, cli, serving, tool_door
-from twainbot_assets.terminal import Screen, Session, readable
+from twainbot_assets.terminal import Screen, Session, piped, readable
 
 FORECAST = {
     "location": "Reno, NV", "datetime": "tomorrow", "date": "2026-05-02", "weekday": "Saturday", "condition": "sunny",
@@ -286,6 +286,12 @@ def test_nothing_said_is_nothing_saved_and_no_error(chats, tmp_path):
     assert "nothing was said" in done.output
 
 
+def test_a_pipe_is_read_as_utf_8_whatever_the_locale_says_and_bytes_that_are_none_reach_no_tokenizer():
+    for encoding, errors in (("ascii", "strict"), ("utf-8", "surrogateescape")):
+        pipe = io.TextIOWrapper(io.BytesIO("Caf\u00e9?\n".encode() + b"caf\xe9?\n"), encoding, errors)
+        assert list(piped(pipe)) == ["Caf\u00e9?\n", "caf\ufffd?\n"]
+
+
 # --- before it begins -----------------------------------------------------------------------------------------------------
 
 
@@ -296,8 +302,9 @@ def test_a_weather_that_is_no_command_is_refused_and_none_has_no_tools():
         tool_door.opened("  ")
     with pytest.raises(BadUse, match="cannot be read"):
         tool_door.opened('python "unclosed')
-    with pytest.raises(BadInput, match="cannot be used"):
-        tool_door.opened("/no/such/server")
+    for typed in ("/no/such/server", "mok"):
+        with pytest.raises(BadUse, match=f"no program '{typed}' .*name a weather: mock, nws, archive, none"):
+            tool_door.opened(typed)
 
 
 def test_the_weather_is_the_profiles_unless_it_is_named_and_its_source_is_told_without_its_keys():

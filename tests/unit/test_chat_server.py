@@ -168,6 +168,24 @@ def test_no_tool_is_offered_where_none_may_be_called_and_a_tag_is_then_mere_word
     assert found["choices"][0]["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize(("parallel", "count"), [(None, 2), (True, 2), (False, 1)])
+def test_a_turn_of_several_calls_ends_with_the_first_where_none_may_come_beside_it(parallel, count):
+    turn = ["Let me ask both. ", CALL[:40], f"{CALL[40:]}\n{CALL}", " And then some words."]
+    speaker = ScriptedSpeaker(lambda _: turn)
+    sent = asked(tools=TOOLS, parallel_tool_calls=parallel)
+    with opened(speaker) as client:
+        (choice,) = client.post("/v1/chat/completions", json=sent).json()["choices"]
+        streamed = client.post("/v1/chat/completions", json={**sent, "stream": True}).text
+    said = choice["message"]
+    assert (len(said["tool_calls"]), choice["finish_reason"]) == (count, "tool_calls")
+    assert ("words" in said["content"]) == (count == 2)  # nothing follows the only call
+    *chunks, done = [line.removeprefix("data: ") for line in streamed.splitlines() if line]
+    found = [json.loads(chunk)["choices"][0] for chunk in chunks]
+    assert sum(len(each["delta"].get("tool_calls", [])) for each in found) == count
+    assert (found[-1]["finish_reason"], done) == ("tool_calls", "[DONE]")
+    assert ("words" in streamed) == (count == 2)
+
+
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
@@ -183,7 +201,7 @@ def test_no_tool_is_offered_where_none_may_be_called_and_a_tag_is_then_mere_word
         ({"messages": [{**USER, "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]}]}, "messages[0]"),
         ({"temperature": 3}, "temperature"), ({"temperature": "hot"}, "temperature"), ({"top_p": 0}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"), ({"max_tokens": 1.5}, "max_tokens"), ({"stop": ["a"] * 5}, "stop"), ({"n": 2}, "n"),
-        ({"stream": "yes"}, "stream"), ({"seed": 2**70}, "seed"),
+        ({"stream": "yes"}, "stream"), ({"parallel_tool_calls": "no"}, "parallel_tool_calls"), ({"seed": 2**70}, "seed"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
         ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": 7}}}]},

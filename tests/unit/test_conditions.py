@@ -27,6 +27,7 @@ from dagster_shared.serdes import deserialize_value, serialize_value
 from twainbot.errors import BadConfig
 from twainbot_assets import conditions, keys
 from twainbot_assets.definitions import defs
+from twainbot_assets.freshness import Files, Freshness, Item
 from twainbot_assets.partitions import BATCHES, UNITS
 from twainbot_assets.profile import current, load
 
@@ -218,6 +219,26 @@ def test_a_unit_whose_blocking_check_failed_or_never_ended_triggers_nothing_unti
     assert asked["chunks/local"] == ["hill", "mill"]
     world.judge("corpora/local", "river", passed=True)
     assert world.tick() == {table: ["river"] for table in CHAIN if table != "corpora/local"}
+
+
+@pytest.mark.parametrize("table", ["corpora/local", "base/tokenizer"])
+def test_a_gate_that_was_added_since_keeps_nothing_back_until_it_was_given_and_refresh_says_the_same(
+    world: World, table: str
+) -> None:
+    key = keys.key(table)
+    partitions = GRAPH.get(key).partitions_def
+
+    @dg.asset_check(asset=key, blocking=True, partitions_def=partitions)
+    def added() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    upgraded = dg.Definitions(
+        assets=defs.assets, asset_checks=[*(defs.asset_checks or ()), added], resources=defs.resources
+    )
+    world.commit("sources/settings_chunking", None, f"sizes for {table}")
+    assert world.tick(upgraded) == {each: UNITS_HERE for each in CHAIN if each != "corpora/local"}
+    item = Item(table, "river" if partitions else None)
+    assert Freshness(upgraded, world.instance, Files(None)).failed_checks(item) == []
 
 
 def test_a_refused_unit_keeps_no_fan_in_from_the_others(world: World) -> None:

@@ -14,6 +14,7 @@ import yaml
 from fuzz import seeds
 from fuzz.campaign import limited
 from fuzz.doors import doors
+from resources.robots import Rules
 from twainbot import yaml_text
 from twainbot.chunks import cues
 from twainbot.corpora.articles import read_article
@@ -576,3 +577,17 @@ def test_a_tools_text_with_a_page_of_one_sign_in_it_is_read_in_step_with_its_len
         read_result(told)
     chance = read_result({"precipitation_chance": "40  per cent"}).sheets[0].chances
     assert chance == (40.0,)
+
+
+def test_a_robots_txt_of_thousands_of_agents_and_rules_is_read_in_step_with_its_length():
+    agents = "".join(f"User-agent: bot{number}\n" for number in range(3000))
+    with limited(3.0):  # nine million pairs; and each question read it all again
+        hostile = Rules("example.org", agents + "Disallow: /a\n" * 3000, 200)
+        assert not hostile.allows("https://example.org/b")
+        assert hostile.reserved_for("https://example.org/b") == []
+        groups = "".join(f"User-agent: bot{number}\nUser-agent: GPTBot\nDisallow: /a\n\n" for number in range(3000))
+        listed = Rules("example.org", groups, 200)
+        assert (listed.allows("https://example.org/a"), listed.reserved_for("https://example.org/a")) == (
+            True,
+            ["GPTBot"],
+        )

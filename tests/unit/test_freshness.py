@@ -9,11 +9,12 @@ from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, Dags
 
 from resources.home import current as current_home
 from resources.lake import LakeIOManager, LakeResource
-from twainbot.errors import LakeUnavailable, UnknownName
-from twainbot_assets import boundaries, dialogues, keys, warehouse
+from tests import builders
+from twainbot.errors import BadInput, LakeUnavailable, UnknownName
+from twainbot_assets import boundaries, corpora, dedupe, dialogues, keys, warehouse
 from twainbot_assets.freshness import FILE_GONE, LINEAGE_ONLY, Files, Freshness, Item, selected
 from twainbot_assets.partitions import UNITS
-from twainbot_assets.runner import Runner, stale_items
+from twainbot_assets.runner import Runner, failure_text, stale_items
 from twainbot_assets.session import Session
 
 NAME = "is_sound"
@@ -142,6 +143,51 @@ def test_a_fan_in_is_not_made_without_a_partition_that_lost_its_file(built):
     assert [fault.why for fault in report.skipped] == ["waits for things/parts [river], whose file is gone"]
     report = Runner(defs, instance, Silent()).bring_up_to_date(force=True)
     assert (len(report.made), report.skipped) == (3, [])
+
+
+def test_a_run_of_the_ui_makes_no_fan_in_without_a_partition_that_lost_its_file_and_one_without_what_was_never_made(
+    built,
+):
+    defs, instance, lake = built
+    whole, unit = keys.key("things/whole"), lake / "things/parts/partition=a%2Fb"
+    unit.rename(lake / "aside")
+    job = defs.resolve_implicit_global_asset_job_def()
+
+    def run():
+        return job.execute_in_process(instance=instance, asset_selection=[whole], raise_on_error=False)
+
+    done = run()
+    [failed] = [event for event in done.all_events if event.is_step_failure]
+    assert failure_text(failed) == (
+        f"things/parts [a/b] was made, and its file is gone from the lake {lake}: a table over all partitions would lack "
+        "the rows. Run `twainbot run --select +things/parts`, then this again."
+    )
+    assert pl.read_parquet(lake / "things/whole/part-0.parquet").height == 2  # its last good version stays
+    (lake / "aside").rename(unit)
+    assert run().success
+    shutil.rmtree(unit)
+    instance.wipe_assets([keys.key("things/parts")])  # as if nothing of it had ever been made
+    assert run().success
+    assert pl.read_parquet(lake / "things/whole/part-0.parquet").height == 1
+
+
+def test_a_table_that_reads_units_by_itself_is_not_made_without_one_that_lost_its_file(tmp_path):
+    lake = LakeResource(base=str(tmp_path)).open()
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(UNITS["local"].name, ["river", "tales", "never made"])
+        for unit in ("river", "tales"):
+            lake.write("corpora/local", unit, builders.works(builders.work(f"{unit}/one", unit=unit)))
+            instance.report_runless_asset_event(dg.AssetMaterialization(keys.key("corpora/local"), partition=unit))
+        assert corpora.all_works(lake, instance)["unit"].to_list() == ["river", "tales"]
+        shutil.rmtree(tmp_path / "corpora/local/partition=tales")
+        for read in (
+            lambda: corpora.all_works(lake, instance),
+            lambda: dedupe.registered(lake, instance, "corpora", "local"),
+        ):
+            with pytest.raises(BadInput, match=r"corpora/local \[tales\] was made, and its file is gone"):
+                read()
+        instance.delete_dynamic_partition(UNITS["local"].name, "tales")  # taken out, and its file deleted by hand
+        assert corpora.all_works(lake, instance)["unit"].to_list() == ["river"]
 
 
 def test_what_was_gathered_before_the_first_partition_is_made_again_when_there_is_one(tmp_path):

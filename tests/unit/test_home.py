@@ -52,6 +52,18 @@ def test_a_lake_that_is_a_file_is_told_with_its_own_variable(tmp_path, monkeypat
         Home(tmp_path / "home", "tiny").prepare()
 
 
+def test_a_lake_in_no_kind_of_store_is_told_with_those_that_there_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("TWAINBOT_LAKE", "s4://bucket/prefix")
+    with pytest.raises(BadUse, match=r"'s4' is no kind of store\. Set it to a folder or s3://"):
+        Home(tmp_path / "home", "tiny").prepare()
+
+
+def test_a_home_of_a_user_who_is_not_there_is_bad_use(monkeypatch):
+    monkeypatch.setenv("TWAINBOT_HOME", "~nobody-of-this-name/data")
+    with pytest.raises(BadUse, match="a user whom this machine does not know"):
+        current()
+
+
 def test_without_settings_the_home_is_data_here_and_the_profile_sample(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert current() == Home(tmp_path.resolve() / "data", "sample")

@@ -121,6 +121,12 @@ def test_a_token_that_the_hub_refuses_ends_in_one_sentence_without_it(bundle, se
     assert server.files == {}
 
 
+def test_a_hub_that_nobody_answers_at_ends_in_one_sentence(bundle, server, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(SourceUnavailable, match=r"someone/bot was not pushed: .*Check HF_TOKEN and HF_ENDPOINT"):
+        hub.push(bundle, "someone/bot")
+
+
 @pytest.mark.parametrize(
     "name",
     ["bot", "a/b/c", "https://x/y", "some one/bot", "", "a/b\n", "a/b..c", "a/b--c", "a/b.git", f"a/{'b' * 120}"],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 from resources import instance_storage, patience
@@ -99,6 +100,33 @@ def test_the_file_of_a_run_has_the_form_that_dagster_gives_it(tmp_path):
     assert not [
         name for name in (path.name for path in folder.iterdir()) if name.startswith("shard-") and name != TEMPLATE
     ]
+
+
+def test_the_number_of_a_deleted_last_event_is_not_given_again_so_the_unit_that_comes_next_is_seen(tmp_path):
+    units = dg.StaticPartitionsDefinition(["hill", "mill", "river"])
+
+    @dg.asset(partitions_def=units)
+    def works() -> None:
+        return
+
+    def made(unit):
+        """Its run, its event's number, and which units Dagster's summary, which the sensor asks, has for made."""
+        run_id = dg.materialize([works], instance=instance, partition_key=unit).run_id
+        [record] = instance.fetch_materializations(works.key, limit=1).records
+        kept = get_and_update_asset_status_cache_value(instance, works.key, units)
+        seen = kept.deserialize_materialized_partition_subsets(units)
+        return run_id, record.storage_id, set(seen.get_partition_keys())
+
+    instance = instance_of(tmp_path)
+    made("hill")
+    newest, number, seen = made("mill")
+    assert seen == {"hill", "mill"}
+    instance.delete_run(newest)
+    _, next_number, seen = made("river")
+    assert next_number > number
+    assert "river" in seen
+    instance.wipe()
+    assert made("hill")[1] > next_number
 
 
 def test_another_process_sees_each_event_as_soon_as_it_is_stored(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 from dataclasses import replace
 from typing import Any
@@ -287,10 +288,14 @@ def test_the_asset_asks_the_instance_which_units_count(home):
     assert "fox" not in page
 
 
-def test_a_file_that_cannot_be_written_is_one_sentence(home):
-    done = CliRunner().invoke(cli.main, ["lineage", "--out", str(home)])
-    assert done.exit_code == 1
+@pytest.mark.parametrize(("name", "says"), [("", "is a folder"), ("null", "is a device or a pipe")])
+def test_a_file_that_cannot_be_written_is_one_sentence(home, name, says):
+    (home / "null").symlink_to(os.devnull)
+    done = CliRunner().invoke(cli.main, ["lineage", "--out", str(home / name)])
+    assert done.exit_code == 2
+    assert says in done.output
     assert "--out" in done.output
+    assert (home / "null").is_symlink()
 
 
 def test_a_table_of_an_older_version_is_one_sentence_with_the_repair(home):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from resources.home import Home
 from resources.lake import SCHEMA_KEY, Lake
 from tests import builders
 from twainbot.errors import BadInput, BadUse
 from twainbot.records import REJECT, SCHEMA_VERSION, frame
-from twainbot_assets import reviewing
+from twainbot_assets import cli, reviewing
 from twainbot_assets.curated import decisions, reviews
 
 RUDE = builders.chunk("tales/the-quarrel")
@@ -177,3 +178,23 @@ def test_a_file_without_a_decision_or_a_reviewer_or_a_file_is_refused(home):
         reviewing.bring_back(queue(home, kept()), " ", home)
     with pytest.raises(BadUse, match="There is no file"):
         reviewing.bring_back(home.root / "absent.jsonl", "R", home)
+
+
+@pytest.mark.parametrize(
+    ("note", "reviewer", "error", "says"),
+    [
+        ("half \ud800", "R", BadInput, "line 1: its note holds half of a surrogate pair"),
+        ("whole 😀", "R\udcff", BadUse, "is not UTF-8 text"),
+    ],
+)
+def test_what_no_file_can_hold_is_refused_and_nothing_is_written(home, note, reviewer, error, says):
+    with pytest.raises(error, match=says):
+        reviewing.bring_back(queue(home, kept(note=note)), reviewer, home)
+    assert not home.reviews.exists()
+
+
+def test_a_queue_of_which_nothing_waits_says_so_and_leaves_a_redirected_file_empty(home, monkeypatch):
+    Lake(home.lake).write("curated/rejects", None, frame([], REJECT))
+    monkeypatch.setattr(cli, "prepared", lambda _profile: home)
+    ran = CliRunner().invoke(cli.main, ["decide"])
+    assert (ran.exit_code, ran.stdout, ran.stderr) == (0, "", "No passage waits for a person.\n")

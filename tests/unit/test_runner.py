@@ -9,7 +9,7 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.events import AssetCheckEvaluationPlanned, DagsterEvent, DagsterEventType
 
 from resources.lake import LakeResource
-from twainbot.errors import BadInput
+from twainbot.errors import BadInput, BadUse
 from twainbot_assets import definitions, engines, keys, releasing, runner
 from twainbot_assets.partitions import DATA_VERSIONS, MODEL_VERSIONS
 from twainbot_assets.profile import load
@@ -216,16 +216,16 @@ def test_no_version_is_cut_while_a_blocking_check_behind_it_failed_or_never_ende
     bundle = asset("release/dataset", "splits/dapt", partitions=DATA_VERSIONS)
     defs = dg.Definitions(assets=[*whole.assets, bundle], asset_checks=whole.asset_checks)
     Runner(graph(sound=False), instance, Silent()).bring_up_to_date()
-    refused = r"data-v9\.0 was not cut: curated/passages.*its check is_sound failed.*Run `twainbot run`"
+    refused = r"data-v9\.0-rehearsal was not cut: curated/passages.*its check is_sound failed.*Run `twainbot run`"
     with pytest.raises(BadInput, match=refused):
-        releasing.cut(Runner(defs, instance, Silent()), "data-v9.0", None)
+        releasing.cut(Runner(defs, instance, Silent()), "data-v9.0-rehearsal", None)
     Runner(defs, instance, Silent()).bring_up_to_date()
     kill_the_check_of_passages(defs, instance)
     with pytest.raises(BadInput, match="its check is_sound never ended"):
-        releasing.cut(Runner(defs, instance, Silent()), "data-v9.0", None)
+        releasing.cut(Runner(defs, instance, Silent()), "data-v9.0-rehearsal", None)
     Runner(defs, instance, Silent()).bring_up_to_date()
-    report = releasing.cut(Runner(defs, instance, Silent()), "data-v9.0", None)
-    assert ([str(item) for item in report.made], report.faults) == (["release/dataset [data-v9.0]"], [])
+    report = releasing.cut(Runner(defs, instance, Silent()), "data-v9.0-rehearsal", None)
+    assert ([str(item) for item in report.made], report.faults) == (["release/dataset [data-v9.0-rehearsal]"], [])
 
 
 def test_a_version_that_was_cut_stays_known_though_another_failed_before_it_in_the_same_run(
@@ -244,6 +244,24 @@ def test_a_version_that_was_cut_stays_known_though_another_failed_before_it_in_t
     assert [str(fault.item) for fault in work.report.faults] == ["release/dataset [data-v0.1-rehearsal]"]
     assert instance.get_dynamic_partitions(DATA_VERSIONS.name) == []
     assert instance.get_dynamic_partitions(MODEL_VERSIONS.name) == ["twainbot-lora-v0.1-rehearsal"]
+
+
+def test_a_version_whose_cut_is_stopped_leaves_its_name_free(instance, monkeypatch, tmp_path):
+    def stop(_items: object, _tags: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(definitions, "lake", LakeResource(base=str(tmp_path)))
+    work = Runner(dg.Definitions(assets=[asset("release/dataset", partitions=DATA_VERSIONS)]), instance, Silent())
+    monkeypatch.setattr(work, "execute", stop)
+    with pytest.raises(KeyboardInterrupt):
+        releasing.cut(work, "data-v0.1-rehearsal", None)
+    assert instance.get_dynamic_partitions(DATA_VERSIONS.name) == []
+
+
+def test_a_version_that_is_not_named_for_what_it_is_is_refused_before_anything_is_built():
+    with pytest.raises(BadUse, match=r"makes rehearsals\. Write data-v1\.0-rehearsal"):
+        releasing.require_name("data-v1.0")
+    releasing.require_name("data-v1.0-rehearsal")
 
 
 def test_one_run_cuts_every_adapter_that_no_bundle_holds_and_the_next_run_none(instance, monkeypatch, tmp_path):

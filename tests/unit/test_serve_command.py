@@ -221,3 +221,5 @@ def test_the_command_says_bad_use_in_one_sentence_before_it_loads_a_model(home, 
         taken = run("--port", str(door.getsockname()[1]))
     assert (taken.exit_code, "--port" in taken.output) == (2, True)
     assert run("--port", "0").exit_code == 1
+    nowhere = run("--host", "", "--port", "0")  # an unset variable of a shell
+    assert (nowhere.exit_code, "every address" in nowhere.output) == (2, True)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import dagster as dg
 import duckdb
 import polars as pl
 import pytest
 
-from resources.lake import Lake
+from resources.folders import Folders
+from resources.lake import Lake, LakeIOManager, LakeResource
 from resources.views import rebuild, registered
 from tests import builders
 from twainbot.corpora.inventory import audit
 from twainbot.records import content_hash
+from twainbot_assets import keys, partitions, warehouse
+from twainbot_assets.profile import load
 
 
 @pytest.mark.parametrize("place", ["lake", "o'lake"])
@@ -50,3 +56,30 @@ def test_a_unit_that_was_taken_out_is_in_no_view_and_one_that_was_only_not_taken
     assert seen == [("2026/one",), ("tales/one",)]
     counts = dict(found.select("view", "rows").iter_rows())
     assert (counts["corpora_local"], counts["base_model"]) == (2, 1)
+
+
+def test_a_batch_a_recipe_and_a_mixture_that_are_no_longer_listed_are_in_no_view(tmp_path, monkeypatch):
+    profile = load("tiny").model_copy(update={"recipes": ("default", "twain")})
+    monkeypatch.setattr(partitions, "current", lambda: profile)
+    monkeypatch.setenv("TWAINBOT_HOME", str(tmp_path / "home"))
+    place = str(tmp_path / "lake")
+    listed = {"dialogues/tool_calls": ["b000"], "adapters/sft": ["default", "twain"], "evals/style": ["twain"],
+              "adapters/mixture": []}  # fmt: skip
+    for table, kept in listed.items():
+        for key in [*kept, "b099" if table.startswith("dialogues/") else "franklin"]:
+            path = Path(str(Lake(place).part(table, key)))
+            path.parent.mkdir(parents=True)
+            pl.DataFrame({"of": [key]}).write_parquet(path)
+    folders = Folders(**{name: str(tmp_path / name) for name in Folders.model_fields})
+    with dg.DagsterInstance.ephemeral() as instance:
+        resources = {"lake": LakeResource(base=place), "io_manager": LakeIOManager(base=place), "folders": folders}
+        assert dg.materialize([warehouse.warehouse], instance=instance, resources=resources).success
+    with duckdb.connect(folders.warehouse, read_only=True) as connection:
+        for table, kept in listed.items():
+            rows = connection.execute(f'select "of" from {table.replace("/", "_")} order by 1').fetchall()
+            assert rows == [(key,) for key in kept]
+
+
+def test_the_warehouse_is_stale_when_the_set_of_batches_or_recipes_changes():
+    read = warehouse.warehouse.asset_deps[warehouse.WAREHOUSE]
+    assert {keys.source("batches"), keys.source("recipes")} <= read  # the set of units comes by corpora/audit
