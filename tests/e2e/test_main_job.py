@@ -127,7 +127,7 @@ def test_each_edited_setting_makes_stale_what_reads_it(copy: Clone) -> None:
     settled = profile.read_text()
     profile.write_text(settled.replace("batches: 2", "batches: 1"))  # what was written in the other leaves the tables
     stale = stale_lines(copy.run("refresh", "--dry-run"))
-    assert set(stale) == {"dialogues/screened", "splits/assignments", "splits/preferences"}, stale
+    assert set(stale) == {"dialogues/screened", "splits/assignments", "splits/preferences", "warehouse"}, stale
     profile.write_text(settled.replace("batches: 2", "batches: 3"))  # and no old one is written again
     stale = stale_lines(copy.run("refresh", "--dry-run"))
     assert {item for item in stale if "[b00" in item} == {item for item in stale if "[b002]" in item} != set(), stale
