@@ -61,8 +61,8 @@ check: $(READY) ## The fast core: lint, types, import contracts, definitions, un
 	@TWAINBOT_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests -q -n 2 -m "not slow"
 
 test: $(READY) ## All tests; under 25 minutes
-	@$(MAKE) --no-print-directory check EXAMPLES=70
-	@TWAINBOT_EXAMPLES=70 $(BIN)/python -m pytest tests -q -n 2 --dist loadgroup -m slow --durations=25 --durations-min=5
+	@$(MAKE) --no-print-directory check EXAMPLES=100
+	@TWAINBOT_EXAMPLES=100 $(BIN)/python -m pytest tests -q -n 2 --dist loadgroup -m slow --durations=25 --durations-min=5
 
 bench: $(READY) ## Side-by-side measurements
 	@$(BIN)/python benchmarks/pipeline.py

@@ -15,7 +15,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
@@ -336,10 +336,17 @@ def run_of(context: dg.OutputContext) -> str:
 def gathered(lake: Lake, instance: dg.DagsterInstance, table: str, keys: Sequence[str]) -> pl.LazyFrame:
     """The last good file of each of these partitions, stacked. One that was never made has none and is left out.
 
-    Raises BadInput where one was made and its file is gone: it comes back with the version that was recorded of it, so what
-    was made without it would count as fresh for good.
+    Raises BadInput where one was made and its file is gone.
     """
-    absent = [key for key in keys if not lake.exists(table, key)]
+    refuse_lost(lake, instance, table, [key for key in keys if not lake.exists(table, key)])
+    return lake.scan_all(table, keys)
+
+
+def refuse_lost(lake: Lake, instance: dg.DagsterInstance, table: str, absent: Sequence[str]) -> None:
+    """Raise BadInput where one of these partitions, which have no file, was made.
+
+    The file comes back with the version that was recorded of it, so what was made without it would count as fresh for good.
+    """
     made = instance.get_materialized_partitions(dg.AssetKey(table.split("/"))) if absent else set()
     lost = [key for key in absent if key in made]
     if lost:
@@ -348,7 +355,6 @@ def gathered(lake: Lake, instance: dg.DagsterInstance, table: str, keys: Sequenc
             f"{table} [{lost[0]}] was made, and its file{more} is gone from the lake {lake.base}: a table over all "
             f"partitions would lack the rows. Run `twainbot run --select +{table}`, then this again."
         )
-    return lake.scan_all(table, keys)
 
 
 class LakeResource(dg.ConfigurableResource[None]):
@@ -409,8 +415,6 @@ class LakeIOManager(dg.ConfigurableIOManager):
             context.log.warning(
                 f"{table} has no good version of {len(absent)} registered partitions: {', '.join(absent)}"
             )
-        try:
-            instance = context.instance
-        except dg.DagsterInvariantViolationError:
-            return lake.scan_all(table, keys)  # built by hand, outside a run
-        return gathered(lake, instance, table, keys)
+            with suppress(dg.DagsterInvariantViolationError):  # built by hand, outside a run: no instance
+                refuse_lost(lake, context.instance, table, absent)
+        return lake.scan_all(table, keys)

@@ -21,9 +21,8 @@ from typing_extensions import override
 from twainbot.errors import BadInput
 
 SPARE = 64  # tokens of room that a batch takes ahead: it copies its keys and values once in so many steps
-_LAYERS = frozenset(
-    {"full_attention", "sliding_attention", "chunked_attention"}
-)  # transformers' names for those that do
+# Layers that remember keys and values and nothing else, by transformers' names.
+_LAYERS = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 
 Ids = list[int]
 

@@ -14,9 +14,8 @@ from training import attention
 from training.packing import Batch
 from training.render import IGNORED, TurnMarks
 
-LossOf: TypeAlias = Callable[
-    [torch.nn.Module, Batch, Any], Tensor
-]  # model, batch, items of the whole step: trained tokens, or pairs
+# Of a model, a batch, and the items of the whole step: trained tokens, or pairs.
+LossOf: TypeAlias = Callable[[torch.nn.Module, Batch, Any], Tensor]
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,9 @@ def launch(root, folder, what: str):
     )  # fmt: skip
 
 
+pytestmark = pytest.mark.xdist_group("several_processes")  # they share trainings of a minute
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, root):
     """Both stages by one process and by two that were killed once: folder, and what the two said."""

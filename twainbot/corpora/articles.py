@@ -139,10 +139,12 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
     node = pages.article_node(nodes)
     deep = tree if is_deep else None
     found = None if is_cut else _extracted(text, url, deep, _blocks(tree) <= MAX_BLOCKS)
-    made_long = _LONG_NAME.search(text) or _long_author(tree) or _opened(tree) or _depths(tree) > MAX_DEPTHS
-    can_name = found is not None and not made_long
-    title, author = _guessed(text, deep) if can_name else ("", "")
-    headline = _headline(tree, node, title)
+    headings = [pages.words_of(element) for element in tree.iter("h1")]
+    title, author = _title(tree, node, headings), pages.author(tree, node)
+    if not (title and author) and found is not None and not _takes_long(text, tree):
+        guess = _guessed(text, deep)
+        title, author = title or guess[0], author or guess[1]
+    headline = _without_site(title or pages.words_of(tree.find(".//title")), pages.publication(tree, node), headings)
     licence, where = pages.licence(tree, node)
     body = _body(found, node, headline)
     lede, body = _lede(tree, node, body)
@@ -151,7 +153,7 @@ def read_article(raw: bytes, url: str, headers: str = "") -> Article:
         headline=headline,
         lede=lede,
         body=body,
-        author=pages.author(tree, node) or author,
+        author=author,
         published=pages.published(tree, node) or pages.day_in_address(url),
         tags=pages.tags(tree, node),
         publication=pages.publication(tree, node) or urlsplit(url).netloc,
@@ -281,9 +283,13 @@ def _extracted(text: str, url: str, deep: HtmlElement | None, again: bool) -> An
     )
 
 
+def _takes_long(text: str, tree: HtmlElement) -> bool:
+    """Whether the page is made so that guessing its names takes seconds."""
+    return bool(_LONG_NAME.search(text)) or _long_author(tree) or _opened(tree) or _depths(tree) > MAX_DEPTHS
+
+
 def _guessed(text: str, deep: HtmlElement | None) -> tuple[str, str]:
-    """Title and author by trafilatura's rules for pages that declare neither, in its order. It takes seconds where a name
-    is as long as a page."""
+    """Title and author by trafilatura's rules for pages that do not declare them, in its order."""
     from trafilatura import load_html, metadata
 
     tree = load_html(text.encode("utf-8", "replace") if deep is None else deep)
@@ -302,18 +308,9 @@ def _plain(text: str | None) -> str:
     return tidy(text or "").replace("\n", " ").strip()
 
 
-def _headline(tree: HtmlElement, node: dict[str, Any], guessed: str) -> str:
-    """JSON-LD, OpenGraph, the only h1, trafilatura's guess: the first that says something."""
-    headings = [pages.words_of(element) for element in tree.iter("h1")]
-    candidates = (
-        pages.said(node, "headline"),
-        pages.meta(tree, "og:title"),
-        headings[0] if len(headings) == 1 else "",
-        guessed,
-        pages.words_of(tree.find(".//title")),
-    )
-    title = next((candidate for candidate in candidates if candidate), "")
-    return _without_site(title, pages.publication(tree, node), headings)
+def _title(tree: HtmlElement, node: dict[str, Any], headings: list[str]) -> str:
+    """What JSON-LD, OpenGraph or the only h1 says: the first that says something."""
+    return pages.said(node, "headline") or pages.meta(tree, "og:title") or (headings[0] if len(headings) == 1 else "")
 
 
 def _without_site(title: str, site: str, headings: list[str]) -> str:
